@@ -1,0 +1,72 @@
+#include <core/config/core_schema.hpp>
+
+namespace gorgone {
+
+namespace {
+
+using enum OptionType;
+
+Schema identity_options() {
+  return {
+      Option{"id", text, "", "the node's id in Centreon; where it is missing the nodes module gives it"},
+      Option{"hostname", text, "", "the name told to peers; where it is missing the system's name"},
+      Option{"privkey", path, "/var/lib/centreon-gorgone/.keys/rsakey.priv.pem", "the node's private key; made at the first start"},
+      Option{"pubkey", path, "/var/lib/centreon-gorgone/.keys/rsakey.pub.pem", "the node's public key; made at the first start"},
+      Option{"fingerprint_mode", text, "first", "whether a server's key is trusted: always, as seen first, or only as known already"}
+          .one_of({"always", "first", "strict"}),
+      Option{"fingerprint_mgr", anything, "", "where fingerprints are kept; ours are in the database"}.ignored(),
+  };
+}
+
+Schema listener_options() {
+  return {
+      Option{"external_com_type", text, "", "how peers connect to this node; missing: there is no listener"}.one_of({"tcp"}),
+      Option{"external_com_path", text, "*:5555", "address and port that peers connect to"},
+      Option{"external_com_cipher", text, "AES", "cipher of the sessions of peers"}.one_of({"AES"}),
+      Option{"external_com_keysize", integer, "32", "length of the sessions' keys"}.one_of({"16", "24", "32"}).in("bytes"),
+      Option{"external_com_padding", boolean, "1", "whether texts are padded to the cipher's blocks"},
+      Option{"external_com_rotation", integer, "1440", "age at which a session's key is changed"}.range(1, 525600).in("minutes"),
+      Option{"external_com_zmq_tcp_keepalive", boolean, "1", "whether the system probes silent connections"},
+      Option{"external_com_zmq_router_handover", boolean, "1", "whether a peer that connects again takes over its old connection"},
+      Option{"authorized_clients", list, "", "the peers that may connect; missing: none may"},
+      Option{"authorized_clients[].key", text, "", "thumbprint of the peer's public key"}.required(),
+      Option{"ipv6", boolean, "false", "whether IPv6 is used beside IPv4"},
+      Option{"max_message_size", integer, "104857600", "largest frame taken from a peer"}.range(65536, 2147483647).in("bytes"),
+  };
+}
+
+Schema database_options() {
+  return {
+      Option{"gorgone_db_type", text, "SQLite", "kind of the database of history and sessions"}.one_of({"SQLite"}),
+      Option{"gorgone_db_name", text, "dbname=/var/lib/centreon-gorgone/history.sdb", "file of the database, with or without \"dbname=\""},
+      Option{"gorgone_db_autocreate_schema", boolean, "1", "whether missing tables are made"},
+      Option{"gorgone_db_host", text, "", "a file has no host"}.ignored(),
+      Option{"gorgone_db_port", text, "", "a file has no port"}.ignored(),
+      Option{"gorgone_db_user", text, "", "a file has no user"}.ignored(),
+      Option{"gorgone_db_password", text, "", "a file has no password"}.secret().ignored(),
+  };
+}
+
+Schema daemon_options() {
+  return {
+      Option{"timeout", integer, "50", "how long modules and children get to end at a stop"}.range(1, 3600).in("seconds"),
+      Option{"proxy_name", text, "proxy", "the module that knows the ways to other nodes"},
+      Option{"modules_dir", path, "", "folder of the modules; missing: ../lib/gorgone/modules beside the program"},
+      Option{"internal_com_*", anything, "", "modules talk to the core in the same process"}.ignored(),
+  };
+}
+
+}  // namespace
+
+const Schema& core_schema() {
+  static const Schema schema = [] {
+    Schema all;
+    for (Schema part : {identity_options(), listener_options(), database_options(), daemon_options()}) {
+      for (Option& option : part) all.push_back(std::move(option));
+    }
+    return all;
+  }();
+  return schema;
+}
+
+}  // namespace gorgone

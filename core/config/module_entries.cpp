@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+#include <core/config/agent_config.hpp>
+#include <core/config/scalars.hpp>
+#include <gorgone/log.hpp>
+
+#include <algorithm>
+#include <optional>
+
+namespace gorgone {
+
+namespace {
+
+using Entry = AgentConfig::ModuleEntry;
+using Kind = ConfigValue::Kind;
+
+constexpr std::string_view package_form = "gorgone::modules::<area>::<name>::hooks";
+
+bool is_word(std::string_view text) {
+  return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  });
+}
+
+// The host's keys; what else stands in an entry is the module's.
+const Schema& entry_schema() {
+  static const Schema schema = {
+      Option{"name", OptionType::text, "", "the module's name"}.required(),
+      Option{"package", OptionType::text, "", "the deployed daemon's package"},
+      Option{"library", OptionType::path, "", "the shared object"},
+      Option{"enable", OptionType::boolean, "true", "whether the module is loaded"},
+  };
+  return schema;
+}
+
+std::optional<Entry> entry_of(const ConfigValue& value, const std::string& path, std::vector<Problem>& problems) {
+  std::vector<std::string> module_options;
+  for (const auto& [name, option] : value.map) module_options.push_back(name);
+  const std::vector<Problem> found = check(value, entry_schema(), path, module_options);
+  problems.insert(problems.end(), found.begin(), found.end());
+  const std::shared_ptr<const Schema> schema(&entry_schema(), [](const Schema*) {});
+  const Settings settings(schema, std::make_shared<const ConfigValue>(value));
+  Entry entry{settings.text("name"), settings.text("package"), settings.text("library"), settings.boolean("enable"), value, value.where};
+  if (entry.name.empty()) return std::nullopt;
+  if (entry.library.empty()) entry.library = entry.package.empty() ? entry.name : library_of_package(entry.package);
+  if (entry.library.empty()) {
+    problems.push_back({Problem::Severity::error,
+                        fmt::format("modules.{}.package: got \"{}\" ({}), expected {}, or the key library", printable(entry.name),
+                                    printable(entry.package), settings.where("package").text(), package_form)});
+    return std::nullopt;
+  }
+  return entry;
+}
+
+}  // namespace
+
+const std::vector<std::string>& module_keys() {
+  static const std::vector<std::string> keys = {"name", "package", "library", "enable"};
+  return keys;
+}
+
+std::string library_of_package(std::string_view package) {
+  constexpr std::string_view begin = "gorgone::modules::", end = "::hooks";
+  if (!package.starts_with(begin) || !package.ends_with(end) || package.size() <= begin.size() + end.size()) return {};
+  package.remove_prefix(begin.size());
+  package.remove_suffix(end.size());
+  const std::size_t colons = package.find("::");
+  if (colons == std::string_view::npos || !is_word(package.substr(0, colons))) return {};
+  const std::string_view name = package.substr(colons + 2);
+  if (!is_word(name)) return {};
+  return name == "httpserverng" ? "httpserver" : std::string(name);
+}
+
+std::vector<Entry> module_entries(const ConfigValue& modules, std::vector<Problem>& problems) {
+  std::vector<Entry> entries;
+  for (std::size_t i = 0; i < modules.list.size(); ++i) {
+    const ConfigValue* name = modules.list[i].find("name");
+    const bool is_named = name != nullptr && name->kind == Kind::scalar && !name->scalar.empty();
+    std::optional<Entry> entry =
+        entry_of(modules.list[i], is_named ? "modules." + printable(name->scalar) : fmt::format("modules[{}]", i), problems);
+    if (!entry) continue;
+    const auto same = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) { return other.name == entry->name; });
+    if (same == entries.end()) {
+      entries.push_back(std::move(*entry));
+      continue;
+    }
+    problems.push_back({Problem::Severity::warning, fmt::format("modules.{}: listed at {} and again at {}; the last one counts",
+                                                                printable(entry->name), same->where.text(), entry->where.text())});
+    *same = std::move(*entry);
+  }
+  return entries;
+}
+
+}  // namespace gorgone

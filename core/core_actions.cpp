@@ -1,0 +1,222 @@
+#include "core/core_actions.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <memory>
+
+#include "core/log_file.hpp"
+
+namespace gorgone {
+namespace {
+
+using json::object;
+using json::value;
+
+void answer(const Reply& reply, const std::string& kind, const Message& message, int code, object data) {
+  if (reply) reply(Answer{kind, message.token, code, Payload(value(std::move(data)))});
+}
+
+void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
+  auto* gateway = parts.router.gateway();
+  answer(reply, "PONG", message, 0,
+         {{"action", "ping"},
+          {"message", "ping ok"},
+          {"id", parts.router.own_id()},
+          {"hostname", parts.hostname},
+          {"data", gateway ? gateway->constatus() : object()}});
+}
+
+void getlog(const CoreParts& parts, const Message& message, const Reply& reply) {
+  const auto data = message.data.json();
+  auto filter = data ? history_filter(**data) : Result<HistoryFilter>(data.error());
+  if (!filter) return answer(reply, "ACK", message, 1, {{"message", filter.error().message}});
+  if (filter->empty()) return answer(reply, "ACK", message, 1, {{"message", "need at least one filter"}});
+  parts.journal.read(*filter, [reply, token = message.token, id = parts.router.own_id()](const Result<Rows>& rows) {
+    if (!reply) return;
+    if (!rows) return reply(Answer{"ACK", token, 1, Payload(value(object{{"message", rows.error().message}}))});
+    std::string text = R"({"action":"getlog","result":)" + rows_to_json(*rows) + R"(,"id":)";
+    append_json_string(text, id);
+    text += '}';
+    reply(Answer{"ACK", token, 0, Payload(std::move(text))});
+  });
+}
+
+void putlog(const CoreParts& parts, const Message& message, const Reply& reply) {
+  const auto data = message.data.json();
+  if (!data || !(*data)->is_object()) return answer(reply, "ACK", message, 1, {{"message", "cannot decode json: expected an object"}});
+  const auto row_code = integer_of(member(**data, "code"));
+  if (!row_code) return answer(reply, "ACK", message, 1, {{"message", "code: expected a number"}});
+  NewRow row;
+  row.token = text_of(member(**data, "token")).value_or(message.token);
+  row.code = static_cast<int>(*row_code);
+  row.etime = integer_of(member(**data, "etime")).value_or(0);
+  row.instant = truth_of(member(**data, "instant"), false);
+  const auto* content = member(**data, "data");
+  row.data = content ? to_text(*content) : "null";
+  parts.journal.write({std::move(row)}, [reply, token = message.token](const Result<void>& stored) {
+    if (!reply) return;
+    object said{{"message", stored ? "message inserted" : stored.error().message}};
+    reply(Answer{"ACK", token, stored ? 0 : 1, Payload(value(std::move(said)))});
+  });
+}
+
+void constatus(const CoreParts& parts, const Message& message, const Reply& reply) {
+  auto* gateway = parts.router.gateway();
+  if (!gateway) return answer(reply, "CONSTATUS", message, 1, {{"action", "constatus"}, {"message", "cannot get value"}});
+  answer(reply, "CONSTATUS", message, 2, {{"action", "constatus"}, {"message", "ok"}, {"data", gateway->constatus()}});
+}
+
+void information(const CoreParts& parts, const Message& message, const Reply& reply) {
+  object data{{"counters", parts.router.counters()}, {"modules", parts.modules.packages()}, {"api_endpoints", parts.router.endpoints()}};
+  answer(reply, "INFORMATION", message, 2, {{"action", "information"}, {"message", "ok"}, {"data", std::move(data)}});
+}
+
+void setcoreid(const CoreParts& parts, const Message& message, const Reply& reply) {
+  if (parts.id_is_configured)
+    return answer(reply, "ACK", message, 2, {{"action", "setcoreid"}, {"message", "setcoreid unchanged, use config value"}});
+  const auto data = message.data.json();
+  const auto id = data ? text_of(member(**data, "id")) : std::nullopt;
+  if (!id || id->empty()) return answer(reply, "ACK", message, 1, {{"action", "setcoreid"}, {"message", "please set id for setcoreid"}});
+  parts.router.set_own_id(*id);
+  answer(reply, "ACK", message, 2, {{"action", "setcoreid"}, {"message", "setcoreid changed " + *id}});
+}
+
+// Sets the severity of the core and of every module: they share one log.
+void bcastlogger(const Message& message, const Reply& reply) {
+  const auto data = message.data.json();
+  const auto* content = data ? member(**data, "content") : nullptr;
+  const auto name = content ? text_of(member(*content, "severity")) : std::nullopt;
+  const auto severity = name ? (*name == "default" ? std::optional(configured_severity()) : severity_of(*name)) : std::nullopt;
+  if (!severity)
+    return answer(reply, "ACK", message, 1,
+                  {{"message", "content.severity: got \"" + name.value_or("") + "\", expected debug, info, notice, warning, error, fatal or default"}});
+  set_severity(*severity);
+  if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
+}
+
+std::string content_name(const Message& message) {
+  const auto data = message.data.json();
+  const auto* content = data ? member(**data, "content") : nullptr;
+  return content ? text_of(member(*content, "name")).value_or("") : "";
+}
+
+asio::awaitable<void> load_module(CoreParts parts, Message message, Reply reply) {
+  const Log log("core");
+  const auto data = message.data.json();
+  const auto* content = data ? member(**data, "content") : nullptr;
+  const auto name = content_name(message);
+  const std::string refused = "cannot load module '" + name + "'";
+  std::vector<Problem> problems;
+  std::vector<AgentConfig::ModuleEntry> entries;
+  if (content && content->is_object()) {
+    value list(json::array{});
+    list.as_array().push_back(*content);
+    entries = module_entries(ConfigValue::from_json(list, "LOADMODULE"), problems);
+  }
+  Result<void> outcome = Error{"data.content: expected an object with name and package"};
+  if (!entries.empty())
+    outcome = parts.modules.load(entries[0]);
+  else if (!problems.empty())
+    outcome = Error{problems[0].message};
+  if (outcome) outcome = co_await parts.modules.start(entries[0].name);
+  if (!outcome) {
+    log.error("{}: {}", printable(refused), outcome.error().message);
+    answer(reply, "LOADMODULE", message, 1, {{"action", "loadmodule"}, {"message", refused}, {"reason", outcome.error().message}});
+    co_return;
+  }
+  log.info("module '{}' loaded", name);
+  answer(reply, "LOADMODULE", message, 2, {{"action", "loadmodule"}, {"message", "module '" + name + "' is loaded"}});
+}
+
+asio::awaitable<void> unload_module(CoreParts parts, Message message, Reply reply) {
+  const bool kill = message.action == "KILL";
+  const std::string kind = kill ? "ACK" : "UNLOADMODULE", action = kill ? "kill" : "unloadmodule";
+  const auto name = content_name(message);
+  const auto outcome = co_await parts.modules.unload(name);
+  if (!outcome) {
+    answer(reply, kind, message, 1, {{"action", action}, {"message", kill ? "cannot find module" : "cannot find unload module"}});
+    co_return;
+  }
+  answer(reply, kind, message, 2, {{"action", action}, {"message", "module '" + name + "' " + (kill ? "killed" : "unloaded")}});
+}
+
+void add_listeners(const CoreParts& parts, const Message& message, const Reply& reply) {
+  const auto data = message.data.json();
+  if (!data || !(*data)->is_array()) return answer(reply, "ACK", message, 1, {{"action", "addlistener"}, {"message", "expected a list of {event, token, target, log_pace, timeout}"}});
+  const auto added = parts.listeners.add(**data);
+  if (!added) return answer(reply, "ACK", message, 1, {{"action", "addlistener"}, {"message", added.error().message}});
+  answer(reply, "ACK", message, 2, {{"action", "addlistener"}, {"message", "ok"}, {"data", **data}});
+}
+
+}  // namespace
+
+Result<HistoryFilter> history_filter(const json::value& data) {
+  HistoryFilter filter;
+  // Deployed peers send "" or null for a filter that is not set.
+  auto given = [&](const char* name) -> const value* {
+    const auto* found = member(data, name);
+    return !found || found->is_null() || (found->is_string() && found->get_string().empty()) ? nullptr : found;
+  };
+  auto wrong = [](const char* name, const value& got) { return Error{std::string("filter ") + name + ": got " + printable(to_text(got)) + ", expected a number"}; };
+  if (const auto* id = given("id")) {
+    filter.id_after = integer_of(id);
+    if (!filter.id_after) return wrong("id", *id);
+  }
+  if (const auto* token = given("token")) filter.token = text_of(token).value_or("");
+  if (const auto* ctime = given("ctime")) {
+    filter.ctime_after = number_of(ctime);
+    if (!filter.ctime_after) return wrong("ctime", *ctime);
+  }
+  if (const auto* etime = given("etime")) {
+    const auto number = number_of(etime);
+    if (!number) return wrong("etime", *etime);
+    filter.etime_after = static_cast<std::int64_t>(*number);
+  }
+  if (const auto* code = given("code")) {
+    const auto number = integer_of(code);
+    if (!number) return wrong("code", *code);
+    filter.code = static_cast<int>(*number);
+  }
+  if (const auto* limit = given("limit")) {
+    const auto number = integer_of(limit);
+    if (!number || *number < 1) return wrong("limit", *limit);
+    filter.limit = static_cast<std::size_t>(*number);
+  }
+  return filter;
+}
+
+void add_core_actions(CoreParts given) {
+  auto shared = std::make_shared<const CoreParts>(given);
+  auto add = [&](const Action& action, void (*handler)(const CoreParts&, const Message&, const Reply&)) {
+    given.router.add_core_action(action, [shared, handler](const Message& message, const Reply& reply) { handler(*shared, message, reply); });
+  };
+  add({"PING"}, ping);
+  add({"GETLOG"}, getlog);
+  add({"PUTLOG"}, putlog);
+  add({"CONSTATUS", "GET", "/internal/constatus"}, constatus);
+  add({"INFORMATION", "GET", "/internal/information"}, information);
+  add({"SETCOREID"}, setcoreid);
+  add({"ADDLISTENER"}, add_listeners);
+  add({"GETTHUMBPRINT", "GET", "/internal/thumbprint"}, [](const CoreParts& parts, const Message& message, const Reply& reply) {
+    answer(reply, "GETTHUMBPRINT", message, 2, {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
+  });
+  add({"BCASTLOGGER", "POST", "/internal/logger"}, [](const CoreParts&, const Message& message, const Reply& reply) { bcastlogger(message, reply); });
+  // The deployed daemon's key exchange between its processes; ours has none, and no peer may touch it.
+  for (const char* name : {"BCASTCOREKEY", "SETMODULEKEY"})
+    add({name}, [](const CoreParts&, const Message& message, const Reply& reply) {
+      answer(reply, "ACK", message, 1, {{"error", "refused"}, {"message", "action '" + message.action + "' is internal and never crosses a link"}});
+    });
+  using Task = asio::awaitable<void> (*)(CoreParts, Message, Reply);
+  auto add_task = [&](const char* name, Task task) {
+    given.router.add_core_action({name}, [shared, task](Message message, Reply reply) {
+      asio::co_spawn(shared->loop, task(*shared, std::move(message), std::move(reply)), [](const std::exception_ptr& error) {
+        if (error) std::rethrow_exception(error);
+      });
+    });
+  };
+  add_task("LOADMODULE", load_module);
+  add_task("UNLOADMODULE", unload_module);
+  add_task("KILL", unload_module);
+}
+
+}  // namespace gorgone

@@ -1,0 +1,29 @@
+#pragma once
+// The actions that every node serves without a module (PROTOCOL.md section 5). On the loop.
+
+#include <functional>
+#include <string>
+
+#include "core/host/module_host.hpp"
+#include "core/router.hpp"
+#include "core/token_listeners.hpp"
+
+namespace gorgone {
+
+/// What the core actions work on; all of it outlives the router.
+struct CoreParts {
+  asio::io_context& loop;
+  Router& router;
+  ModuleHost& modules;
+  Journal& journal;
+  TokenListeners& listeners;
+  std::string thumbprint, hostname;
+  bool id_is_configured = false;
+};
+
+void add_core_actions(CoreParts parts);
+
+/// GETLOG's filters; an Error where one is no number.
+Result<HistoryFilter> history_filter(const json::value& data);
+
+}  // namespace gorgone

@@ -1,0 +1,262 @@
+#include "core/daemon.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <unistd.h>
+
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <zmq.hpp>
+
+#include "core/config/agent_config.hpp"
+#include "core/config/core_schema.hpp"
+#include "core/config/document.hpp"
+#include "core/core_actions.hpp"
+#include "core/host/module_host.hpp"
+#include "core/host/module_library.hpp"
+#include "core/journal/journal_file.hpp"
+#include "core/key_setup.hpp"
+#include "core/log_file.hpp"
+#include "core/net/listener.hpp"
+#include "core/token_listeners.hpp"
+
+namespace gorgone {
+namespace {
+
+constexpr int pool_threads = 2;
+
+// Which modules_dir counts: the command line's, the configuration's, the one beside the program.
+std::filesystem::path modules_dir_of(const DaemonOptions& options, const Settings& core) {
+  if (!options.modules_dir.empty()) return options.modules_dir;
+  const auto configured = core.text("modules_dir");
+  return configured.empty() ? standard_modules_dir() : std::filesystem::path(configured);
+}
+
+std::string hostname_of(const Settings& core) {
+  if (core.has("hostname")) return core.text("hostname");
+  char name[256] = {};
+  return gethostname(name, sizeof name - 1) == 0 ? name : "";
+}
+
+net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, const std::string& hostname) {
+  net::ListenerSpec spec;
+  spec.path = core.text("external_com_path");
+  spec.handover = core.boolean("external_com_zmq_router_handover");
+  spec.tcp_keepalive = core.boolean("external_com_zmq_tcp_keepalive") ? 1 : 0;
+  spec.ipv6 = core.boolean("ipv6");
+  spec.max_message_size = core.integer("max_message_size");
+  spec.sessions.hostname = hostname;
+  spec.sessions.pubkey_pem = keys.public_key.pem();
+  spec.sessions.keysize = static_cast<int>(core.integer("external_com_keysize"));
+  spec.sessions.padding = core.boolean("external_com_padding") ? 1 : 0;
+  spec.sessions.rotation_s = core.integer("external_com_rotation") * 60;
+  return spec;
+}
+
+// What is always loaded although configurations need not list it.
+void add_standard_modules(std::vector<AgentConfig::ModuleEntry>& modules) {
+  for (const auto& entry : modules)
+    if (entry.library == "dbcleaner") return;
+  AgentConfig::ModuleEntry cleaner;
+  cleaner.name = cleaner.library = "dbcleaner";
+  cleaner.package = "gorgone::modules::core::dbcleaner::hooks";
+  modules.push_back(std::move(cleaner));
+}
+
+// Members are destroyed from the last to the first: each uses only those before it.
+class Daemon {
+ public:
+  Daemon(AgentConfig config, std::shared_ptr<const net::KeyRing> keys, std::filesystem::path modules_dir)
+      : config_(std::move(config)),
+        keys_(std::move(keys)),
+        hostname_(hostname_of(config_.core)),
+        journal_(loop_, database_path(config_.core)),
+        router_(journal_),
+        listeners_(loop_, journal_, router_),
+        listener_(loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
+                  [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
+        modules_(Services{loop_, pool_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+
+  int run() {
+    log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
+    router_.set_own_id(config_.core.text("id"));
+    add_core_actions({loop_, router_, modules_, journal_, listeners_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    signals_.add(SIGUSR1);
+    await_signals();
+    if (!config_.core.text("external_com_type").empty()) {
+      const auto listening = listener_.start(listener_spec(config_.core, *keys_, hostname_));
+      if (!listening) {
+        log_.error("{}", listening.error().message);
+        return 1;
+      }
+    }
+    journal_.write(NewRow{new_token(), code::started_daemon, R"({"message":"gorgoned is started"})"});
+    asio::co_spawn(loop_, start_modules(), asio::detached);
+    loop_.run();
+    pool_.join();
+    journal_.close();
+    log_.info("gorgoned stopped");
+    return 0;
+  }
+
+ private:
+  asio::awaitable<void> start_modules() {
+    add_standard_modules(config_.modules);
+    std::vector<std::string> loaded;
+    for (const auto& entry : config_.modules) {
+      if (!entry.enabled) continue;
+      const auto outcome = modules_.load(entry);
+      if (outcome)
+        loaded.push_back(entry.name);
+      else
+        log_.error("module '{}' is not loaded: {}", entry.name, outcome.error().message);
+    }
+    for (const auto& name : loaded) {
+      const auto outcome = co_await modules_.start(name);
+      if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
+    }
+    log_.info("started: {} modules", modules_.names().size());
+  }
+
+  void await_signals() {
+    signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+      if (error) return;
+      if (signal == SIGHUP || signal == SIGUSR1) {
+        reopen_log();
+        log_.info("log file opened again");
+        await_signals();
+        return;
+      }
+      log_.info("signal {}: stopping", signal);
+      asio::co_spawn(loop_, stop(), asio::detached);
+    });
+  }
+
+  // Everything within gorgonecore.timeout; a module that hangs does not keep the process.
+  asio::awaitable<void> stop() {
+    deadline_.expires_after(std::chrono::seconds(config_.core.integer("timeout")));
+    deadline_.async_wait([this](const boost::system::error_code& error) {
+      if (error) return;
+      log_.error("not stopped within gorgonecore.timeout, {} s: leaving", config_.core.integer("timeout"));
+      flush_log();
+      _exit(1);
+    });
+    co_await modules_.stop_all();
+    listeners_.clear();
+    deadline_.cancel();
+    loop_.stop();
+  }
+
+  Log log_{"core"};
+  AgentConfig config_;
+  std::shared_ptr<const net::KeyRing> keys_;
+  std::string hostname_;
+  asio::io_context loop_{1};
+  asio::thread_pool pool_{pool_threads};
+  zmq::context_t zmq_;
+  JournalFile journal_;
+  Router router_;
+  TokenListeners listeners_;
+  net::Listener listener_;
+  ModuleHost modules_;
+  asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
+  asio::steady_timer deadline_{loop_};
+};
+
+// True where one of them is an error; each is told.
+bool tell(const std::vector<Problem>& problems, const std::function<void(const Problem&)>& to) {
+  bool failed = false;
+  for (const auto& problem : problems) {
+    to(problem);
+    failed = failed || problem.severity == Problem::Severity::error;
+  }
+  return failed;
+}
+
+}  // namespace
+
+int run_daemon(const DaemonOptions& options) {
+  const Log log("core");
+  auto to_log = [&](const Problem& problem) {
+    if (problem.severity == Problem::Severity::error)
+      log.error("{}", problem.message);
+    else
+      log.warning("{}", problem.message);
+  };
+  std::signal(SIGPIPE, SIG_IGN);
+  std::vector<Problem> problems;
+  auto config = load_agent_config(options.config, problems);
+  if (!config) {
+    log.error("{}", config.error().message);
+    return 1;
+  }
+  tell(problems, to_log);
+  problems.clear();
+  // What is wrong with a module or an include costs that part; what is wrong with the core would be a guess about its security.
+  const auto* core = config->gorgone() ? config->gorgone()->find("gorgonecore") : nullptr;
+  const bool failed = core && tell(check(*core, core_schema(), "gorgonecore"), [](const Problem&) {});
+  auto keys = load_key_ring(config->core, true, problems);
+  tell(problems, to_log);
+  if (!keys) log.error("{}", keys.error().message);
+  if (failed || !keys) {
+    log.error("not started: see above, or run gorgoned --check --config {}", options.config);
+    return 1;
+  }
+  const auto modules_dir = modules_dir_of(options, config->core);
+  try {
+    return Daemon(std::move(*config), *keys, modules_dir).run();
+  } catch (const std::exception& failure) {
+    log.error("ended by an unexpected failure: {}", failure.what());
+    flush_log();
+    return 1;
+  }
+}
+
+int check_configuration(const DaemonOptions& options) {
+  std::vector<Problem> problems;
+  const auto config = load_agent_config(options.config, problems);
+  if (!config) {
+    problems.push_back({Problem::Severity::error, config.error().message});
+  } else {
+    const auto keys = load_key_ring(config->core, false, problems);
+    if (!keys) problems.push_back({Problem::Severity::error, keys.error().message});
+    for (const auto& entry : config->modules) {
+      if (!entry.enabled) continue;
+      const auto info = open_module(modules_dir_of(options, config->core), entry.library);
+      if (!info) {
+        problems.push_back({Problem::Severity::error, "modules." + entry.name + ": " + info.error().message + " (" + entry.where.text() + ")"});
+        continue;
+      }
+      for (auto& problem : check_module(entry, **info)) problems.push_back(std::move(problem));
+    }
+  }
+  const bool failed = tell(problems, [](const Problem& problem) {
+    std::cerr << (problem.severity == Problem::Severity::error ? "error: " : "warning: ") << problem.message << '\n';
+  });
+  std::cerr << options.config << ": " << (failed ? "not usable as it is" : "fine") << '\n';
+  return failed ? 1 : 0;
+}
+
+int document_modules(const DaemonOptions& options, const std::string& directory) {
+  auto write = [&](const std::string& name, const std::string& page) {
+    std::ofstream(std::filesystem::path(directory) / (name + ".md"), std::ios::trunc) << page;
+  };
+  std::filesystem::create_directories(directory);
+  write("gorgonecore", document_schema("gorgonecore", "The core's own options, under `gorgone: gorgonecore:`.", core_schema(), {}));
+  const auto modules_dir = options.modules_dir.empty() ? standard_modules_dir() : std::filesystem::path(options.modules_dir);
+  for (const auto& name : modules_in(modules_dir)) {
+    const auto info = open_module(modules_dir, name);
+    if (!info) {
+      std::cerr << info.error().message << '\n';
+      return 1;
+    }
+    write((*info)->name, document_schema((*info)->name, (*info)->help, (*info)->schema, (*info)->actions));
+  }
+  return 0;
+}
+
+}  // namespace gorgone

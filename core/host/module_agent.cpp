@@ -1,0 +1,81 @@
+#include "core/host/module_agent.hpp"
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
+
+#include "core/config/agent_config.hpp"
+#include "core/host/module_host.hpp"
+#include "core/net/dialer.hpp"
+
+namespace gorgone {
+
+ModuleAgent::ModuleAgent(const Services& services, ModuleHost& host, std::string name)
+    : services_(services), host_(host), log_(std::move(name)), idle_(services.loop) {}
+
+void ModuleAgent::submit(Message message, Reply reply) { services_.router.submit(std::move(message), std::move(reply)); }
+
+void ModuleAgent::spawn(asio::awaitable<void> work) {
+  const auto signal = running_.emplace(running_.end());
+  auto ended = [this, signal](const std::exception_ptr& error) {
+    running_.erase(signal);
+    if (running_.empty()) idle_.cancel();
+    if (!error) return;
+    try {
+      std::rethrow_exception(error);
+    } catch (const boost::system::system_error& failure) {
+      if (failure.code() != asio::error::operation_aborted) log_.error("a task ended: {}", failure.what());
+    } catch (const std::exception& failure) {
+      log_.error("a task ended: {}", failure.what());
+    }
+  };
+  asio::co_spawn(services_.loop, std::move(work), asio::bind_cancellation_slot(signal->slot(), std::move(ended)));
+}
+
+void ModuleAgent::on_pool(std::function<void()> work) { asio::post(services_.pool, std::move(work)); }
+
+std::optional<Endpoint> ModuleAgent::endpoint(const std::string& method, const std::string& path) const {
+  return services_.router.endpoint(method, path);
+}
+
+std::vector<std::string> ModuleAgent::methods(const std::string& path) const { return services_.router.methods(path); }
+
+Result<LinkFactory*> ModuleAgent::link_factory(const std::string& type) { return host_.link_factory(type); }
+
+Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner& owner) {
+  net::Dialer::Services services{services_.loop, services_.zmq, services_.keys, services_.journal,
+                                 [&pool = services_.pool](std::function<void()> work) { asio::post(pool, std::move(work)); }};
+  return net::Dialer::make(std::move(services), spec, owner);
+}
+
+const ConfigValue& ModuleAgent::gorgone_config() const {
+  static const ConfigValue none;
+  const auto* value = services_.config.gorgone();
+  return value ? *value : none;
+}
+
+const ConfigValue& ModuleAgent::centreon_config() const {
+  static const ConfigValue none;
+  const auto* value = services_.config.centreon();
+  return value ? *value : none;
+}
+
+asio::awaitable<bool> ModuleAgent::finish(std::chrono::milliseconds limit) {
+  // Cancelling one may end others: look at each only once, and only while it is there.
+  std::vector<asio::cancellation_signal*> signals;
+  for (auto& signal : running_) signals.push_back(&signal);
+  for (auto* signal : signals) {
+    const bool there = std::any_of(running_.begin(), running_.end(), [signal](auto& known) { return &known == signal; });
+    if (there) signal->emit(asio::cancellation_type::terminal);
+  }
+  const auto until = std::chrono::steady_clock::now() + limit;
+  while (!running_.empty() && std::chrono::steady_clock::now() < until) {
+    idle_.expires_at(until);
+    boost::system::error_code ignored;
+    auto token = asio::redirect_error(asio::use_awaitable, ignored);
+    co_await idle_.async_wait(token);
+  }
+  co_return running_.empty();
+}
+
+}  // namespace gorgone

@@ -1,0 +1,69 @@
+#pragma once
+// What one module sees of the daemon, and what the daemon keeps of one module's running work. On the loop.
+
+#include <gorgone/agent.hpp>
+
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <list>
+#include <memory>
+
+#include "core/net/key_ring.hpp"
+#include "core/router.hpp"
+
+namespace zmq {
+class context_t;
+}
+
+namespace gorgone {
+
+class ModuleHost;
+struct AgentConfig;
+
+/// The daemon's parts that modules are given; all outlive the modules.
+struct Services {
+  asio::io_context& loop;
+  asio::thread_pool& pool;
+  zmq::context_t& zmq;
+  Journal& journal;
+  Router& router;
+  std::shared_ptr<const net::KeyRing> keys;
+  const AgentConfig& config;
+  std::string hostname;
+};
+
+class ModuleAgent final : public Agent {
+ public:
+  ModuleAgent(const Services& services, ModuleHost& host, std::string name);
+
+  asio::io_context& loop() override { return services_.loop; }
+  const Log& log() const override { return log_; }
+  Journal& journal() override { return services_.journal; }
+  const std::string& node_id() const override { return services_.router.own_id(); }
+  const std::string& hostname() const override { return services_.hostname; }
+  void submit(Message message, Reply reply) override;
+  void spawn(asio::awaitable<void> work) override;
+  void on_pool(std::function<void()> work) override;
+  std::optional<Endpoint> endpoint(const std::string& method, const std::string& path) const override;
+  std::vector<std::string> methods(const std::string& path) const override;
+  Gateway* gateway() const override { return services_.router.gateway(); }
+  void set_gateway(Gateway* gateway) override { services_.router.set_gateway(gateway); }
+  Result<LinkFactory*> link_factory(const std::string& type) override;
+  Result<std::unique_ptr<Link>> dial(const DialSpec& spec, LinkOwner& owner) override;
+  const ConfigValue& gorgone_config() const override;
+  const ConfigValue& centreon_config() const override;
+
+  /// Cancels what was spawned and waits until it has ended; false where it has not within `limit`.
+  asio::awaitable<bool> finish(std::chrono::milliseconds limit);
+
+ private:
+  Services services_;
+  ModuleHost& host_;
+  Log log_;
+  std::list<asio::cancellation_signal> running_;
+  asio::steady_timer idle_;  // ends when nothing runs
+};
+
+}  // namespace gorgone

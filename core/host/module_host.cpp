@@ -1,0 +1,189 @@
+#include "core/host/module_host.hpp"
+
+#include <boost/asio/co_spawn.hpp>
+
+#include <algorithm>
+
+#include "core/host/module_library.hpp"
+
+namespace gorgone {
+namespace {
+
+constexpr auto end_limit = std::chrono::seconds(5);
+constexpr std::size_t waiting_max = 10000;
+
+Settings settings_of(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
+  return Settings(std::make_shared<const Schema>(info.schema), std::make_shared<const ConfigValue>(entry.values));
+}
+
+std::string message_json(const std::string& text) { return to_text(json::value(json::object{{"message", text}})); }
+
+}  // namespace
+
+std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
+  auto problems = check(entry.values, info.schema, "modules." + entry.name, module_keys());
+  const bool sound = std::none_of(problems.begin(), problems.end(), [](const Problem& problem) { return problem.severity == Problem::Severity::error; });
+  if (sound && info.check)
+    for (auto& problem : info.check(settings_of(entry, info))) problems.push_back(std::move(problem));
+  return problems;
+}
+
+Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
+  if (slots_.contains(entry.name)) return Error{"module '" + entry.name + "' is loaded already"};
+  const auto info = open_module(modules_dir_, entry.library);
+  if (!info) return info.error();
+  std::string errors;
+  for (const auto& problem : check_module(entry, **info)) {
+    if (problem.severity == Problem::Severity::error)
+      errors += (errors.empty() ? "" : "; ") + problem.message;
+    else
+      log_.warning("{}", problem.message);
+  }
+  if (!errors.empty()) return Error{errors};
+
+  Slot slot;
+  slot.package = entry.package.empty() ? "gorgone::modules::core::" + (*info)->name + "::hooks" : entry.package;
+  slot.agent = std::make_unique<ModuleAgent>(services_, *this, entry.name);
+  slot.order = next_order_++;
+  try {
+    slot.module = (*info)->create(*slot.agent, settings_of(entry, **info));
+  } catch (const std::exception& failure) {
+    return Error{std::string("it failed to be made: ") + failure.what()};
+  }
+  const auto added = services_.router.add_module(entry.name, (*info)->actions, [this, name = entry.name](Message message) { deliver(name, std::move(message)); });
+  if (!added) return added.error();
+  slots_.emplace(entry.name, std::move(slot));
+  return {};
+}
+
+asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
+  const auto found = slots_.find(name);
+  if (found == slots_.end()) co_return Error{"module '" + name + "' is not loaded"};
+  auto& slot = found->second;
+  Result<void> outcome;
+  try {
+    outcome = co_await slot.module->start();
+  } catch (const std::exception& failure) {
+    outcome = Error{failure.what()};
+  }
+  if (!outcome) {
+    services_.router.remove_module(name);
+    for (const auto& message : slot.waiting)
+      services_.journal.write(NewRow{message.token, code::failed, message_json("module '" + name + "' did not start: " + outcome.error().message)});
+    co_await end(slot);
+    slots_.erase(name);
+    co_return outcome;
+  }
+  slot.started = true;
+  log_.debug("module '{}' started", name);
+  auto waiting = std::move(slot.waiting);
+  slot.waiting.clear();
+  for (auto& message : waiting) deliver(name, std::move(message));
+  co_return outcome;
+}
+
+void ModuleHost::deliver(const std::string& name, Message message) {
+  const auto found = slots_.find(name);
+  if (found == slots_.end() || found->second.stopping) {
+    services_.journal.write(NewRow{message.token, code::failed, message_json("module '" + name + "' is stopping")});
+    return;
+  }
+  auto& slot = found->second;
+  if (!slot.started) {
+    if (slot.waiting.size() < waiting_max)
+      slot.waiting.push_back(std::move(message));
+    else
+      services_.journal.write(NewRow{message.token, code::failed, message_json("busy: module '" + name + "' has not started yet")});
+    return;
+  }
+  slot.agent->spawn(run(*slot.module, *slot.agent, std::move(message)));
+}
+
+// An exception in one message ends that message, not the daemon.
+asio::awaitable<void> ModuleHost::run(Module& module, ModuleAgent& agent, Message message) {
+  const auto token = message.token;
+  const auto action = message.action;
+  std::string what;
+  try {
+    co_await module.handle(std::move(message));
+    co_return;
+  } catch (const boost::system::system_error& failure) {
+    what = failure.code() == asio::error::operation_aborted ? "interrupted: the module stops" : failure.what();
+  } catch (const std::exception& failure) {
+    what = failure.what();
+  }
+  agent.log().error("{} failed: {} token={}", action, what, printable(token));
+  agent.journal().write(NewRow{token, code::failed, message_json(action + " failed: " + what)});
+}
+
+asio::awaitable<void> ModuleHost::end(Slot& slot) {
+  slot.stopping = true;
+  try {
+    if (slot.started) co_await slot.module->stop();
+  } catch (const std::exception& failure) {
+    slot.agent->log().error("failed to stop: {}", failure.what());
+  }
+  const bool ended = co_await slot.agent->finish(end_limit);
+  if (ended) {
+    slot.module.reset();
+    slot.agent.reset();
+    co_return;
+  }
+  // What still runs may use them: they are left behind.
+  slot.agent->log().error("tasks still run {} s after they were cancelled", end_limit.count());
+  (void)slot.module.release();
+  (void)slot.agent.release();
+}
+
+asio::awaitable<Result<void>> ModuleHost::unload(std::string name) {
+  const auto found = slots_.find(name);
+  if (found == slots_.end() || found->second.stopping) co_return Error{"cannot find unload module"};
+  services_.router.remove_module(name);
+  co_await end(found->second);
+  slots_.erase(name);
+  log_.info("module '{}' unloaded", name);
+  co_return Result<void>{};
+}
+
+asio::awaitable<void> ModuleHost::stop_all() {
+  std::vector<std::pair<int, std::string>> order;
+  for (const auto& [name, slot] : slots_) order.emplace_back(slot.order, name);
+  std::sort(order.rbegin(), order.rend());
+  for (const auto& [rank, name] : order) {
+    const auto outcome = co_await unload(name);
+    if (!outcome) log_.debug("module '{}': {}", name, outcome.error().message);
+  }
+}
+
+Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {
+  auto found = slots_.find(type);
+  if (found == slots_.end()) {
+    // Configurations of deployed daemons never list the ways to a node.
+    AgentConfig::ModuleEntry entry;
+    entry.name = entry.library = type;
+    if (type.empty() || type.find('/') != std::string::npos) return Error{"type \"" + printable(type) + "\" is no name of a link"};
+    const auto loaded = load(entry);
+    if (!loaded) return Error{"type \"" + printable(type) + "\": " + loaded.error().message};
+    found = slots_.find(type);
+    asio::co_spawn(services_.loop, start(type), [this, type](const std::exception_ptr&, const Result<void>& outcome) {
+      if (!outcome) log_.error("module '{}' did not start: {}", type, outcome.error().message);
+    });
+  }
+  auto* factory = found->second.module->link_factory();
+  if (!factory) return Error{"type \"" + printable(type) + "\": the module of that name is no way to reach a node"};
+  return factory;
+}
+
+std::vector<std::string> ModuleHost::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, slot] : slots_) names.push_back(name);
+  return names;
+}
+
+json::object ModuleHost::packages() const {
+  json::object list;
+  for (const auto& [name, slot] : slots_) list[name] = slot.package;
+  return list;
+}
+
+}  // namespace gorgone

@@ -1,0 +1,60 @@
+#pragma once
+// The modules that run: loads, starts, stops, and hands them their messages. A module that fails is an error in the log, never
+// the end of the daemon. On the loop.
+
+#include <gorgone/module.hpp>
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/config/agent_config.hpp"
+#include "core/host/module_agent.hpp"
+
+namespace gorgone {
+
+class ModuleHost {
+ public:
+  ModuleHost(Services services, std::filesystem::path modules_dir) : services_(std::move(services)), modules_dir_(std::move(modules_dir)) {}
+
+  /// Makes the module and opens its actions; messages wait until start() has ended well.
+  Result<void> load(const AgentConfig::ModuleEntry& entry);
+  /// Starts a loaded module; one that does not start is taken out again.
+  asio::awaitable<Result<void>> start(std::string name);
+  /// Stops gently: no new messages, what runs is cancelled and waited for.
+  asio::awaitable<Result<void>> unload(std::string name);
+  /// All, in the opposite order of their loading.
+  asio::awaitable<void> stop_all();
+
+  Result<LinkFactory*> link_factory(const std::string& type);
+  bool has(const std::string& name) const { return slots_.contains(name); }
+  std::vector<std::string> names() const;
+  /// name → package, as INFORMATION tells it.
+  json::object packages() const;
+
+ private:
+  struct Slot {
+    std::string package;
+    std::unique_ptr<ModuleAgent> agent;  // before what it made
+    std::unique_ptr<Module> module;
+    int order = 0;
+    bool started = false, stopping = false;
+    std::deque<Message> waiting;  // until it has started
+  };
+  void deliver(const std::string& name, Message message);
+  static asio::awaitable<void> run(Module& module, ModuleAgent& agent, Message message);
+  asio::awaitable<void> end(Slot& slot);
+
+  Services services_;
+  std::filesystem::path modules_dir_;
+  Log log_{"core"};
+  std::map<std::string, Slot> slots_;
+  int next_order_ = 0;
+};
+
+/// The problems of one module's options, and of its own checks.
+std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info);
+
+}  // namespace gorgone

@@ -1,0 +1,55 @@
+#include <gorgone/journal.hpp>
+#include <gorgone/json.hpp>
+
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <fmt/format.h>
+
+namespace gorgone {
+
+namespace asio = boost::asio;
+
+void Journal::write(NewRow row) {
+  std::vector<NewRow> rows;
+  rows.push_back(std::move(row));
+  write(std::move(rows), {});
+}
+
+asio::awaitable<Result<Rows>> Journal::read(HistoryFilter filter) {
+  auto result = std::make_shared<std::optional<Result<Rows>>>();
+  auto start = [this, filter = std::move(filter), result](auto handler) mutable {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    read(std::move(filter), [shared, result](Result<Rows> rows) {
+      result->emplace(std::move(rows));
+      std::move (*shared)();
+    });
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  co_return std::move(**result);
+}
+
+bool ends_token(const HistoryRow& row) {
+  if (row.code != code::failed && row.code != code::finished) return false;
+  auto data = parse_json(row.data);
+  if (!data) return true;
+  const auto message = text_of(member(*data, "message")).value_or("");
+  return message != "command execution issue" && message != "command has been submitted";
+}
+
+std::string rows_to_json(const Rows& rows) {
+  std::string out = "[";
+  for (const auto& row : rows) {
+    if (out.size() > 1) out += ',';
+    fmt::format_to(std::back_inserter(out), R"({{"id":"{}","token":)", row.id);
+    append_json_string(out, row.token);
+    fmt::format_to(std::back_inserter(out), R"(,"code":{},"etime":{},"ctime":{:.5f},"instant":{},"data":)", row.code, row.etime, row.ctime,
+                   row.instant ? 1 : 0);
+    append_json_string(out, row.data);
+    out += '}';
+  }
+  out += ']';
+  return out;
+}
+
+}  // namespace gorgone

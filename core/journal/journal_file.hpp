@@ -1,0 +1,87 @@
+#pragma once
+// The journal on SQLite (ARCHITECTURE: one writer, commits in groups). A thread of its own owns the database; jobs wait in
+// one queue, all that wait are run in one transaction, and completions go back to the loop after its commit.
+// Public methods are called on the loop. docs/journal.md describes the file.
+
+#include <gorgone/journal.hpp>
+#include <gorgone/log.hpp>
+
+#include <boost/asio/io_context.hpp>
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "core/journal/sqlite.hpp"
+
+namespace gorgone {
+
+/// A session of the listener as it survives a restart (gorgone_identity); keys in hex.
+struct StoredSession {
+  std::string identity, key, iv, oldkey, oldiv;
+  std::int64_t ctime = 0, mtime = 0;
+};
+
+class GORGONE_API JournalFile final : public Journal {
+ public:
+  /// Opens `path` (":memory:" for none). A database that cannot be used is put aside or left alone, as the log says, and the
+  /// journal is kept in memory: the daemon always starts. The loop must outlive the journal.
+  JournalFile(boost::asio::io_context& loop, std::string path);
+  ~JournalFile() override;
+
+  using Journal::read;
+  using Journal::write;
+  void write(std::vector<NewRow> rows, std::function<void(Result<void>)> done) override;
+  void read(HistoryFilter filter, std::function<void(Result<Rows>)> done) override;
+  std::shared_ptr<void> watch(std::string token, std::function<void(const HistoryRow&)> on_row) override;
+  void store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows, std::function<void(Result<void>)> done) override;
+  void fetched_until(std::string node, std::function<void(Result<double>)> done) override;
+  void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) override;
+  void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) override;
+  void purge(Purge what, std::function<void(Result<Purged>)> done) override;
+
+  void sessions(std::function<void(Result<std::vector<StoredSession>>)> done);
+  void save_session(StoredSession session);
+  void drop_session(std::string identity);
+
+  /// Runs what is queued, commits and closes. Completions that were not yet called are dropped.
+  void close();
+  bool in_memory() const { return in_memory_; }
+
+ private:
+  struct Watch;
+  // `work` runs on the journal's thread, perhaps a second time where the group it was in failed; `done` runs on the loop
+  // after the commit, with the error or nullptr.
+  struct Job {
+    std::function<void(sqlite::Database&)> work;
+    std::function<void(const Error*)> done;
+  };
+  void open();
+  void enqueue(Job job);
+  void run();
+  void run_batch(std::deque<Job>& batch);
+  std::optional<Error> run_transaction(std::deque<Job>::iterator first, std::deque<Job>::iterator last);
+  Rows insert(sqlite::Database& database, const std::vector<NewRow>& rows);
+  void tell_watches(const Rows& rows);
+  template <class T>
+  void ask(std::function<T(sqlite::Database&)> query, std::function<void(Result<T>)> done);
+
+  boost::asio::io_context& loop_;
+  Log log_{"journal"};
+  std::string path_;
+  bool in_memory_ = false;
+  double last_ctime_ = 0;  // journal thread
+  sqlite::Database database_;
+  std::multimap<std::string, Watch*> watches_;          // loop
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> queue_;
+  bool closing_ = false;
+  std::thread thread_;
+};
+
+}  // namespace gorgone

@@ -1,0 +1,206 @@
+#include "core/net/dialer.hpp"
+
+#include <gorgone/base64.hpp>
+
+#include <boost/asio/post.hpp>
+
+#include <chrono>
+
+namespace gorgone::net {
+namespace {
+
+std::int64_t now_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+}
+
+constexpr std::size_t suffix_length = 24;
+constexpr int reconnect_ms = 100, reconnect_ms_max = 2000;
+
+}  // namespace
+
+Result<std::unique_ptr<Link>> Dialer::make(Services services, const DialSpec& spec, LinkOwner& owner) {
+  wire::LinkMachine::Config config;
+  config.name = spec.routing_name;
+  if (!spec.server_pubkey.empty()) {
+    auto key = wire::load_public_key(spec.server_pubkey);
+    if (!key) return Error{"server_pubkey: " + key.error().message};
+    config.server_key = *key;
+  }
+  auto private_key = services.keys->private_key;
+  auto public_key = services.keys->public_key;
+  if (!spec.client_privkey.empty()) {
+    auto key = wire::load_private_key(spec.client_privkey);
+    if (!key) return Error{"client_privkey: " + key.error().message};
+    private_key = *key;
+    public_key = key->public_key();
+  }
+  if (!spec.client_pubkey.empty()) {
+    auto key = wire::load_public_key(spec.client_pubkey);
+    if (!key) return Error{"client_pubkey: " + key.error().message};
+    if (!(*key == private_key.public_key())) return Error{"client_pubkey: " + spec.client_pubkey + " does not belong to the private key"};
+    public_key = *key;
+  }
+  auto* dialer = new Dialer(std::move(services), spec, owner, std::move(config), std::move(private_key), std::move(public_key));
+  std::unique_ptr<Link> link(dialer);
+  dialer->later([dialer] { dialer->perform(dialer->machine_.start(now_ms())); });
+  return link;
+}
+
+Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
+               wire::RsaPublicKey public_key)
+    : services_(std::move(services)),
+      spec_(std::move(spec)),
+      owner_(owner),
+      machine_(std::move(config)),
+      private_key_(std::move(private_key)),
+      public_key_(std::move(public_key)),
+      timer_(services_.loop) {}
+
+Dialer::~Dialer() = default;
+
+// Runs on the loop unless the dialer is gone by then.
+template <class F>
+void Dialer::later(F f) {
+  boost::asio::post(services_.loop, [f = std::move(f), alive = std::weak_ptr<bool>(alive_)]() mutable {
+    if (!alive.expired()) f();
+  });
+}
+
+Result<void> Dialer::send(const Message& message) {
+  const auto frame = machine_.seal(wire::format_request(message));
+  if (!frame || !socket_) return Error{"the link is not up"};
+  if (socket_->send({}, *frame) != ZmqSocket::Sent::yes) return Error{"the socket takes no more"};
+  return {};
+}
+
+void Dialer::reset(const std::string& why) {
+  later([this, why] { perform(machine_.reset(why, now_ms())); });
+}
+
+void Dialer::perform(wire::LinkMachine::Steps steps) {
+  const std::weak_ptr<bool> alive = alive_;
+  for (auto& step : steps) {
+    perform_one(step);
+    if (alive.expired()) return;  // the owner ended the link
+  }
+  arm();
+}
+
+void Dialer::perform_one(wire::LinkMachine::Step& step) {
+  using Machine = wire::LinkMachine;
+  if (auto* received = std::get_if<Machine::Received>(&step)) {
+    const auto parsed = wire::parse_answer(received->text);
+    if (!parsed) {
+      log_.warning("link {}: dropped what is no message: {}", spec_.endpoint, printable(received->text));
+      return;
+    }
+    Message message{std::string(parsed->action), std::string(parsed->token), std::string(parsed->target.value_or("")), Payload(std::string(parsed->data)), {}};
+    owner_.link_received(std::move(message));
+  } else if (auto* send = std::get_if<Machine::Send>(&step)) {
+    if (socket_) socket_->send({}, send->frame);
+  } else if (std::get_if<Machine::Connect>(&step)) {
+    connect();
+  } else if (std::get_if<Machine::Close>(&step)) {
+    socket_.reset();
+  } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
+    check_key(check->key);
+  } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
+    make_helo(helo->key);
+  } else if (auto* sealed = std::get_if<Machine::OpenKey>(&step)) {
+    open_key(std::move(sealed->sealed));
+  } else if (auto* up = std::get_if<Machine::Up>(&step)) {
+    log_.info("link up: {} hostname={}", spec_.endpoint, printable(up->peer_hostname));
+    last_reason_.clear();
+    owner_.link_up();
+  } else if (auto* down = std::get_if<Machine::Down>(&step)) {
+    log_down(down->why, down->was_up);
+    owner_.link_down(down->why);
+  }
+}
+
+void Dialer::arm() {
+  const auto deadline = machine_.deadline();
+  if (!deadline) {
+    timer_.cancel();
+    return;
+  }
+  timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::milliseconds(*deadline)));
+  timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (!error && !alive.expired()) perform(machine_.on_clock(now_ms()));
+  });
+}
+
+void Dialer::connect() {
+  socket_.reset();
+  zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
+  socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::sndhwm, 0);
+  socket.set(zmq::sockopt::rcvhwm, 0);
+  socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
+  socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
+  socket.set(zmq::sockopt::connect_timeout, 30000);
+  socket.set(zmq::sockopt::tcp_keepalive, 1);
+  socket.set(zmq::sockopt::ipv6, true);
+  try {
+    socket.connect(spec_.endpoint);
+  } catch (const zmq::error_t& error) {
+    // The greeting's time limit turns this into a retry.
+    log_.error("link {}: cannot connect: {}; expected tcp://address:port", spec_.endpoint, error.what());
+    return;
+  }
+  socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
+    if (frames.size() != 1) return;
+    perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
+  });
+}
+
+void Dialer::check_key(const wire::RsaPublicKey& key) {
+  if (services_.keys->fingerprint_mode == FingerprintMode::always || !spec_.server_pubkey.empty()) {
+    later([this] { perform(machine_.on_key_checked({}, now_ms())); });
+    return;
+  }
+  const auto thumbprint = key.thumbprint();
+  services_.journal.fingerprint_of(spec_.endpoint, [this, thumbprint, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<std::string>> pinned) {
+    if (alive.expired()) return;
+    auto conclude = [&](Result<void> outcome) { perform(machine_.on_key_checked(std::move(outcome), now_ms())); };
+    if (!pinned) return conclude(Error{"cannot look up the pinned key: " + pinned.error().message});
+    if (*pinned && **pinned == thumbprint) return conclude({});
+    if (*pinned)
+      return conclude(Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)", "key_changed"});
+    if (services_.keys->fingerprint_mode == FingerprintMode::strict)
+      return conclude(Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"});
+    services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
+    log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
+    conclude({});
+  });
+}
+
+void Dialer::make_helo(const wire::RsaPublicKey& key) {
+  // Encrypting with a public key costs less than a trip to the pool.
+  auto sealed = key.encrypt("HELO");
+  Result<std::string> frame = sealed ? Result<std::string>(wire::format_helo({spec_.routing_name, public_key_.pem(), *sealed})) : Result<std::string>(sealed.error());
+  later([this, frame = std::move(frame)]() mutable { perform(machine_.on_helo_made(std::move(frame), now_ms())); });
+}
+
+void Dialer::open_key(std::string sealed) {
+  services_.pool([this, sealed = std::move(sealed), key = private_key_, &loop = services_.loop, alive = std::weak_ptr<bool>(alive_)] {
+    auto text = key.decrypt(base64_decode(sealed));
+    boost::asio::post(loop, [this, text = std::move(text), alive]() mutable {
+      if (!alive.expired()) perform(machine_.on_key_opened(std::move(text), now_ms()));
+    });
+  });
+}
+
+void Dialer::log_down(const Error& why, bool was_up) {
+  if (was_up)
+    log_.info("link down: {}: {}", spec_.endpoint, why.message);
+  else if (why.message != last_reason_)
+    log_.warning("link {} cannot be made, trying again: {}", spec_.endpoint, why.message);
+  else
+    log_.debug("link {} cannot be made, trying again: {}", spec_.endpoint, why.message);
+  if (!was_up) last_reason_ = why.message;
+}
+
+}  // namespace gorgone::net

@@ -1,0 +1,70 @@
+#pragma once
+// The encrypted ZeroMQ client behind Agent::dial(): a DEALER that greets, runs and heals itself. wire/link_machine decides, this
+// class performs, with one timer. Lives on the loop.
+
+#include <gorgone/journal.hpp>
+#include <gorgone/link.hpp>
+#include <gorgone/log.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <zmq.hpp>
+
+#include "core/net/key_ring.hpp"
+#include "core/net/zmq_socket.hpp"
+#include "core/wire/link_machine.hpp"
+
+namespace gorgone::net {
+
+class Dialer final : public Link {
+ public:
+  struct Services {
+    boost::asio::io_context& loop;
+    zmq::context_t& context;
+    std::shared_ptr<const KeyRing> keys;
+    Journal& journal;
+    std::function<void(std::function<void()>)> pool;
+  };
+
+  /// An Error where a key file does not load.
+  static Result<std::unique_ptr<Link>> make(Services services, const DialSpec& spec, LinkOwner& owner);
+  ~Dialer() override;
+
+  Result<void> send(const Message& message) override;
+  void reset(const std::string& why) override;
+  bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
+  bool answers_requests() const override { return true; }
+
+ private:
+  Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
+         wire::RsaPublicKey public_key);
+  void perform(wire::LinkMachine::Steps steps);
+  void perform_one(wire::LinkMachine::Step& step);
+  void arm();
+  void connect();
+  void check_key(const wire::RsaPublicKey& key);
+  void make_helo(const wire::RsaPublicKey& key);
+  void open_key(std::string sealed);
+  void log_down(const Error& why, bool was_up);
+  template <class F>
+  void later(F f);
+
+  Services services_;
+  DialSpec spec_;
+  LinkOwner& owner_;
+  wire::LinkMachine machine_;
+  wire::RsaPrivateKey private_key_;
+  wire::RsaPublicKey public_key_;
+  Log log_{"core"};
+  std::unique_ptr<ZmqSocket> socket_;
+  boost::asio::steady_timer timer_;
+  std::string last_reason_;  // told once, not at each retry
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::net

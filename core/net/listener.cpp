@@ -1,0 +1,176 @@
+#include "core/net/listener.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <ctime>
+
+namespace gorgone::net {
+namespace {
+
+constexpr std::string_view routing_prefix = "gorgone-";
+constexpr int refusals_per_tick = 10;
+constexpr auto tick_interval = std::chrono::seconds(5);
+// Answers that a client may leave unread before it is cut off.
+constexpr int answers_unread_max = 100000;
+
+std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+std::string_view view(const zmq::message_t& frame) { return {static_cast<const char*>(frame.data()), frame.size()}; }
+
+}  // namespace
+
+Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool, Submit submit)
+    : loop_(loop), context_(context), keys_(std::move(keys)), journal_(journal), pool_(std::move(pool)), submit_(std::move(submit)), timer_(loop) {}
+
+Listener::~Listener() = default;
+
+Result<void> Listener::start(const ListenerSpec& spec) {
+  sessions_ = std::make_unique<wire::ServerSessions>(spec.sessions);
+  padding_ = spec.sessions.padding;
+  zmq::socket_t socket(context_, zmq::socket_type::router);
+  socket.set(zmq::sockopt::router_handover, spec.handover);
+  socket.set(zmq::sockopt::router_mandatory, true);
+  socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::sndhwm, answers_unread_max);
+  socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
+  socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
+  if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
+  try {
+    socket.bind("tcp://" + spec.path);
+  } catch (const zmq::error_t& error) {
+    return Error{"gorgonecore.external_com_path: cannot listen on \"" + spec.path + "\": " + error.what() + "; expected address:port, such as \"*:5556\""};
+  }
+  endpoint_ = socket.get(zmq::sockopt::last_endpoint);
+  auto begin = [this, shared = std::make_shared<zmq::socket_t>(std::move(socket))](Result<std::vector<StoredSession>> stored) {
+    if (stored)
+      restore(*stored);
+    else
+      log_.error("cannot read sessions from the database: {}", stored.error().message);
+    socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*shared), [this](Frames frames) { on_message(std::move(frames)); });
+  };
+  journal_.sessions([begin, alive = std::weak_ptr<bool>(alive_)](Result<std::vector<StoredSession>> stored) {
+    if (!alive.expired()) begin(std::move(stored));
+  });
+  log_.info("listening on {}", endpoint_);
+  tick();
+  return {};
+}
+
+void Listener::restore(const std::vector<StoredSession>& stored) {
+  for (const auto& row : stored) {
+    const auto routing_id = wire::from_hex(row.identity);
+    const auto key = wire::from_hex(row.key), iv = wire::from_hex(row.iv);
+    if (!routing_id || routing_id->empty() || !key || !iv) continue;
+    wire::SessionKey session_key{*key, *iv, padding_};
+    if (session_key.problem()) continue;
+    wire::ServerSession session{wire::SessionCipher(session_key), {}, row.ctime, row.mtime};
+    const auto old_key = wire::from_hex(row.oldkey), old_iv = wire::from_hex(row.oldiv);
+    if (old_key && old_iv && !old_key->empty()) {
+      wire::SessionKey previous{*old_key, *old_iv, padding_};
+      if (!previous.problem()) session.previous.emplace(previous);
+    }
+    sessions_->restore(*routing_id, std::move(session));
+  }
+}
+
+void Listener::on_message(Frames frames) {
+  // Exactly a routing id and a frame; a message of any other count is dropped whole (PROTOCOL.md section 1).
+  if (frames.size() != 2) {
+    log_refusal(frames.empty() ? "" : std::string(view(frames[0])), fmt::format("dropped a message of {} frames, expected 1", frames.size() - 1));
+    return;
+  }
+  const std::string routing_id(view(frames[0]));
+  if (!routing_id.starts_with(routing_prefix)) {
+    log_refusal(routing_id, "dropped: its routing id does not begin with gorgone-");
+    return;
+  }
+  perform(routing_id, sessions_->on_frame(routing_id, view(frames[1]), now_s()));
+}
+
+void Listener::perform(const std::string& routing_id, wire::ServerSessions::Steps steps) {
+  using Sessions = wire::ServerSessions;
+  for (auto& step : steps) {
+    if (auto* send = std::get_if<Sessions::Send>(&step)) {
+      transmit(routing_id, send->frame);
+    } else if (auto* verification = std::get_if<Sessions::Verify>(&step)) {
+      verify(routing_id, std::move(verification->helo));
+    } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
+      auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
+        if (!alive.expired()) (void)this->send(routing_id, wire::format_answer(answer));
+      };
+      submit_(std::move(request->message), std::move(reply));
+    } else if (std::get_if<Sessions::Save>(&step)) {
+      save(routing_id);
+    } else if (auto* refused = std::get_if<Sessions::Refused>(&step)) {
+      log_refusal(routing_id, refused->why);
+    }
+  }
+}
+
+void Listener::verify(const std::string& routing_id, wire::HeloText helo) {
+  const auto name = printable(helo.name, 60);
+  pool_([this, routing_id, name, helo = std::move(helo), keys = keys_, alive = std::weak_ptr<bool>(alive_)] {
+    auto outcome = wire::verify_helo(helo, keys->private_key, keys->authorized);
+    boost::asio::post(loop_, [this, routing_id, name, outcome = std::move(outcome), alive]() mutable {
+      if (alive.expired()) return;
+      if (outcome) log_.info("session opened for {} routing_id={}", name, printable(routing_id));
+      perform(routing_id, sessions_->on_verified(routing_id, std::move(outcome), now_s()));
+    });
+  });
+}
+
+void Listener::save(const std::string& routing_id) {
+  const auto* session = sessions_->session(routing_id);
+  if (!session) return;
+  StoredSession row;
+  row.identity = wire::to_hex(routing_id);
+  row.key = wire::to_hex(session->cipher.key().key);
+  row.iv = wire::to_hex(session->cipher.key().iv);
+  if (session->previous) {
+    row.oldkey = wire::to_hex(session->previous->key().key);
+    row.oldiv = wire::to_hex(session->previous->key().iv);
+  }
+  row.ctime = session->key_time;
+  row.mtime = session->last_time;
+  journal_.save_session(std::move(row));
+}
+
+Result<void> Listener::send(const std::string& routing_id, std::string_view text) {
+  if (!socket_) return Error{"the listener is not open"};
+  const auto frame = sessions_->seal(routing_id, text);
+  if (!frame) return Error{"no session for " + printable(routing_id)};
+  transmit(routing_id, *frame);
+  return {};
+}
+
+void Listener::transmit(const std::string& routing_id, std::string_view frame) {
+  if (!socket_) return;
+  if (socket_->send(routing_id, frame) != ZmqSocket::Sent::full) return;
+  sessions_->drop(routing_id);
+  journal_.drop_session(wire::to_hex(routing_id));
+  log_.warning("session of {} ended: it reads no answers, {} are waiting", printable(routing_id), answers_unread_max);
+}
+
+void Listener::tick() {
+  timer_.expires_after(tick_interval);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    if (refusals_silent_ > 0) log_.warning("{} more refused messages in the last {} s", refusals_silent_, tick_interval.count());
+    refusals_logged_ = 0;
+    refusals_silent_ = 0;
+    auto due = sessions_->on_clock(now_s());
+    for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
+    for (const auto& routing_id : due.save) save(routing_id);
+    for (const auto& routing_id : due.dropped) journal_.drop_session(wire::to_hex(routing_id));
+    tick();
+  });
+}
+
+void Listener::log_refusal(const std::string& routing_id, const std::string& why) {
+  if (refusals_logged_++ < refusals_per_tick)
+    log_.warning("refused a message of {}: {}", printable(routing_id), why);
+  else
+    ++refusals_silent_;
+}
+
+}  // namespace gorgone::net

@@ -1,0 +1,73 @@
+#pragma once
+// The listening socket (external_com_*): a ROUTER, its sessions, RSA work on the pool, answers sealed for whom they belong to.
+// wire/server_sessions decides, this class performs. Lives on the loop.
+
+#include <gorgone/log.hpp>
+#include <gorgone/message.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <zmq.hpp>
+
+#include "core/journal/journal_file.hpp"
+#include "core/net/key_ring.hpp"
+#include "core/net/zmq_socket.hpp"
+#include "core/wire/server_sessions.hpp"
+
+namespace gorgone::net {
+
+struct ListenerSpec {
+  std::string path;  ///< external_com_path: "*:5555"
+  bool handover = true;
+  int tcp_keepalive = 1;
+  bool ipv6 = false;
+  std::int64_t max_message_size = 100 << 20;
+  wire::ServerSessions::Config sessions;
+};
+
+class Listener {
+ public:
+  using Pool = std::function<void(std::function<void()>)>;
+  using Submit = std::function<void(Message, Reply)>;
+
+  Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool, Submit submit);
+  ~Listener();
+
+  /// Binds; an Error names the option. Sessions of the journal are read first.
+  Result<void> start(const ListenerSpec& spec);
+  const std::string& endpoint() const { return endpoint_; }
+  /// A message to a client's session; an Error where it has none.
+  Result<void> send(const std::string& routing_id, std::string_view text);
+
+ private:
+  void on_message(Frames frames);
+  void perform(const std::string& routing_id, wire::ServerSessions::Steps steps);
+  void verify(const std::string& routing_id, wire::HeloText helo);
+  void save(const std::string& routing_id);
+  void restore(const std::vector<StoredSession>& stored);
+  void transmit(const std::string& routing_id, std::string_view frame);
+  void tick();
+  void log_refusal(const std::string& routing_id, const std::string& why);
+
+  boost::asio::io_context& loop_;
+  zmq::context_t& context_;
+  std::shared_ptr<const KeyRing> keys_;
+  JournalFile& journal_;
+  Pool pool_;
+  Submit submit_;
+  Log log_{"core"};
+  std::string endpoint_;
+  int padding_ = 1;
+  std::unique_ptr<wire::ServerSessions> sessions_;
+  std::unique_ptr<ZmqSocket> socket_;
+  boost::asio::steady_timer timer_;
+  int refusals_logged_ = 0;  // since the last tick
+  std::int64_t refusals_silent_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::net

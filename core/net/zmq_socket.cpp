@@ -1,0 +1,87 @@
+#include "core/net/zmq_socket.hpp"
+
+#include <boost/asio/post.hpp>
+
+namespace gorgone::net {
+
+// Outlives the ZmqSocket by the handlers that are still queued; `open` tells them that it is gone.
+struct ZmqSocket::Shared {
+  Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, std::function<void(Frames)> the_handler)
+      : loop(the_loop), socket(std::move(the_socket)), on_message(std::move(the_handler)), readable(the_loop, socket.get(zmq::sockopt::fd)) {}
+
+  boost::asio::io_context& loop;
+  zmq::socket_t socket;
+  std::function<void(Frames)> on_message;
+  boost::asio::posix::stream_descriptor readable;  // the socket's own descriptor: released, never closed
+  bool open = true;
+  bool drain_posted = false;
+};
+
+namespace {
+
+constexpr int portion = 128;
+
+}  // namespace
+
+ZmqSocket::ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message)
+    : shared_(std::make_shared<Shared>(loop, std::move(socket), std::move(on_message))) {
+  post_drain(shared_);
+  wait(shared_);
+}
+
+ZmqSocket::~ZmqSocket() {
+  shared_->open = false;
+  shared_->readable.release();
+  shared_->socket.close();
+}
+
+ZmqSocket::Sent ZmqSocket::send(std::string_view routing_id, std::string_view frame) {
+  auto& socket = shared_->socket;
+  auto sent = Sent::yes;
+  try {
+    if (!routing_id.empty() && !socket.send(zmq::buffer(routing_id), zmq::send_flags::sndmore | zmq::send_flags::dontwait))
+      sent = Sent::full;
+    else if (!socket.send(zmq::buffer(frame), zmq::send_flags::dontwait))
+      sent = Sent::full;
+  } catch (const zmq::error_t& error) {
+    if (error.num() != EHOSTUNREACH) throw;
+    sent = Sent::no_route;
+  }
+  // Sending may have eaten the edge that announced a message.
+  post_drain(shared_);
+  return sent;
+}
+
+void ZmqSocket::wait(const std::shared_ptr<Shared>& shared) {
+  shared->readable.async_wait(boost::asio::posix::stream_descriptor::wait_read, [shared](const boost::system::error_code& error) {
+    if (error || !shared->open) return;
+    drain(shared);
+    if (shared->open) wait(shared);
+  });
+}
+
+void ZmqSocket::post_drain(const std::shared_ptr<Shared>& shared) {
+  if (shared->drain_posted) return;
+  shared->drain_posted = true;
+  boost::asio::post(shared->loop, [shared] {
+    shared->drain_posted = false;
+    if (shared->open) drain(shared);
+  });
+}
+
+void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
+  for (int n = 0; n < portion; ++n) {
+    if (!(shared->socket.get(zmq::sockopt::events) & ZMQ_POLLIN)) return;
+    Frames frames;
+    do {
+      zmq::message_t frame;
+      if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
+      frames.push_back(std::move(frame));
+    } while (frames.back().more());
+    shared->on_message(std::move(frames));
+    if (!shared->open) return;
+  }
+  post_drain(shared);
+}
+
+}  // namespace gorgone::net

@@ -1,0 +1,41 @@
+#pragma once
+// A ZeroMQ socket on the loop. ZMQ_FD is edge-triggered: it is read until nothing is left before it is waited for, and looked at
+// again after each send. Lives on the loop; messages are handed out in bounded portions so that nothing else waits long.
+
+#include <gorgone/result.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+#include <zmq.hpp>
+
+namespace gorgone::net {
+
+using Frames = std::vector<zmq::message_t>;
+
+class ZmqSocket {
+ public:
+  /// `on_message` gets each message, whole; it may destroy the socket.
+  ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message);
+  ~ZmqSocket();
+  ZmqSocket(const ZmqSocket&) = delete;
+
+  enum class Sent { yes, full, no_route };
+  /// One frame, before it the routing id where it is not empty. Never waits.
+  Sent send(std::string_view routing_id, std::string_view frame);
+
+ private:
+  struct Shared;
+  static void wait(const std::shared_ptr<Shared>& shared);
+  static void drain(const std::shared_ptr<Shared>& shared);
+  static void post_drain(const std::shared_ptr<Shared>& shared);
+
+  std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace gorgone::net

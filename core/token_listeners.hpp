@@ -1,0 +1,41 @@
+#pragma once
+// ADDLISTENER (PROTOCOL.md section 5): an action run for each history row of a token, which may be fetched from a node meanwhile.
+// Bounded in number and time. On the loop.
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <list>
+#include <memory>
+#include <string>
+
+#include "core/router.hpp"
+
+namespace gorgone {
+
+class TokenListeners {
+ public:
+  TokenListeners(asio::io_context& loop, Journal& journal, Router& router) : loop_(loop), journal_(journal), router_(router) {}
+
+  /// A list of {event, token, target, log_pace, timeout}; an Error adds none of them.
+  Result<void> add(const json::value& list);
+  void clear() { listeners_.clear(); }
+
+ private:
+  struct Listener {
+    std::string event, token, target;
+    std::chrono::seconds pace{30};
+    std::chrono::steady_clock::time_point until;
+    std::shared_ptr<void> watch;
+    std::unique_ptr<asio::steady_timer> timer;
+  };
+  using Place = std::list<Listener>::iterator;
+  void wait(Place listener);
+  void heard(const Listener& listener, const HistoryRow& row);
+
+  asio::io_context& loop_;
+  Journal& journal_;
+  Router& router_;
+  std::list<Listener> listeners_;
+};
+
+}  // namespace gorgone

@@ -1,0 +1,90 @@
+#pragma once
+// The connecting side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: connect, greet, run, lost, again. Fed with
+// frames, the results of key work and the clock, it answers with what to do. Used on the loop; times are milliseconds of a
+// steady clock.
+
+#include "core/wire/rsa.hpp"
+#include "core/wire/session_cipher.hpp"
+#include "core/wire/text.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace gorgone::wire {
+
+class LinkMachine {
+ public:
+  struct Config {
+    std::string name;  ///< in HELO and before the routing id's random suffix
+    std::optional<RsaPublicKey> server_key;  ///< known beforehand: the server is not asked, another key is refused
+    std::int64_t greet_ms = 5000;            ///< for each answer of a handshake
+    std::int64_t retry_ms_min = 500, retry_ms_max = 15000;
+  };
+  enum class State { closed, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
+
+  // What the link is to do.
+  struct Connect {  ///< a new socket, with a new routing id; the old one is closed
+  };
+  struct Close {};
+  struct Send {
+    std::string frame;
+  };
+  struct CheckKey {  ///< compare with the pinned fingerprint, then call on_key_checked()
+    RsaPublicKey key;
+  };
+  struct MakeHelo {  ///< encrypt HELO for this key, then call on_helo_made()
+    RsaPublicKey key;
+  };
+  struct OpenKey {  ///< decrypt with the own private key, then call on_key_opened()
+    std::string sealed;
+  };
+  struct Up {
+    std::string peer_hostname;
+  };
+  struct Down {
+    Error why;
+    bool was_up;
+  };
+  struct Received {
+    std::string text;
+  };
+  using Step = std::variant<Connect, Close, Send, CheckKey, MakeHelo, OpenKey, Up, Down, Received>;
+  using Steps = std::vector<Step>;
+
+  explicit LinkMachine(Config config) : config_(std::move(config)) {}
+
+  Steps start(std::int64_t now);
+  Steps stop();
+  /// The connection is given up and made anew at once.
+  Steps reset(const std::string& why, std::int64_t now);
+  Steps on_frame(std::string_view frame, std::int64_t now);
+  Steps on_key_checked(Result<void> outcome, std::int64_t now);
+  Steps on_helo_made(Result<std::string> frame, std::int64_t now);
+  Steps on_key_opened(Result<std::string> text, std::int64_t now);
+  Steps on_clock(std::int64_t now);
+
+  /// When on_clock() wants to be called; nothing while nothing is awaited.
+  std::optional<std::int64_t> deadline() const { return deadline_; }
+  State state() const { return state_; }
+  /// Sealed under the session's key; nothing while the link is not up.
+  std::optional<std::string> seal(std::string_view text) const;
+
+ private:
+  Steps greet(std::int64_t now, bool new_connection);
+  Steps fail(Error why, std::int64_t now);
+  Steps on_session_frame(std::string_view frame, std::int64_t now);
+  void await(State state, std::int64_t now);
+
+  Config config_;
+  State state_ = State::closed;
+  std::optional<std::int64_t> deadline_;
+  std::optional<SessionCipher> cipher_;
+  std::optional<RsaPublicKey> server_key_;
+  std::int64_t pause_ms_ = 0;
+};
+
+}  // namespace gorgone::wire

@@ -1,0 +1,126 @@
+#include "core/wire/server_sessions.hpp"
+
+#include <gorgone/base64.hpp>
+#include <gorgone/log.hpp>
+
+namespace gorgone::wire {
+
+Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own, const std::unordered_set<std::string>& authorized_thumbprints) {
+  auto client = RsaPublicKey::from_pem(helo.client_pem);
+  if (!client) return Error{"its key does not load: " + client.error().message};
+  const auto thumbprint = client->thumbprint();
+  // The cheap question first: a stranger costs no private operation.
+  if (!authorized_thumbprints.contains(thumbprint)) return Error{"its key " + thumbprint + " is not listed in authorized_clients"};
+  const auto plain = own.decrypt(helo.sealed);
+  if (!plain || *plain != "HELO") return Error{"its HELO was not encrypted with our public key; has our key changed?"};
+  return client;
+}
+
+ServerSessions::Steps ServerSessions::refuse(std::string why) const {
+  Steps steps;
+  steps.push_back(Send{std::string(handshake_issue)});
+  steps.push_back(Refused{std::move(why)});
+  return steps;
+}
+
+std::optional<std::string> ServerSessions::open(ServerSession& session, std::string_view frame) const {
+  auto text = session.cipher.open(frame);
+  if (text && looks_like_message(*text)) return text;
+  if (session.previous) {
+    text = session.previous->open(frame);
+    if (text && looks_like_message(*text)) return text;
+  }
+  return {};
+}
+
+ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, std::string_view frame, std::int64_t now) {
+  Steps steps;
+  if (is_get_pubkey(frame)) {
+    steps.push_back(Send{format_pubkey(config_.pubkey_pem)});
+    return steps;
+  }
+  const auto found = sessions_.find(routing_id);
+  if (found != sessions_.end()) {
+    auto& session = found->second;
+    if (const auto text = open(session, frame)) {
+      session.last_time = now;
+      const auto parsed = parse_request(*text);
+      if (!parsed) {
+        steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
+        return steps;
+      }
+      Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), Payload(std::string(parsed->data)), {}};
+      message.origin = Origin{Origin::Kind::client, routing_id};
+      steps.push_back(Request{std::move(message)});
+      return steps;
+    }
+  }
+  auto helo = parse_helo(frame);
+  if (!helo) return refuse(found != sessions_.end() ? "a frame that its session's key does not open" : "neither a session nor a HELO");
+  if (verifying_.contains(routing_id)) return refuse("a second HELO while the first is under verification");
+  if (verifying_.size() >= config_.max_handshakes) return refuse("too many handshakes at once");
+  verifying_.insert(routing_id);
+  steps.push_back(Verify{std::move(*helo)});
+  return steps;
+}
+
+ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id, Result<RsaPublicKey> client, std::int64_t now) {
+  verifying_.erase(routing_id);
+  if (!client) return refuse(client.error().message);
+  auto key = SessionKey::draw(config_.keysize, config_.padding);
+  if (!key) return refuse(key.error().message);
+  KeyText text{config_.hostname, key->key, key->iv, "AES", config_.padding};
+  auto sealed = client->encrypt(format_key(text));
+  if (!sealed) {
+    // A small key leaves no room for a long name; the name is only a courtesy.
+    text.hostname.clear();
+    sealed = client->encrypt(format_key(text));
+  }
+  if (!sealed) return refuse(sealed.error().message);
+  sessions_.insert_or_assign(routing_id, ServerSession{SessionCipher(std::move(*key)), {}, now, now});
+  Steps steps;
+  steps.push_back(Save{});
+  steps.push_back(Send{base64_encode(*sealed)});
+  return steps;
+}
+
+std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string_view text) const {
+  const auto found = sessions_.find(routing_id);
+  if (found == sessions_.end()) return {};
+  return found->second.cipher.seal(text);
+}
+
+ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
+  Due due;
+  for (auto entry = sessions_.begin(); entry != sessions_.end();) {
+    auto& [routing_id, session] = *entry;
+    if (session.last_time + config_.idle_s < now) {
+      due.dropped.push_back(routing_id);
+      entry = sessions_.erase(entry);
+      continue;
+    }
+    if (session.key_time + config_.rotation_s < now) {
+      if (auto key = SessionKey::draw(config_.keysize, config_.padding)) {
+        const KeyText text{config_.hostname, key->key, key->iv, "AES", config_.padding};
+        due.send.emplace_back(routing_id, session.cipher.seal(format_key(text)));
+        session.previous.emplace(std::move(session.cipher));
+        session.cipher = SessionCipher(std::move(*key));
+        session.key_time = now;
+        due.save.push_back(routing_id);
+      }
+    }
+    ++entry;
+  }
+  return due;
+}
+
+void ServerSessions::restore(const std::string& routing_id, ServerSession session) { sessions_.insert_or_assign(routing_id, std::move(session)); }
+
+const ServerSession* ServerSessions::session(const std::string& routing_id) const {
+  const auto found = sessions_.find(routing_id);
+  return found == sessions_.end() ? nullptr : &found->second;
+}
+
+void ServerSessions::drop(const std::string& routing_id) { sessions_.erase(routing_id); }
+
+}  // namespace gorgone::wire

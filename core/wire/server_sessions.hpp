@@ -1,0 +1,93 @@
+#pragma once
+// The listening side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: fed with frames, results of RSA work and the
+// clock, it answers with what to do. One instance per listener, used on the loop.
+
+#include "core/wire/rsa.hpp"
+#include "core/wire/session_cipher.hpp"
+#include "core/wire/text.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+#include <vector>
+
+namespace gorgone::wire {
+
+/// A client's session. The previous key is kept for messages that were under way when the key changed, no older ones.
+struct ServerSession {
+  SessionCipher cipher;
+  std::optional<SessionCipher> previous;
+  std::int64_t key_time = 0;   ///< when the key was drawn, seconds
+  std::int64_t last_time = 0;  ///< when the last message came
+};
+
+class ServerSessions {
+ public:
+  struct Config {
+    std::string hostname;
+    std::string pubkey_pem;
+    int keysize = 32;
+    int padding = 1;
+    std::int64_t rotation_s = 1440 * 60;
+    std::int64_t idle_s = 24 * 3600;
+    std::size_t max_handshakes = 256;  ///< under verification at once; more are answered with "handshake issue"
+  };
+
+  // What the listener is to do.
+  struct Send {
+    std::string frame;
+  };
+  struct Verify {  ///< run verify_helo() on the pool, then call verified()
+    HeloText helo;
+  };
+  struct Request {  ///< a message for the router; the answer is sealed with seal()
+    Message message;
+  };
+  struct Save {};  ///< the session changed: store session(routing_id)
+  struct Refused {  ///< for the log
+    std::string why;
+  };
+  using Step = std::variant<Send, Verify, Request, Save, Refused>;
+  using Steps = std::vector<Step>;
+
+  explicit ServerSessions(Config config) : config_(std::move(config)) {}
+
+  void set_hostname(std::string hostname) { config_.hostname = std::move(hostname); }
+
+  /// A frame of a client whose routing id begins with `gorgone-`.
+  Steps on_frame(const std::string& routing_id, std::string_view frame, std::int64_t now);
+  /// The outcome of a Verify: the client's key, or why it was refused.
+  Steps on_verified(const std::string& routing_id, Result<RsaPublicKey> client, std::int64_t now);
+
+  /// Text sealed under the session's key; nothing where there is no such session.
+  std::optional<std::string> seal(const std::string& routing_id, std::string_view text) const;
+
+  /// Rotates keys that are too old and drops sessions that are silent too long.
+  struct Due {
+    std::vector<std::pair<std::string, std::string>> send;  ///< routing id, frame
+    std::vector<std::string> save, dropped;                 ///< routing ids
+  };
+  Due on_clock(std::int64_t now);
+
+  void restore(const std::string& routing_id, ServerSession session);
+  const ServerSession* session(const std::string& routing_id) const;
+  void drop(const std::string& routing_id);
+  std::size_t size() const { return sessions_.size(); }
+
+ private:
+  std::optional<std::string> open(ServerSession& session, std::string_view frame) const;
+  Steps refuse(std::string why) const;
+
+  Config config_;
+  std::unordered_map<std::string, ServerSession> sessions_;
+  std::unordered_set<std::string> verifying_;
+};
+
+/// The RSA work of a handshake, for the pool: decrypts HELO and looks up the client's key. An Error says why it is refused.
+Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own, const std::unordered_set<std::string>& authorized_thumbprints);
+
+}  // namespace gorgone::wire

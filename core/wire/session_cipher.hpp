@@ -1,0 +1,44 @@
+#pragma once
+// The cipher of one session (PROTOCOL.md section 3): base64(AES-CBC(key, iv, plain)) with the same iv for every message.
+// A value without state of its own beyond the key: sealing and opening may happen on any thread.
+
+#include <gorgone/export.hpp>
+#include <gorgone/result.hpp>
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gorgone::wire {
+
+/// Raw bytes. `padding` as `external_com_padding` names it: 0 none, 1 PKCS#7 (the default), 2 a bit and zeroes (ISO 7816-4).
+struct SessionKey {
+  std::string key;
+  std::string iv;
+  int padding = 1;
+
+  /// A new random key of `keysize` bytes (16, 24 or 32) and iv; an error names the configuration key that is wrong.
+  GORGONE_API static Result<SessionKey> draw(int keysize, int padding);
+  /// What a peer or the journal gave: a problem with sizes or padding, or nothing when AES can be done with it.
+  GORGONE_API std::optional<Error> problem() const;
+
+  friend bool operator==(const SessionKey&, const SessionKey&) = default;
+};
+
+class GORGONE_API SessionCipher {
+ public:
+  /// `key` must have no problem(): otherwise std::invalid_argument is thrown.
+  explicit SessionCipher(SessionKey key);
+
+  /// Base64 in one line. With padding 0 the text is filled up with spaces to a full block, which JSON allows after its value.
+  std::string seal(std::string_view plain) const;
+  /// Nothing when `frame` was not sealed with this key, as far as the padding can tell; what opens is to be parsed with distrust.
+  std::optional<std::string> open(std::string_view frame) const;
+
+  const SessionKey& key() const { return key_; }
+
+ private:
+  SessionKey key_;
+};
+
+}  // namespace gorgone::wire

@@ -1,0 +1,96 @@
+#pragma once
+// The history and what else must survive a restart (PROTOCOL.md section 4; tables as deployed daemons have them).
+// All calls are made on the loop and return at once; completions come back to the loop, after the commit, in order.
+
+#include <gorgone/export.hpp>
+#include <gorgone/result.hpp>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gorgone {
+
+namespace code {
+inline constexpr int begun = 0, failed = 1, finished = 2, started_daemon = 3, going_on = 4, command_result = 100, copy_chunk = 101;
+}
+
+struct HistoryRow {
+  std::int64_t id = 0;
+  std::string token;
+  int code = 0;
+  std::int64_t etime = 0;  ///< when it happened, seconds
+  double ctime = 0;        ///< when it was stored, seconds with 5 decimals; strictly rising in one journal
+  bool instant = false;    ///< kept for a day only
+  std::string data;        ///< JSON as text
+};
+
+struct NewRow {
+  std::string token;
+  int code = 0;
+  std::string data;        ///< JSON as text
+  bool instant = false;
+  std::int64_t etime = 0;  ///< 0: now
+};
+
+/// Filters as in GETLOG: each that is set must hold.
+struct HistoryFilter {
+  std::optional<std::int64_t> id_after;
+  std::optional<std::string> token;
+  std::optional<double> ctime_after;
+  std::optional<std::int64_t> etime_after;
+  std::optional<int> code;
+  std::optional<std::size_t> limit;  ///< the newest so many
+  bool empty() const { return !id_after && !token && !ctime_after && !etime_after && !code; }
+};
+
+using Rows = std::vector<HistoryRow>;
+
+class GORGONE_API Journal {
+ public:
+  virtual ~Journal() = default;
+
+  /// Writes rows in one transaction. `done` (may be empty) gets an Error where they could not be stored.
+  virtual void write(std::vector<NewRow> rows, std::function<void(Result<void>)> done = {}) = 0;
+  void write(NewRow row);
+
+  /// Rows in the order of their ids. Sees every row written before the call.
+  virtual void read(HistoryFilter filter, std::function<void(Result<Rows>)> done) = 0;
+  boost::asio::awaitable<Result<Rows>> read(HistoryFilter filter);
+
+  /// Calls `on_row` for each row of `token` that is committed from now on, until the returned handle dies.
+  /// An empty token watches all rows.
+  virtual std::shared_ptr<void> watch(std::string token, std::function<void(const HistoryRow&)> on_row) = 0;
+
+  /// Rows fetched from a node and the newest remote `ctime` among them, stored together (gorgone_synchistory).
+  virtual void store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows,
+                             std::function<void(Result<void>)> done) = 0;
+  /// The newest remote `ctime` fetched from a node, 0 where there is none.
+  virtual void fetched_until(std::string node, std::function<void(Result<double>)> done) = 0;
+
+  /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".
+  virtual void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) = 0;
+  virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
+
+  struct Purge {
+    std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970
+  };
+  struct Purged {
+    std::int64_t sessions = 0, rows = 0;
+  };
+  virtual void purge(Purge what, std::function<void(Result<Purged>)> done) = 0;
+};
+
+/// True for a row after which no other of its token is expected: code 1 or 2, but for the messages of single steps
+/// ("command execution issue", "command has been submitted").
+GORGONE_API bool ends_token(const HistoryRow& row);
+
+/// Rows as the JSON list of a GETLOG answer and of the API: `id` a string of digits, `ctime` with 5 decimals.
+GORGONE_API std::string rows_to_json(const Rows& rows);
+
+}  // namespace gorgone

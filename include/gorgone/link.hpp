@@ -1,0 +1,82 @@
+#pragma once
+// Ways to reach a node. A link module offers a LinkFactory; the proxy owns the table of nodes and opens a link by
+// the node's `type`. Everything here lives on the loop.
+
+#include <gorgone/config.hpp>
+#include <gorgone/message.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace gorgone {
+
+/// What the register file, a REGISTERNODES message or the database says of a node.
+struct NodeSpec {
+  std::string id;
+  std::string type;  ///< push_zmq, pull, wss, push_ssh …
+  std::string address;
+  std::uint16_t port = 5556;
+  std::string server_pubkey, client_pubkey, client_privkey;  ///< files; empty: ask, own keys
+  std::string identity;                                      ///< pull: its routing id
+  json::object extra;                                        ///< the other members, ssh_* among them
+
+  friend bool operator==(const NodeSpec&, const NodeSpec&) = default;
+};
+
+/// What a link tells its owner. Never called from inside a call of the owner to the link.
+class GORGONE_API LinkOwner {
+ public:
+  virtual ~LinkOwner() = default;
+  /// Messages can be sent.
+  virtual void link_up() = 0;
+  /// Nothing can be sent any more; what was sent and not answered may be lost. The link tries again by itself.
+  virtual void link_down(const Error& why) = 0;
+  /// A message of the node, in the order it sent them.
+  virtual void link_received(Message message) = 0;
+};
+
+/// One way to one node. It connects when made and ends when destroyed.
+class GORGONE_API Link {
+ public:
+  virtual ~Link() = default;
+  /// Sends at once; an Error where the link is not up or will take no more now. The message's target is as the node must see it.
+  virtual Result<void> send(const Message& message) = 0;
+  /// Drops the connection and makes a new one, with a new session.
+  virtual void reset(const std::string& why) = 0;
+  virtual bool is_up() const = 0;
+  /// True where every request is answered, in order (PROTOCOL.md section 6): push_zmq; false for pull.
+  virtual bool answers_requests() const = 0;
+};
+
+class GORGONE_API LinkFactory {
+ public:
+  virtual ~LinkFactory() = default;
+  /// An Error where `node` says too little to be reached. `owner` outlives the link.
+  virtual Result<std::unique_ptr<Link>> open(const NodeSpec& node, LinkOwner& owner) = 0;
+};
+
+/// The encrypted ZeroMQ client of PROTOCOL.md sections 1 to 3, for modules that dial: push_zmq, pull.
+struct DialSpec {
+  std::string endpoint;      ///< "tcp://address:port"
+  std::string routing_name;  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection
+  std::string server_pubkey, client_pubkey, client_privkey;  ///< files; empty: ask the server, the agent's own
+};
+
+/// The rest of the daemon's way to other nodes, offered by the proxy.
+class GORGONE_API Gateway {
+ public:
+  virtual ~Gateway() = default;
+  /// Takes a message whose target is another node; answers as soon as it is taken or refused.
+  virtual void forward(Message message, Reply reply) = 0;
+  /// node id → state, as CONSTATUS and PONG tell it.
+  virtual json::object constatus() const = 0;
+  /// Fetches the node's new history rows; wishes made while a request is under way share the next one. `done` comes when the
+  /// rows are stored, or with an Error where the node cannot be asked now.
+  virtual void fetch_log(const std::string& node, std::function<void(Result<void>)> done) = 0;
+  virtual bool knows(const std::string& node) const = 0;
+};
+
+}  // namespace gorgone

@@ -1,0 +1,65 @@
+#pragma once
+// A command on its way through the process (PROTOCOL.md section 3): a moved object whose JSON is parsed at most once.
+
+#include <gorgone/json.hpp>
+
+#include <functional>
+#include <optional>
+#include <string>
+
+namespace gorgone {
+
+/// The data of a message: its JSON text as it came, the parsed value, or both. Each is made from the other at most
+/// once, when somebody asks. Not thread-safe; owned by its message.
+class GORGONE_API Payload {
+ public:
+  Payload() : text_("{}") {}
+  explicit Payload(std::string text) : text_(std::move(text)) {}
+  explicit Payload(const char* text) : text_(text) {}
+  explicit Payload(json::value value) : value_(std::move(value)) {}
+
+  /// Compact JSON for our own values; the text as it came for those of peers.
+  const std::string& text() const;
+  /// The parsed value, owned by the payload; an Error where the text is no JSON.
+  Result<const json::value*> json() const;
+
+ private:
+  mutable std::optional<std::string> text_;
+  mutable std::optional<json::value> value_;
+};
+
+/// Where a message came from.
+struct Origin {
+  enum class Kind {
+    internal,  ///< a module of this process
+    api,       ///< the HTTP API
+    client,    ///< a session of our listener; `id` is its routing id
+    node,      ///< a node that a link leads to; `id` is the node's id
+  };
+  Kind kind = Kind::internal;
+  std::string id = {};
+};
+
+struct Message {
+  std::string action;
+  std::string token;   ///< empty: the router draws one
+  std::string target;  ///< empty or the own id: for this node
+  Payload data;
+  Origin origin = {};
+};
+
+/// What a request is answered with at once: `[kind] [token] {"code":code,"data":data}`.
+struct Answer {
+  std::string kind = "ACK";
+  std::string token;
+  int code = 0;
+  Payload data = Payload("null");
+};
+
+/// Takes the one answer to a request; may be empty where nobody waits. Called on the loop, once.
+using Reply = std::function<void(Answer)>;
+
+/// 128 random hex characters, as deployed daemons draw them.
+GORGONE_API std::string new_token();
+
+}  // namespace gorgone

@@ -1,0 +1,18 @@
+#pragma once
+// Unpacking an archive over a folder, trusting nothing in it. Blocks: on a pool thread.
+
+#include "attributes.hpp"
+
+#include <cstddef>
+#include <string>
+
+namespace gorgone::action {
+
+/// Unpacks a tar file, compressed by gzip or not, over `folder`, which is made where it is missing. The archive is read
+/// twice: first every member is judged, and where one is refused (an absolute path, "..", a link that leads out of the
+/// folder, a device) nothing is written at all. Then each file is written beside its place and renamed. Links
+/// that stand in the folder already are not followed. Owner and group are those asked for, else the archive's where
+/// we are root; the mode asked for goes to files only. Gives the number of members.
+Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes);
+
+}  // namespace gorgone::action

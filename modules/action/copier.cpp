@@ -1,0 +1,175 @@
+#include "copier.hpp"
+
+#include "archive.hpp"
+#include "files.hpp"
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+namespace gorgone::action {
+namespace {
+
+constexpr std::size_t copies_max = 1000;
+const json::value no_data;
+
+/// All that the end of a copy does on the disk.
+Result<Notes> place(const std::string& partial, const CopyRequest& request) {
+  auto md5 = md5_of(partial);
+  if (!md5) return md5.error();
+  auto expected = request.md5;
+  std::transform(expected.begin(), expected.end(), expected.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (*md5 != expected) return Error{"md5 does not match"};
+  Notes notes;
+  auto ids = look_up(request.attributes, notes);
+  if (!ids) return Error{"process copy: " + ids.error().message};
+  if (request.type == CopyRequest::Type::archive) {
+    auto unpacked = unpack(partial, request.destination, *ids, notes);
+    if (!unpacked) return Error{"process copy: " + unpacked.error().message};
+  } else {
+    auto installed = install_file(partial, request.destination, *ids, notes);
+    if (!installed) return Error{"process copy: " + installed.error().message};
+  }
+  return notes;
+}
+
+}  // namespace
+
+asio::awaitable<void> Copier::take(Message message) {
+  auto token = message.token;
+  if (copies_.find(token) == copies_.end() && copies_.size() >= copies_max) {
+    RequestLog(agent_.journal(), token, no_data).row(code::failed, fmt::format("busy: {} copies are under way already", copies_max));
+    co_return;
+  }
+  auto& copy = copies_[token];
+  copy.touched = Clock::now();
+  auto size = message.data.text().size();
+  if (queued_bytes_ + size > options_.copy_queue_bytes && !copy.is_ended) {
+    copy.is_ended = true;
+    RequestLog(agent_.journal(), token, no_data)
+        .row(code::failed,
+             fmt::format("busy: {} bytes of copies wait for the disk already (modules.action.max_queued_copy)", queued_bytes_));
+  }
+  queued_bytes_ += size;
+  copy.waiting.push_back(std::move(message));
+  if (!copy.is_busy) co_await work_off(copy, std::move(token));
+}
+
+asio::awaitable<void> Copier::work_off(Copy& copy, std::string token) {
+  struct Busy {
+    explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Busy() { flag_ = false; }
+    bool& flag_;
+  };
+  {
+    Busy busy(copy.is_busy);
+    while (!copy.waiting.empty()) {
+      auto message = std::move(copy.waiting.front());
+      copy.waiting.pop_front();
+      queued_bytes_ -= message.data.text().size();
+      co_await handle(copy, std::move(message));
+    }
+  }
+  if (copy.has_last) copies_.erase(token);
+}
+
+asio::awaitable<void> Copier::handle(Copy& copy, Message message) {
+  auto data = message.data.json();
+  RequestLog log(agent_.journal(), message.token, data ? **data : no_data);
+  Result<CopyRequest> request = data ? read_copy_request(**data) : Result<CopyRequest>(Error{"cannot decode json"});
+  if (request && request->status == CopyRequest::Status::end) copy.has_last = true;
+  if (copy.is_ended) {
+    // Refused while chunks were waiting: what is on the disk of it goes.
+    if (!copy.partial.empty()) co_await remove(std::exchange(copy.partial, {}));
+    co_return;
+  }
+  if (!request) {
+    co_await fail(copy, request.error(), log);
+    co_return;
+  }
+  copy.partial = partial_path(request->cache_dir, message.token);
+  Result<void> done;
+  if (request->status == CopyRequest::Status::end) {
+    done = co_await finish(copy, std::move(*request), log);
+  } else {
+    done = co_await take_chunk(copy, std::move(*request), log);
+  }
+  if (!done) co_await fail(copy, done.error(), log);
+}
+
+asio::awaitable<Result<void>> Copier::take_chunk(Copy& copy, CopyRequest request, const RequestLog& log) {
+  auto is_new_cache = known_caches_.size() < copies_max && known_caches_.insert(request.cache_dir).second;
+  auto append = [partial = copy.partial, request = std::move(request), is_new_cache, age = options_.copy_idle]() -> Result<void> {
+    if (is_new_cache) remove_stale(request.cache_dir, age);
+    return append_chunk(partial, request.base64, request.size);
+  };
+  auto appended = co_await agent_.blocking(std::move(append));
+  if (!appended) co_return Error{"process copy: " + appended.error().message};
+  log.row(code::copy_chunk, "process copy inprogress");
+  co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, const RequestLog& log) {
+  auto destination = request.destination;
+  auto work = [partial = copy.partial, request = std::move(request)] { return place(partial, request); };
+  auto notes = co_await agent_.blocking(std::move(work));
+  if (!notes) co_return notes.error();
+  copy.is_ended = true;
+  co_await remove(std::exchange(copy.partial, {}));
+  json::object row;
+  row["message"] = "process copy finished successfully";
+  for (const auto& note : *notes) {
+    if (!row.contains("warnings")) row["warnings"].emplace_array();
+    row["warnings"].get_array().emplace_back(to_utf8(note));
+    agent_.log().warning("Copy processing - {}", printable(note, 500));
+  }
+  log.row(code::finished, std::move(row));
+  agent_.log().info("Copy processing - Copy to '{}' finished successfully", printable(destination, 500));
+  co_return Result<void>{};
+}
+
+asio::awaitable<void> Copier::fail(Copy& copy, Error error, const RequestLog& log) {
+  copy.is_ended = true;
+  agent_.log().error("Copy processing - {}", printable(error.message, 500));
+  log.row(code::failed, to_utf8(error.message));
+  if (!copy.partial.empty()) co_await remove(std::exchange(copy.partial, {}));
+}
+
+asio::awaitable<void> Copier::remove(std::string file) {
+  auto work = [file = std::move(file)] { return ::unlink(file.c_str()); };
+  co_await agent_.blocking(std::move(work));
+}
+
+asio::awaitable<void> Copier::watch_idle() {
+  auto pause = std::min<std::chrono::seconds>(std::chrono::seconds(60), options_.copy_idle);
+  asio::steady_timer timer(agent_.loop());
+  for (;;) {
+    timer.expires_after(pause);
+    co_await timer.async_wait(asio::use_awaitable);
+    co_await give_up_idle();
+  }
+}
+
+asio::awaitable<void> Copier::give_up_idle() {
+  auto oldest = Clock::now() - options_.copy_idle;
+  std::vector<std::string> files;
+  for (auto it = copies_.begin(); it != copies_.end();) {
+    auto& [token, copy] = *it;
+    if (copy.is_busy || copy.touched > oldest) {
+      ++it;
+      continue;
+    }
+    if (!copy.is_ended) {
+      RequestLog(agent_.journal(), token, no_data)
+          .row(code::failed, fmt::format("process copy given up: nothing has come for {} s", options_.copy_idle.count()));
+    }
+    if (!copy.partial.empty()) files.push_back(std::move(copy.partial));
+    it = copies_.erase(it);
+  }
+  for (auto& file : files) co_await remove(std::move(file));
+}
+
+}  // namespace gorgone::action

@@ -1,0 +1,22 @@
+#pragma once
+// One command, run with its rows. On the loop.
+
+#include <gorgone/agent.hpp>
+#include <gorgone/process.hpp>
+
+#include "commands.hpp"
+#include "request_log.hpp"
+
+namespace gorgone::action {
+
+/// Writes the row of the start and the one of the result; true where the command ran to an end, whatever its exit code.
+/// All that is referred to outlives the coroutine.
+asio::awaitable<bool> execute(Agent& agent, const RequestLog& log, const Command& command, std::size_t max_output);
+
+/// The row of a command that was not run at all, as an execution issue.
+void refuse(const RequestLog& log, const Command& command, std::string_view why);
+
+/// Output as it goes into a row: UTF-8, without the final line break, with a note where some was dropped.
+std::string output_text(std::string output, std::size_t dropped);
+
+}  // namespace gorgone::action

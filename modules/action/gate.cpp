@@ -1,0 +1,37 @@
+#include "gate.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+
+#include <algorithm>
+
+namespace gorgone::action {
+
+boost::asio::awaitable<Gate::Pass> Gate::enter() {
+  if (inside_ < inside_max_ && waiting_.empty()) {
+    ++inside_;
+    co_return Pass(this);
+  }
+  auto waiter = std::make_shared<Waiter>(loop_);
+  waiting_.push_back(waiter);
+  boost::system::error_code error;
+  co_await waiter->timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, error));
+  if (waiter->is_let_in) co_return Pass(this);
+  waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), waiter), waiting_.end());
+  throw boost::system::system_error(boost::asio::error::operation_aborted);
+}
+
+void Gate::leave() {
+  --inside_;
+  while (inside_ < inside_max_ && !waiting_.empty()) {
+    auto next = std::move(waiting_.front());
+    waiting_.pop_front();
+    next->is_let_in = true;
+    ++inside_;  // here, so that nobody passes it before it wakes
+    next->timer.cancel();
+  }
+}
+
+}  // namespace gorgone::action

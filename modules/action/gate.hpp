@@ -1,0 +1,54 @@
+#pragma once
+// At most so many at a time, the others wait in the order they came. Lives on the loop.
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <utility>
+
+namespace gorgone::action {
+
+class Gate {
+ public:
+  Gate(boost::asio::io_context& loop, std::size_t inside_max, std::size_t waiting_max)
+      : loop_(loop), inside_max_(inside_max), waiting_max_(waiting_max) {}
+
+  /// The right to be inside; leaves when it dies. The gate outlives it.
+  class Pass {
+   public:
+    explicit Pass(Gate* gate) : gate_(gate) {}
+    Pass(Pass&& other) noexcept : gate_(std::exchange(other.gate_, nullptr)) {}
+    Pass& operator=(Pass&&) = delete;
+    ~Pass() {
+      if (gate_ != nullptr) gate_->leave();
+    }
+
+   private:
+    Gate* gate_;
+  };
+
+  /// True where one more could not even wait.
+  bool is_full() const { return inside_ >= inside_max_ && waiting_.size() >= waiting_max_; }
+  std::size_t waiting() const { return waiting_.size(); }
+
+  /// Waits for its turn; is_full() is the caller's question.
+  boost::asio::awaitable<Pass> enter();
+
+ private:
+  struct Waiter {
+    explicit Waiter(boost::asio::io_context& loop) : timer(loop, boost::asio::steady_timer::time_point::max()) {}
+    boost::asio::steady_timer timer;
+    bool is_let_in = false;
+  };
+
+  void leave();
+
+  boost::asio::io_context& loop_;
+  std::size_t inside_max_, waiting_max_, inside_ = 0;
+  std::deque<std::shared_ptr<Waiter>> waiting_;
+};
+
+}  // namespace gorgone::action

@@ -1,0 +1,73 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+namespace gorgone::action {
+namespace {
+
+std::size_t size_of(const Settings& settings, std::string_view key) { return static_cast<std::size_t>(settings.integer(key)); }
+
+}  // namespace
+
+Schema schema() {
+  using enum OptionType;
+  return {
+      Option{"command_timeout", integer, "30", "how long a command may run that names no timeout of its own"}.range(1, 86400).in("seconds"),
+      Option{"whitelist_cmds", boolean, "false", "run only commands that one of allowed_cmds is found in"},
+      Option{"allowed_cmds", texts, "", "Perl-compatible expressions, searched anywhere in the command; anchor them with ^ and $"},
+      Option{"paranoid_plugins", boolean, "false", "do not run a command whose plugins could not be installed"},
+      Option{"max_concurrent_commands", integer, "20", "how many COMMAND requests run at the same time; the others wait"}.range(1, 1000),
+      Option{"max_queued_commands", integer, "10000", "how many requests may wait; beyond it they are refused as busy"}.range(1, 1000000),
+      Option{"max_concurrent_engine", integer, "3", "how many ACTIONENGINE requests run at the same time"}.range(1, 100),
+      Option{"max_output", integer, "1048576", "how much of a command's output is kept; the rest is dropped"}
+          .range(1024, 67108864)
+          .in("bytes"),
+      Option{"max_queued_copy", integer, "268435456",
+             "how much of received files may wait for the disk; beyond it a copy is refused as busy"}
+          .range(1048576, 17179869184)
+          .in("bytes"),
+      Option{"copy_idle_timeout", integer, "3600", "when a copy is given up of which nothing more has come"}
+          .range(10, 604800)
+          .in("seconds"),
+      Option{"tar_insecure_extra_mode", boolean, "false",
+             "known from deployed configurations, without effect: members that lead out of the destination are always refused"}
+          .ignored(),
+  };
+}
+
+Result<Options> read_options(const Settings& settings) {
+  Options options;
+  options.command_timeout = std::chrono::seconds(settings.integer("command_timeout"));
+  options.is_paranoid = settings.boolean("paranoid_plugins");
+  options.concurrent_commands = size_of(settings, "max_concurrent_commands");
+  options.concurrent_engine = size_of(settings, "max_concurrent_engine");
+  options.queued_commands = size_of(settings, "max_queued_commands");
+  options.max_output = size_of(settings, "max_output");
+  options.copy_queue_bytes = size_of(settings, "max_queued_copy");
+  options.copy_idle = std::chrono::seconds(settings.integer("copy_idle_timeout"));
+  if (settings.boolean("whitelist_cmds")) {
+    auto whitelist = Whitelist::of(settings.texts("allowed_cmds"));
+    if (!whitelist) return whitelist.error();
+    options.whitelist = std::move(*whitelist);
+  }
+  return options;
+}
+
+std::vector<Problem> check_options(const Settings& settings) {
+  std::vector<Problem> problems;
+  auto where = settings.where("allowed_cmds").text();
+  // One at a time: all that is wrong is told, not the first only.
+  for (const auto& expression : settings.texts("allowed_cmds")) {
+    auto whitelist = Whitelist::of({expression});
+    if (whitelist) continue;
+    problems.push_back({Problem::Severity::error, fmt::format("modules.action.allowed_cmds: {} ({})", whitelist.error().message, where)});
+  }
+  if (settings.boolean("whitelist_cmds") && settings.texts("allowed_cmds").empty()) {
+    problems.push_back({Problem::Severity::warning,
+                        "modules.action.allowed_cmds: is empty while whitelist_cmds is true, so every command will be refused; expected a "
+                        "list of Perl-compatible expressions"});
+  }
+  return problems;
+}
+
+}  // namespace gorgone::action

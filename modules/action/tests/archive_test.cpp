@@ -1,0 +1,174 @@
+// Archives: what is unpacked and what is refused.
+#include "archive.hpp"
+#include "archive_reader.hpp"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <catch2/catch.hpp>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+using namespace gorgone;
+using namespace gorgone::action;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Entry {
+  std::string path, content = {};
+  unsigned type = AE_IFREG;
+  std::string link = {};
+  int mode = 0640;
+};
+
+struct ArchiveFixture {
+  fs::path folder, destination, file;
+  Notes notes;
+  AttributeIds ids;
+
+  ArchiveFixture() {
+    std::string name = fs::temp_directory_path() / "gorgone-XXXXXX";
+    folder = ::mkdtemp(name.data());
+    destination = folder / "to";
+    file = folder / "a.tar.gz";
+    ids.uid = ::geteuid();
+    ids.gid = ::getegid();
+  }
+  ~ArchiveFixture() { fs::remove_all(folder); }
+
+  void pack(const std::vector<Entry>& entries) const {
+    auto* writer = archive_write_new();
+    archive_write_add_filter_gzip(writer);
+    archive_write_set_format_pax_restricted(writer);
+    archive_write_open_filename(writer, file.c_str());
+    for (const auto& item : entries) {
+      auto* entry = archive_entry_new();
+      archive_entry_set_pathname(entry, item.path.c_str());
+      archive_entry_set_filetype(entry, item.type);
+      archive_entry_set_perm(entry, static_cast<mode_t>(item.mode));
+      archive_entry_set_mtime(entry, 1'600'000'000, 0);
+      if (item.type == AE_IFLNK) archive_entry_set_symlink(entry, item.link.c_str());
+      if (item.type == AE_IFREG && !item.link.empty()) archive_entry_set_hardlink(entry, item.link.c_str());
+      archive_entry_set_size(entry, item.type == AE_IFREG && item.link.empty() ? static_cast<la_int64_t>(item.content.size()) : 0);
+      archive_write_header(writer, entry);
+      archive_write_data(writer, item.content.data(), item.content.size());
+      archive_entry_free(entry);
+    }
+    archive_write_close(writer);
+    archive_write_free(writer);
+  }
+  Result<std::size_t> unpacked(const std::vector<Entry>& entries) {
+    pack(entries);
+    return unpack(file, destination, ids, notes);
+  }
+  std::string content(const std::string& path) const {
+    std::stringstream text;
+    text << std::ifstream(destination / path).rdbuf();
+    return text.str();
+  }
+  int mode(const std::string& path) const {
+    struct stat status {};
+    return ::stat((destination / path).c_str(), &status) == 0 ? static_cast<int>(status.st_mode & 07777) : -1;
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(ArchiveFixture, "files, folders and links are unpacked with the archive's modes and times") {
+  auto count = unpacked({{"./", "", AE_IFDIR, "", 0700},
+                         {"./a.cfg", "one"},
+                         {"sub", "", AE_IFDIR, "", 0750},
+                         {"sub/deep/b.cfg", std::string(300'000, 'b'), AE_IFREG, "", 06755},
+                         {"sub/up", "", AE_IFLNK, "../a.cfg"},
+                         {"same", "", AE_IFREG, "sub/deep/b.cfg"}});
+  REQUIRE(count.has_value());
+  CHECK(*count == 6);
+  CHECK(content("a.cfg") == "one");
+  CHECK(mode("a.cfg") == 0640);
+  CHECK(mode("sub") == 0750);
+  CHECK(mode("sub/deep/b.cfg") == 0755);
+  CHECK(content("sub/deep/b.cfg").size() == 300'000);
+  CHECK(fs::read_symlink(destination / "sub/up") == "../a.cfg");
+  CHECK(fs::equivalent(destination / "same", destination / "sub/deep/b.cfg"));
+  struct stat status {};
+  ::stat((destination / "a.cfg").c_str(), &status);
+  CHECK(status.st_mtime == 1'600'000'000);
+  CHECK(notes.empty());
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "a file that is there is replaced, others stay, a mode that is asked for goes to files only") {
+  fs::create_directory(destination);
+  std::ofstream(destination / "a.cfg") << "old and longer";
+  std::ofstream(destination / "other") << "kept";
+  ids.mode = 0664;
+  REQUIRE(unpacked({{"a.cfg", "new"}, {"d", "", AE_IFDIR, "", 0755}}).has_value());
+  CHECK(content("a.cfg") == "new");
+  CHECK(content("other") == "kept");
+  CHECK(mode("a.cfg") == 0664);
+  CHECK(mode("d") == 0755);
+  CHECK(std::distance(fs::directory_iterator(destination), fs::directory_iterator()) == 3);
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "one bad member refuses the whole archive before anything is written") {
+  auto [bad, why] = GENERATE(table<Entry, std::string>({
+      {Entry{"/etc/x", "x"}, "has an absolute path"},
+      {Entry{"../x", "x"}, "has a path with '..'"},
+      {Entry{"a/../../x", "x"}, "has a path with '..'"},
+      {Entry{"l", "", AE_IFLNK, "/etc/passwd"}, "is a link to '/etc/passwd', which leads out"},
+      {Entry{"l", "", AE_IFLNK, "../x"}, "which leads out"},
+      {Entry{"a/l", "", AE_IFLNK, "../../x"}, "which leads out"},
+      {Entry{"a/b/l", "", AE_IFLNK, "c/../x"}, "which leads out"},
+      {Entry{"h", "", AE_IFREG, "/etc/passwd"}, "which leads out"},
+      {Entry{"h", "", AE_IFREG, "../x"}, "which leads out"},
+      {Entry{"f", "", AE_IFIFO}, "is a device, a pipe or a socket"},
+      {Entry{"c", "", AE_IFCHR}, "is a device, a pipe or a socket"},
+  }));
+  INFO(bad.path << " " << bad.link);
+  auto result = unpacked({{"good", "1"}, bad});
+  REQUIRE_FALSE(result.has_value());
+  CHECK(result.error().message.find("archive refused: member '" + bad.path + "'") == 0);
+  CHECK(result.error().message.find(why) != std::string::npos);
+  CHECK_FALSE(fs::exists(destination));
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "nothing is written through a link, of the archive or of the folder") {
+  fs::create_directories(folder / "outside");
+  fs::create_directory(destination);
+  fs::create_directory_symlink(folder / "outside", destination / "door");
+  auto through = unpacked({{"door/x", "x"}});
+  REQUIRE_FALSE(through.has_value());
+  CHECK(through.error().message == "'door' leads through 'door', which is a link or a file, expected a folder");
+  CHECK_FALSE(unpacked({{"d", "", AE_IFDIR}, {"own", "", AE_IFLNK, "d"}, {"own/x", "x"}}).has_value());
+  // In the place of a link the file itself is put.
+  std::ofstream(folder / "outside/target") << "untouched";
+  fs::create_symlink(folder / "outside/target", destination / "file");
+  REQUIRE(unpacked({{"file", "new"}}).has_value());
+  CHECK_FALSE(fs::is_symlink(destination / "file"));
+  std::stringstream text;
+  text << std::ifstream(folder / "outside/target").rdbuf();
+  CHECK(text.str() == "untouched");
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "a hard link does not carry a symlink to where it would lead out") {
+  auto result = unpacked({{"a/b/f", "x"}, {"a/b/l", "", AE_IFLNK, "../../a"}, {"m", "", AE_IFREG, "a/b/l"}});
+  REQUIRE_FALSE(result.has_value());
+  CHECK(result.error().message == "'m' is a hard link to 'a/b/l', which is no file");
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "a file that is no archive and one that is cut are told") {
+  std::ofstream(file) << "this is no archive, just some text that goes on for a while";
+  CHECK_FALSE(unpack(file, destination, ids, notes).has_value());
+  std::string noise;
+  for (unsigned i = 0, x = 1; i < 100'000; ++i) noise += static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
+  pack({{"a", noise}, {"b", noise}});
+  fs::resize_file(file, fs::file_size(file) / 2);
+  auto cut = unpack(file, destination, ids, notes);
+  REQUIRE_FALSE(cut.has_value());
+  CHECK(cut.error().message.find("the archive cannot be read: ") == 0);
+  CHECK_FALSE(fs::exists(destination));
+}

@@ -1,0 +1,208 @@
+#include "api.hpp"
+
+#include <algorithm>
+
+namespace gorgone::httpserver {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// The core answers a request at once: this limit is for a disk that hangs.
+constexpr auto reply_limit = 30s;
+constexpr auto standard_sync_wait = 1s;
+constexpr auto first_pause = 2ms, longest_pause = 250ms;
+
+Clock::time_point after(std::chrono::microseconds wait) { return Clock::now() + wait; }
+
+std::string text_member(const json::value& value, std::string_view name, std::string otherwise) {
+  return text_of(member(value, name)).value_or(std::move(otherwise));
+}
+
+/// An answer with code 1 that names an error was refused outright; any other refusal is in the log of the token.
+std::optional<HttpAnswer> refusal_of(const Answer& answer, const std::string& token) {
+  if (answer.code != code::failed) return {};
+  auto data = answer.data.json();
+  if (!data) return {};
+  auto error = text_of(member(**data, "error"));
+  if (!error || error->empty()) return {};
+  return refusal(*error == "busy" ? 503 : 400, *error, text_member(**data, "message", *error), token);
+}
+
+HttpAnswer no_reply(const std::string& token, bool is_stopping) {
+  if (is_stopping) return refusal(503, "stopping", "the daemon's HTTP server is stopping", token);
+  return refusal(503, "timeout", "the daemon did not answer within 30 seconds", token);
+}
+
+Payload message_data(const Route& route, json::value content) {
+  json::array variables;
+  for (const auto& variable : route.variables) variables.emplace_back(variable);
+  json::object data;
+  data["content"] = std::move(content);
+  data["parameters"] = route.parameters;
+  data["variables"] = std::move(variables);
+  return Payload(json::value(std::move(data)));
+}
+
+}  // namespace
+
+/// A token whose rows are followed: rings at its last one.
+struct Api::Token {
+  Token(asio::io_context& loop, Stopping& stopping) : event(loop, stopping) {}
+  Event event;
+  bool has_ended = false;
+  bool is_fetched = false;  ///< the fetch under way has come back
+  std::shared_ptr<void> watch;
+};
+
+Api::Api(Agent& agent, Stopping& stopping) : agent_(agent), stopping_(stopping) {
+  endpoints_.find = [this](const std::string& method, const std::string& path) { return agent_.endpoint(method, path); };
+  endpoints_.methods = [this](const std::string& path) { return agent_.methods(path); };
+}
+
+asio::awaitable<HttpAnswer> Api::answer(std::string_view method, std::string_view target, std::string_view body) {
+  auto routed = route(method, target, endpoints_);
+  if (auto* refused = std::get_if<HttpAnswer>(&routed)) co_return std::move(*refused);
+  auto& found = std::get<Route>(routed);
+  if (found.kind == Route::Kind::log) co_return co_await read_log(std::move(found));
+
+  json::value content;
+  if (method != "GET" && !body.empty()) {
+    auto parsed = parse_json(body);
+    if (!parsed) co_return bad_request("decode_error", "POST content must be JSON-formated");
+    content = std::move(*parsed);
+  }
+  co_return co_await run_action(std::move(found), std::move(content));
+}
+
+asio::awaitable<HttpAnswer> Api::run_action(Route route, json::value content) {
+  const auto token = new_token();
+  Message message;
+  message.action = route.action;
+  message.token = token;
+  message.target = route.node;
+  message.data = message_data(route, std::move(content));
+  message.origin.kind = Origin::Kind::api;
+
+  // Followed before it begins: a quick action may have ended when its reply comes.
+  std::shared_ptr<Token> followed;
+  if (route.log_wait) followed = follow(token);
+  const auto limit = after(route.log_wait.value_or(0us));
+
+  auto reply = co_await submit(std::move(message));
+  if (!reply) co_return no_reply(token, stopping_.asked());
+  if (auto refused = refusal_of(*reply, token)) co_return std::move(*refused);
+
+  if (route.kind == Route::Kind::internal && route.node.empty()) {
+    auto data = reply->data.json();
+    if (data && (*data)->is_object()) co_return HttpAnswer{200, to_text(**data), {}};
+  }
+  if (!followed) co_return token_answer(token);
+
+  co_await wait_for_end(followed, rows_from(route), limit);
+  HistoryFilter filter;
+  filter.token = token;
+  co_return co_await log_of(std::move(filter));
+}
+
+asio::awaitable<HttpAnswer> Api::read_log(Route route) {
+  const auto node = rows_from(route);
+  const auto token = *route.filter.token;
+  if (route.log_wait) {
+    auto followed = follow(token);
+    const auto limit = after(*route.log_wait);
+    HistoryFilter filter;
+    filter.token = token;
+    auto rows = co_await agent_.journal().read(std::move(filter));
+    if (rows && std::any_of(rows->begin(), rows->end(), ends_token)) followed->has_ended = true;
+    co_await wait_for_end(followed, node, limit);
+  } else if (!node.empty()) {
+    auto fetched = std::make_shared<Token>(agent_.loop(), stopping_);
+    co_await fetch(fetched, node, after(route.sync_wait.value_or(standard_sync_wait)));
+  }
+  co_return co_await log_of(std::move(route.filter));
+}
+
+asio::awaitable<std::optional<Answer>> Api::submit(Message message) {
+  struct Waiting {
+    Waiting(asio::io_context& loop, Stopping& stopping) : event(loop, stopping) {}
+    Event event;
+    std::optional<Answer> answer;
+  };
+  auto waiting = std::make_shared<Waiting>(agent_.loop(), stopping_);
+  Reply reply = [waiting, debt = debt_](Answer answer) {
+    waiting->answer = std::move(answer);
+    waiting->event.ring();
+  };
+  agent_.submit(std::move(message), std::move(reply));
+  co_await waiting->event.wait_until(Clock::now() + reply_limit);
+  co_return std::move(waiting->answer);
+}
+
+/// Returns when the token has ended, at the limit, or when the server stops. Rows of another node are asked for again and
+/// again, for a node of an older release does not push them.
+asio::awaitable<void> Api::wait_for_end(std::shared_ptr<Token> token, std::string node, Clock::time_point limit) {
+  Clock::duration pause = first_pause;
+  while (!token->has_ended) {
+    const bool over = co_await is_over(limit);
+    if (over) co_return;
+    auto until = limit;
+    if (!node.empty()) {
+      co_await fetch(token, node, limit);
+      if (token->has_ended) co_return;
+      until = std::min(limit, Clock::now() + pause);
+      pause = std::min<Clock::duration>(pause * 2, longest_pause);
+    }
+    co_await token->event.wait_until(until);
+  }
+}
+
+/// Fetches the node's new rows; returns when they are stored, at the limit, or when a row that came meanwhile ends the token.
+asio::awaitable<void> Api::fetch(std::shared_ptr<Token> token, std::string node, Clock::time_point limit) {
+  auto* gateway = agent_.gateway();
+  if (!gateway) co_return;
+  token->is_fetched = false;
+  std::function<void(Result<void>)> done = [token, debt = debt_](const Result<void>&) {
+    token->is_fetched = true;
+    token->event.ring();
+  };
+  gateway->fetch_log(node, std::move(done));
+  while (!token->is_fetched && !token->has_ended) {
+    const bool over = co_await is_over(limit);
+    if (over) co_return;
+    co_await token->event.wait_until(limit);
+  }
+  // The ring of an answer that came at once must not cut the pause that follows.
+  token->event.forget();
+}
+
+asio::awaitable<bool> Api::is_over(Clock::time_point limit) {
+  const bool cancelled = co_await is_cancelled();
+  co_return cancelled || stopping_.asked() || Clock::now() >= limit;
+}
+
+asio::awaitable<HttpAnswer> Api::log_of(HistoryFilter filter) {
+  const auto token = *filter.token;
+  auto rows = co_await agent_.journal().read(std::move(filter));
+  if (!rows) co_return refusal(500, "journal", rows.error().message, token);
+  co_return log_answer(token, *rows);
+}
+
+std::shared_ptr<Api::Token> Api::follow(const std::string& token) {
+  auto followed = std::make_shared<Token>(agent_.loop(), stopping_);
+  std::weak_ptr<Token> weak = followed;
+  followed->watch = agent_.journal().watch(token, [weak](const HistoryRow& row) {
+    auto alive = weak.lock();
+    if (!alive || !ends_token(row)) return;
+    alive->has_ended = true;
+    alive->event.ring();
+  });
+  return followed;
+}
+
+std::string Api::rows_from(const Route& route) const {
+  const bool is_here = route.node.empty() || route.node == agent_.node_id() || !agent_.gateway();
+  return is_here ? std::string() : route.node;
+}
+
+}  // namespace gorgone::httpserver

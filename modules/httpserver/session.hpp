@@ -1,0 +1,34 @@
+#pragma once
+// One connection of a client: requests are read, checked, answered in their order, until one side has enough. On the loop,
+// one coroutine each.
+
+#include "access.hpp"
+#include "api.hpp"
+#include "options.hpp"
+#include "waiting.hpp"
+
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+
+#include <memory>
+
+namespace gorgone::httpserver {
+
+/// What all sessions of a server share.
+struct Shared {
+  Shared(Agent& agent_, Options options_) : agent(agent_), options(std::move(options_)), api(agent_, stopping) {}
+
+  Agent& agent;
+  const Options options;
+  std::shared_ptr<asio::ssl::context> tls;  ///< empty: plain HTTP
+  Stopping stopping;
+  Guesses guesses;
+  Api api;
+};
+
+/// Serves a connection until it ends.
+asio::awaitable<void> run_session(Shared& shared, asio::ip::tcp::socket socket);
+/// Tells a connection beyond the bound that there is no room (503).
+asio::awaitable<void> refuse_session(Shared& shared, asio::ip::tcp::socket socket);
+
+}  // namespace gorgone::httpserver

@@ -1,0 +1,66 @@
+#include "waiting.hpp"
+
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+namespace gorgone::httpserver {
+
+Stopping::Hook::Hook(Stopping& stopping, std::function<void()> run)
+    : stopping_(stopping), place_(stopping.hooks_.insert(stopping.hooks_.end(), std::move(run))) {}
+
+Stopping::Hook::~Hook() { stopping_.hooks_.erase(place_); }
+
+void Stopping::ask() {
+  asked_ = true;
+  for (auto& hook : hooks_) hook();
+}
+
+Event::Event(asio::io_context& loop, Stopping& stopping) : timer_(loop), hook_(stopping, [this] { ring(); }) {}
+
+void Event::ring() {
+  has_rung_ = true;
+  timer_.cancel();
+}
+
+asio::awaitable<void> Event::wait_until(Clock::time_point limit) {
+  if (!has_rung_) {
+    timer_.expires_at(limit);
+    boost::system::error_code ignored;
+    co_await timer_.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  has_rung_ = false;
+}
+
+Deadline::Deadline(asio::ip::tcp::socket& socket)
+    : socket_(socket), timer_(socket.get_executor()), state_(std::make_shared<State>(State::unset)) {}
+
+Deadline::~Deadline() { *state_ = State::unset; }
+
+void Deadline::set(Clock::duration from_now) {
+  // Each limit has a state of its own: a handler of the one before may be on its way already.
+  *state_ = State::unset;
+  state_ = std::make_shared<State>(State::set);
+  timer_.expires_after(from_now);
+  timer_.async_wait([this, state = state_](boost::system::error_code error) {
+    if (!error && *state == State::set) expire();
+  });
+}
+
+void Deadline::clear() {
+  *state_ = State::unset;
+  timer_.cancel();
+}
+
+void Deadline::expire() {
+  *state_ = State::expired;
+  boost::system::error_code ignored;
+  socket_.cancel(ignored);
+}
+
+asio::awaitable<bool> is_cancelled() {
+  auto state = co_await asio::this_coro::cancellation_state;
+  co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+}  // namespace gorgone::httpserver

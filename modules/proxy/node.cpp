@@ -1,0 +1,255 @@
+#include "node.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+
+namespace gorgone::proxy {
+namespace {
+
+std::int64_t now_s() {
+  using namespace std::chrono;
+  return duration_cast<seconds>(steady_clock::now().time_since_epoch()).count();
+}
+
+std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+NewRow row_of(const json::value& remote) {
+  NewRow row;
+  row.token = text_of(member(remote, "token")).value_or("");
+  row.code = static_cast<int>(integer_of(member(remote, "code")).value_or(0));
+  row.etime = static_cast<std::int64_t>(number_of(member(remote, "etime")).value_or(0));
+  row.instant = truth_of(member(remote, "instant"), false);
+  const auto* data = member(remote, "data");
+  row.data = data ? (data->is_string() ? std::string(data->get_string()) : to_text(*data)) : "{}";
+  return row;
+}
+
+}  // namespace
+
+Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told)
+    : agent_(agent), spec_(std::move(spec)), limits_(limits), told_(std::move(told)), queue_(limits.queue), pings_(limits.ping), timer_(agent.loop()) {
+  changed_at_ = wall_s();
+  open();
+  arm();
+}
+
+Node::~Node() = default;
+
+void Node::open() {
+  const auto factory = agent_.link_factory(spec_.type);
+  auto link = factory ? (*factory)->open(spec_, *this) : Result<std::unique_ptr<Link>>(factory.error());
+  if (!link) {
+    last_error_ = link.error().message;
+    agent_.log().error("node '{}' cannot be reached: {}", printable(spec_.id), link.error().message);
+    return;
+  }
+  link_ = std::move(*link);
+}
+
+void Node::change(NodeSpec spec) {
+  const bool was_up = is_up();
+  link_.reset();
+  spec_ = std::move(spec);
+  if (was_up) link_down(Error{"its registration changed"});
+  open();
+}
+
+Result<void> Node::accept(Message message) {
+  if (!link_) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_, "unreachable"};
+  auto queued = queue_.push(std::move(message), now_s());
+  if (!queued) return queued;
+  flush();
+  arm();
+  return {};
+}
+
+void Node::flush() {
+  if (!is_up()) return;
+  while (const auto* message = queue_.next()) {
+    if (!link_->send(*message)) return;
+    queue_.sent();
+  }
+}
+
+void Node::link_up() {
+  changed_at_ = wall_s();
+  last_error_.clear();
+  pings_.link_up(now_s());
+  on_clock();
+  // Before what waits: an answer to it then tells of new rows only.
+  if (!fetching_) start_fetch();
+  flush();
+}
+
+void Node::link_down(const Error& why) {
+  changed_at_ = wall_s();
+  last_error_ = why.message;
+  pings_.link_down();
+  queue_.link_lost();
+  if (fetching_) finish_fetch(Error{"the link to node '" + spec_.id + "' is down: " + why.message});
+  arm();
+}
+
+void Node::link_received(Message message) {
+  message.origin = Origin{Origin::Kind::node, spec_.id};
+  if (message.action == "PONG") {
+    pings_.pong(message.token, now_s(), wall_s());
+    if (const auto data = message.data.json())
+      if (const auto* inner = member(**data, "data"))
+        if (const auto* nodes = member(*inner, "data"); nodes && nodes->is_object()) subnodes_ = *nodes;
+    told_(spec_.id, message);
+    queue_.answered(message.token);  // a PING of somebody else
+    arm();
+    return;
+  }
+  if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
+  if (message.action == "SYNCLOGS") return fetch_log({});
+  on_answer(message);
+  flush();
+  arm();
+}
+
+void Node::on_answer(const Message& answer) {
+  const auto parsed = answer.data.json();
+  if (fetching_ && answer.token == fetch_token_) {
+    const auto* data = parsed ? member(**parsed, "data") : nullptr;
+    if (!data || !member(*data, "result")) return finish_fetch(Error{"node '" + spec_.id + "' sent no log: " + printable(answer.data.text())});
+    return on_log(*data);
+  }
+  const auto message = queue_.answered(answer.token);
+  if (!message) {
+    agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));
+    return;
+  }
+  if (!parsed) return fail(*message, "node '" + spec_.id + "' sent an answer that is no JSON");
+  // A plain ACK says that the node has taken the message; anything else is news for whoever waits for the token.
+  const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
+  if (answer.action == "ACK" && outcome == code::begun) return;
+  const auto* data = member(**parsed, "data");
+  agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
+}
+
+void Node::fetch_log(std::function<void(Result<void>)> done) {
+  if (!done) done = [](const Result<void>&) {};
+  if (!is_up()) return done(Error{"the link to node '" + spec_.id + "' is down" + (last_error_.empty() ? "" : ": " + last_error_)});
+  // What is under way may have been read before the row that is wished for was written: the next request is shared.
+  if (fetching_) {
+    next_fetch_waiters_.push_back(std::move(done));
+    return;
+  }
+  fetch_waiters_.push_back(std::move(done));
+  start_fetch();
+}
+
+void Node::start_fetch() {
+  fetching_ = true;
+  fetch_deadline_ = now_s() + limits_.fetch_answer_s;
+  next_fetch_ = now_s() + limits_.fetch_every_s;
+  fetch_token_.clear();
+  auto ask = [this] {
+    fetch_token_ = new_token();
+    json::object filter{{"ctime", *fetched_until_}};
+    const auto sent = link_ ? link_->send(Message{"GETLOG", fetch_token_, {}, Payload(json::value(std::move(filter))), {}}) : Result<void>(Error{"there is no link"});
+    if (!sent) finish_fetch(sent.error());
+  };
+  if (fetched_until_) return ask();
+  agent_.journal().fetched_until(spec_.id, [this, ask, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
+    if (alive.expired() || !fetching_) return;
+    fetched_until_ = ctime ? *ctime : 0;
+    ask();
+  });
+}
+
+void Node::on_log(const json::value& data) {
+  const auto* result = member(data, "result");
+  std::vector<std::pair<double, const json::value*>> order;
+  if (result->is_array())
+    for (const auto& row : result->get_array()) order.emplace_back(number_of(member(row, "ctime")).value_or(0), &row);
+  // Deployed daemons send rows in the order of their ids as strings.
+  std::stable_sort(order.begin(), order.end(), [](const auto& left, const auto& right) {
+    if (left.first != right.first) return left.first < right.first;
+    return integer_of(member(*left.second, "id")).value_or(0) < integer_of(member(*right.second, "id")).value_or(0);
+  });
+  if (order.empty()) return finish_fetch({});
+  std::vector<NewRow> rows;
+  rows.reserve(order.size());
+  for (const auto& [ctime, row] : order) rows.push_back(row_of(*row));
+  const double newest = std::max(*fetched_until_, order.back().first);
+  agent_.journal().store_fetched(spec_.id, newest, std::move(rows), [this, newest, alive = std::weak_ptr<bool>(alive_)](const Result<void>& stored) {
+    if (alive.expired()) return;
+    if (stored) fetched_until_ = newest;
+    finish_fetch(stored);
+  });
+}
+
+void Node::finish_fetch(const Result<void>& outcome) {
+  if (!outcome) agent_.log().debug("log of node '{}' not fetched: {}", spec_.id, outcome.error().message);
+  fetching_ = false;
+  fetch_token_.clear();
+  auto waiters = std::exchange(fetch_waiters_, std::exchange(next_fetch_waiters_, {}));
+  if (!fetch_waiters_.empty()) {
+    if (is_up())
+      start_fetch();
+    else
+      for (auto& waiter : std::exchange(fetch_waiters_, {})) waiters.push_back(std::move(waiter));
+  }
+  for (auto& waiter : waiters) waiter(outcome);
+  arm();
+}
+
+void Node::send_ping() {
+  const auto token = new_token();
+  if (!link_->send(Message{"PING", token, {}, Payload(), {}})) return;
+  pings_.sent(token, now_s(), wall_s());
+}
+
+void Node::on_clock() {
+  const auto now = now_s();
+  const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
+  if (due == PingWatch::Due::ping) send_ping();
+  if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
+  if (fetching_ && now >= fetch_deadline_) finish_fetch(Error{fmt::format("node '{}' did not send its log within {} s", spec_.id, limits_.fetch_answer_s)});
+  if (is_up() && !fetching_ && now >= next_fetch_) start_fetch();
+  for (const auto& message : queue_.expired(now)) fail(message, fmt::format("proxy - node '{}' could not be reached within {} s", spec_.id, limits_.queue.ttl_s));
+  flush();
+  arm();
+}
+
+void Node::arm() {
+  std::optional<std::int64_t> next = pings_.deadline();
+  auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
+  if (fetching_) sooner(fetch_deadline_);
+  if (is_up() && !fetching_) sooner(next_fetch_);
+  if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
+  if (!next) {
+    timer_.cancel();
+    return;
+  }
+  timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::seconds(*next)));
+  timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (!error && !alive.expired()) on_clock();
+  });
+}
+
+void Node::abandon(const std::string& why) {
+  for (const auto& message : queue_.clear()) fail(message, why);
+  arm();
+}
+
+void Node::fail(const Message& message, const std::string& why) {
+  agent_.log().warning("{} for node '{}' failed: {} token={}", printable(message.action), spec_.id, why, printable(message.token));
+  agent_.journal().write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
+}
+
+json::object Node::constatus() const {
+  json::object out{{"type", spec_.type}, {"nodes", subnodes_}};
+  pings_.describe(out);
+  out["link"] = is_up() ? "up" : "down";
+  out["link_since"] = changed_at_;
+  out["queue"] = queue_.waiting() + queue_.in_flight();
+  out["last_error"] = last_error_;
+  return out;
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,46 @@
+#pragma once
+// When to ping a node and when to give its connection up, without I/O. Times are seconds of a steady clock; the members of
+// CONSTATUS are kept in seconds since 1970.
+
+#include <gorgone/json.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace gorgone::proxy {
+
+class PingWatch {
+ public:
+  struct Limits {
+    std::int64_t interval_s = 60;
+    std::int64_t answer_s = 10;  ///< for one pong; after a lost one the next ping follows at once
+    int lost_max = 3;            ///< pings in a row without a pong: the connection is made anew
+  };
+  enum class Due { nothing, ping, reset };
+
+  explicit PingWatch(Limits limits) : limits_(limits) {}
+
+  void link_up(std::int64_t now);
+  void link_down();
+  Due on_clock(std::int64_t now, std::int64_t wall);
+  void sent(std::string token, std::int64_t now, std::int64_t wall);
+  /// True where `token` is that of the ping under way.
+  bool pong(const std::string& token, std::int64_t now, std::int64_t wall);
+  std::optional<std::int64_t> deadline() const;
+
+  /// The members of CONSTATUS that are known from deployed daemons.
+  void describe(json::object& out) const;
+  /// Seconds since the last pong, nothing where there was none.
+  std::optional<std::int64_t> last_pong() const { return last_received_ ? std::optional(last_received_) : std::nullopt; }
+
+ private:
+  Limits limits_;
+  bool up_ = false;
+  std::string token_;  // of the ping under way
+  std::optional<std::int64_t> next_, answer_until_;
+  int lost_ = 0;
+  std::int64_t ok_ = 0, failed_ = 0, timeouts_ = 0, last_sent_ = 0, last_received_ = 0, next_wall_ = 0;
+};
+
+}  // namespace gorgone::proxy

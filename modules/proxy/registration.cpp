@@ -1,0 +1,72 @@
+#include "registration.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace gorgone::proxy {
+namespace {
+
+constexpr std::array<std::string_view, 10> known_members{"id", "type", "address", "port", "server_pubkey", "client_pubkey", "client_privkey", "identity", "prevail", "nodes"};
+constexpr std::int64_t port_standard = 5556;
+
+Result<const json::array*> nodes_of(const json::value& data) {
+  const auto* nodes = member(data, "nodes");
+  if (!nodes || !nodes->is_array()) return Error{"expected {\"nodes\":[…]}, got " + printable(to_text(data))};
+  return &nodes->get_array();
+}
+
+Result<Registration> read_one(const json::value& node) {
+  auto text = [&node](const char* name) { return text_of(member(node, name)).value_or(""); };
+  Registration entry;
+  auto& spec = entry.spec;
+  spec.id = text("id");
+  if (spec.id.empty()) return Error{"a node without an id: " + printable(to_text(node))};
+  spec.type = text("type");
+  if (spec.type.empty()) spec.type = "push_zmq";
+  spec.address = text("address");
+  const auto* port = member(node, "port");
+  const auto number = port && !port->is_null() ? integer_of(port) : std::optional(port_standard);
+  if (!number || *number < 1 || *number > 65535) return Error{"node '" + printable(spec.id) + "': port " + printable(to_text(*port)) + " is none, expected 1 to 65535"};
+  spec.port = static_cast<std::uint16_t>(*number);
+  spec.server_pubkey = text("server_pubkey");
+  spec.client_pubkey = text("client_pubkey");
+  spec.client_privkey = text("client_privkey");
+  spec.identity = text("identity");
+  for (const auto& item : node.get_object())
+    if (std::find(known_members.begin(), known_members.end(), std::string_view(item.key())) == known_members.end()) spec.extra[item.key()] = item.value();
+  const auto prevail = text("prevail");
+  entry.prevail = prevail == "1" || prevail == "true" || prevail == "yes" || prevail == "on";
+  if (const auto* subnodes = member(node, "nodes"); subnodes && subnodes->is_array())
+    for (const auto& subnode : subnodes->get_array())
+      if (const auto id = text_of(member(subnode, "id"))) entry.subnodes[*id] = integer_of(member(subnode, "pathscore")).value_or(1);
+  return entry;
+}
+
+}  // namespace
+
+Result<std::vector<Registration>> read_registration(const json::value& data) {
+  const auto nodes = nodes_of(data);
+  if (!nodes) return nodes.error();
+  std::vector<Registration> list;
+  for (const auto& node : **nodes) {
+    if (!node.is_object()) return Error{"a node that is no object: " + printable(to_text(node))};
+    auto entry = read_one(node);
+    if (!entry) return entry.error();
+    list.push_back(std::move(*entry));
+  }
+  return list;
+}
+
+Result<std::vector<std::string>> read_ids(const json::value& data) {
+  const auto nodes = nodes_of(data);
+  if (!nodes) return nodes.error();
+  std::vector<std::string> ids;
+  for (const auto& node : **nodes)
+    if (const auto id = text_of(member(node, "id"))) ids.push_back(*id);
+  return ids;
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,23 @@
+#pragma once
+// The data of REGISTERNODES and UNREGISTERNODES (PROTOCOL.md section 6; BEHAVIOUR of register and nodes). Pure.
+
+#include <gorgone/link.hpp>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gorgone::proxy {
+
+struct Registration {
+  NodeSpec spec;
+  bool prevail = false;
+  std::map<std::string, std::int64_t> subnodes;  ///< id → pathscore
+};
+
+/// `{"nodes":[{id, type, address, port, …, nodes:[{id, pathscore}]}]}`; ids and ports as numbers or text.
+Result<std::vector<Registration>> read_registration(const json::value& data);
+/// `{"nodes":[{id}]}`.
+Result<std::vector<std::string>> read_ids(const json::value& data);
+
+}  // namespace gorgone::proxy

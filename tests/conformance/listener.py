@@ -1,0 +1,125 @@
+"""A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only.
+
+It runs no command: COMMAND gives the standard output "ran <command>".
+"""
+import base64
+import json
+import re
+import secrets
+import threading
+import time
+
+import zmq
+
+from protocol import SessionCipher, compact, dissect, key_text, read_public_key, rsa_open, rsa_seal, thumbprint, write_public_key
+
+REFUSAL = b'[ACK] [] {"code":1,"data":{"message":"handshake issue"}}'
+
+
+class Listener:
+    """Serves on a thread of its own from start() to stop(). `rotate_every` and `forget_every` count messages taken: a new
+    session key, or all sessions lost; `mute_after` messages nothing is answered any more; `slow_s` waits before each answer."""
+
+    def __init__(self, key, authorized, node_id=2, rotate_every=0, forget_every=0, mute_after=0, slow_s=0.0):
+        self.key, self.authorized, self.node_id = key, set(authorized), node_id
+        self.rotate_every, self.forget_every, self.mute_after, self.slow_s = rotate_every, forget_every, mute_after, slow_s
+        self.taken, self.rows, self.greetings = [], [], 0
+        self.sessions = {}  # routing id -> its ciphers, the newest first, two at most
+        self.context = zmq.Context()
+        self.socket = self.context.socket(zmq.ROUTER)
+        self.socket.linger = 0
+        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.ending = threading.Event()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def stop(self):
+        self.ending.set()
+        self.thread.join(10)
+        self.socket.close(0)
+        self.context.term()
+
+    def actions(self):
+        return [message.kind for message in list(self.taken)]
+
+    def _serve(self):
+        while not self.ending.is_set():
+            if self.socket.poll(50):
+                frames = self.socket.recv_multipart()
+                if len(frames) == 2 and frames[0].startswith(b"gorgone-"):
+                    self._take(*frames)
+
+    def _take(self, who, frame):
+        if self.mute_after and len(self.taken) >= self.mute_after:
+            return
+        if frame.lstrip().startswith(b"[GETPUBKEY]"):
+            self.socket.send_multipart([who, b"[PUBKEY] [" + base64.b64encode(write_public_key(self.key)) + b"]"])
+            return
+        for cipher in self.sessions.get(who, []):
+            try:
+                message = dissect(cipher.open(frame))
+            except ValueError:
+                continue
+            self._answer(who, message)
+            return
+        self.socket.send_multipart([who, self._greet(who, frame)])
+
+    def _greet(self, who, frame):
+        found = re.fullmatch(rb"\[([^\]]+)\] \[([^\]]+)\] \[([^\]]+)\]", frame)
+        try:
+            client = read_public_key(base64.b64decode(found[2]))
+            if rsa_open(self.key, found[3]) != b"HELO" or thumbprint(client) not in self.authorized:
+                return REFUSAL
+        except (TypeError, ValueError):
+            return REFUSAL
+        self.greetings += 1
+        self.sessions[who] = [SessionCipher.draw()]
+        return rsa_seal(client, key_text(self.sessions[who][0]).encode())
+
+    def _answer(self, who, message):
+        self.taken.append(message)
+        time.sleep(self.slow_s)
+        token = message.token or secrets.token_hex(64)
+        self.socket.send_multipart([who, self.sessions[who][0].seal(self._reply(message, token))])
+        if self.rotate_every and len(self.taken) % self.rotate_every == 0:
+            for other, ciphers in self.sessions.items():
+                fresh = SessionCipher.draw()
+                self.socket.send_multipart([other, ciphers[0].seal(key_text(fresh))])
+                self.sessions[other] = [fresh, ciphers[0]]
+        if self.forget_every and len(self.taken) % self.forget_every == 0:
+            self.sessions.clear()
+
+    def _reply(self, message, token):
+        if message.kind == "PING":
+            state = {"action": "ping", "message": "ping ok", "id": self.node_id, "hostname": "conformance", "data": {}}
+            return f"[PONG] [{token}] [] " + compact({"code": 0, "data": state})
+        if message.kind == "GETLOG":
+            found = [row for row in self.rows if self._passes(row, message.body)]
+            return f"[ACK] [{token}] " + compact({"code": 0, "data": {"action": "getlog", "result": found, "id": self.node_id}})
+        if message.kind != "COMMAND":
+            unknown = {"error": "unknown_action", "message": f"action '{message.kind}' is unknown"}
+            return "[ACK] [] " + compact({"code": 1, "data": unknown})
+        self._log(token, 0, {"message": "commands processing has started", "request_content": message.body["content"]})
+        for item in message.body["content"]:
+            result = {"exit_code": 0, "stdout": "ran " + item["command"]}
+            self._log(token, 100, {"message": "command has finished successfully", "command": item["command"], "result": result})
+        self._log(token, 2, {"message": "commands processing has finished successfully"})
+        return f"[ACK] [{token}] " + compact({"code": 0, "data": None})
+
+    def _log(self, token, code, data):
+        # Two rows of one instant would be one to a reader that asks by ctime.
+        last = self.rows[-1]["ctime"] if self.rows else 0
+        now = max(round(time.time(), 5), round(last + 0.00001, 5))
+        self.rows.append({"id": str(len(self.rows) + 1), "token": token, "code": code, "etime": int(now), "ctime": now,
+                          "instant": 0, "data": json.dumps(data, ensure_ascii=False)})
+
+    @staticmethod
+    def _passes(row, filters):
+        after = {name: float(filters[name]) for name in ("id", "ctime", "etime") if filters.get(name) not in (None, "")}
+        same = {name: str(filters[name]) for name in ("token", "code") if filters.get(name) not in (None, "")}
+        return all(float(row[name]) > limit for name, limit in after.items()) and all(
+            str(row[name]) == value for name, value in same.items())

@@ -1,0 +1,273 @@
+"""Real daemons on loopback, made from the examples in etc/.
+
+A test case derives from FleetCase: it has a directory of its own, which is kept where the test fails, and what it
+started is stopped by SIGTERM at its end and must then end with status 0. Ports are drawn by the daemons and read
+from their logs. GORGONE_BIN names the directory of the programs (default: build/dev/bin).
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("GORGONE_BIN") or ROOT / "build" / "dev" / "bin").resolve()
+sys.path[:0] = [str(ROOT / "packaging"), str(ROOT / "tests" / "conformance")]
+
+from api import Api
+from copy_example import copy_example
+from dialer import Dialer
+from protocol import read_private_key, read_public_key, thumbprint
+
+HTTP_LINE = r"\[httpserver\] listening on https?://\S+:(\d+)"
+LISTENER_LINE = r"\[core\] listening on tcp://\S+:(\d+)"
+
+
+def eventually(look, timeout=10, what="it"):
+    """Calls `look` until it gives something true, and returns that."""
+    end = time.monotonic() + timeout
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"{what} did not happen within {timeout} s")
+        time.sleep(0.03)
+
+
+def processes_with(text):
+    """Ids of the processes whose command line holds `text`."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and text.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            pass  # it ended meanwhile
+    return found
+
+
+def gorgonectl(*arguments):
+    done = subprocess.run([BIN / "gorgonectl", *arguments], capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise AssertionError(f"gorgonectl {arguments} ended with {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+class Daemon:
+    """One node: its directory, and its process while it runs. Made stopped."""
+
+    def __init__(self, directory, role, words):
+        self.directory, self.role = pathlib.Path(directory), role
+        self.config = copy_example(role, directory, words)
+        self.config_d = self.config.parent / "config.d"
+        self.log_file = self.directory / "log" / "gorgoned.log"
+        self.output_file = self.directory / "log" / "output.txt"
+        self.database = self.directory / "lib" / "history.sdb"
+        self.private_key = self.directory / "lib" / ".keys" / "rsakey.priv.pem"
+        self.public_key = self.directory / "lib" / ".keys" / "rsakey.pub.pem"
+        self.severity = "debug"
+        self.process, self.mark, self.port, self.http_port = None, 0, None, None
+
+    # Configuration
+
+    def configure(self, name, value):
+        """Adds config.d/<name>.yaml with `value` below `gorgone`; JSON is YAML."""
+        (self.config_d / f"{name}.yaml").write_text(json.dumps({"gorgone": value}, indent=2) + "\n")
+
+    def replace_module(self, name, **keys):
+        """The last entry of a name counts."""
+        entry = {"name": name, "package": f"gorgone::modules::core::{name}::hooks", "enable": True, **keys}
+        self.configure(f"80-{name}", {"modules": [entry]})
+
+    def edit(self, old, new, file="40-gorgoned.yaml"):
+        path = self.config_d / file
+        text = path.read_text()
+        assert text.count(old) == 1, f"{path} holds {old!r} {text.count(old)} times, expected once"
+        path.write_text(text.replace(old, new))
+
+    def allow_all_commands(self):
+        (self.config_d / "whitelist.conf.d" / "test.yaml").write_text("- .\n")
+
+    def nodes(self, *nodes):
+        (self.config.parent / "nodes.yaml").write_text(json.dumps({"nodes": list(nodes)}, indent=2) + "\n")
+
+    def make_keys(self, force=False):
+        gorgonectl("keys", "generate", "--dir", str(self.private_key.parent), *(["--force"] if force else []))
+        return self.thumbprint()
+
+    def thumbprint(self):
+        return thumbprint(read_public_key(self.public_key.read_bytes()))
+
+    # Life
+
+    def launch(self, *arguments):
+        """Starts the process and waits for nothing."""
+        assert self.process is None, f"{self.directory.name} runs already"
+        self.mark = self.log_file.stat().st_size if self.log_file.exists() else 0
+        command = [BIN / "gorgoned", "--config", self.config, "--logfile", self.log_file, "--severity", self.severity, *arguments]
+        with open(self.output_file, "ab") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        return self
+
+    def start(self):
+        """Starts and waits until it can be reached; reads its ports."""
+        self.launch()
+        if "external_com_type" in (self.config_d / "40-gorgoned.yaml").read_text():
+            drawn = self.port is None
+            self.port = int(self.wait_log(LISTENER_LINE)[1])
+            if drawn:  # so that it is found again after a restart
+                self.edit('external_com_path: "127.0.0.1:0"', f'external_com_path: "127.0.0.1:{self.port}"')
+        if self.role != "poller":
+            self.http_port = int(self.wait_log(HTTP_LINE)[1])
+        return self
+
+    def stop(self, timeout=20):
+        """SIGTERM; the status must be 0. Returns the seconds it took."""
+        process, started = self.process, time.monotonic()
+        if process.poll() is not None:
+            self.process = None
+            raise AssertionError(f"{self.directory.name} had ended by itself, with status {process.returncode}:\n{self.log()[-1500:]}")
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.directory.name} did not end within {timeout} s of SIGTERM") from None
+        self.process = None
+        assert status == 0, f"{self.directory.name} ended with status {status} after SIGTERM, expected 0"
+        return time.monotonic() - started
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    # What can be seen of it
+
+    def log(self):
+        """Its log since its last start."""
+        if not self.log_file.exists():
+            return ""
+        with open(self.log_file, "rb") as file:
+            file.seek(self.mark)
+            return file.read().decode(errors="replace")
+
+    def wait_log(self, expression, timeout=15):
+        def look():
+            assert self.process is None or self.process.poll() is None, (
+                f"{self.directory.name} ended with status {self.process.returncode} while waiting for {expression}:\n"
+                f"{self.log()[-2000:]}\n{self.output_file.read_text()[-2000:]}")
+            return re.search(expression, self.log(), re.MULTILINE)
+
+        return eventually(look, timeout, f"a line like {expression!r} in {self.log_file}")
+
+    def database_rows(self, table="gorgone_history"):
+        database = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        database.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in database.execute(f"SELECT * FROM {table}")]
+        finally:
+            database.close()
+
+    def age_sessions(self, seconds):
+        """Makes the sessions in its database look older; the daemon must be stopped."""
+        assert self.process is None
+        with sqlite3.connect(self.database) as database:
+            database.execute("UPDATE gorgone_identity SET ctime = ctime - ?, mtime = mtime - ?", (seconds, seconds))
+        database.close()
+
+    def api(self, **options):
+        return Api("127.0.0.1", self.http_port, **options)
+
+    def node(self, identity, **keys):
+        """This node as an entry of a nodes.yaml."""
+        return {"id": identity, "type": "push_zmq", "address": "127.0.0.1", "port": self.port, **keys}
+
+
+class FleetCase(unittest.TestCase):
+    maxDiff = None
+
+    def run(self, result=None):
+        result = result or self.defaultTestResult()
+        before = len(result.failures) + len(result.errors)
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-test-"))
+        self.daemons = []
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before:
+            print(f"kept: {self.id()}: {self.directory}", file=sys.stderr)
+        else:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        return result
+
+    def tearDown(self):
+        trouble = []
+        for daemon in reversed(self.daemons):
+            if daemon.process is None:
+                continue
+            try:
+                daemon.stop()
+            except AssertionError as error:
+                trouble.append(str(error))
+                if daemon.process is not None:
+                    daemon.kill()
+        for daemon in self.daemons:
+            output = daemon.output_file.read_text(errors="replace") if daemon.output_file.exists() else ""
+            if "Sanitizer" in output or "runtime error:" in output:
+                trouble.append(f"{daemon.directory.name}: {output[-3000:]}")
+        self.assertEqual(trouble, [])
+
+    # Making nodes. Each runs any command unless the test wants the example's whitelist.
+
+    def make(self, name, role, words, free=True):
+        daemon = Daemon(self.directory / name, role, words)
+        if free:
+            daemon.allow_all_commands()
+        self.daemons.append(daemon)
+        return daemon
+
+    def make_central(self, name="central", free=True):
+        central = self.make(name, "central", {"0.0.0.0": "127.0.0.1", "8085": "0"}, free)
+        central.make_keys()
+        return central
+
+    def make_poller(self, authorized, identity=2, free=True):
+        words = {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": authorized, "id: 2": f"id: {identity}"}
+        return self.make(f"poller-{identity}", "poller", words, free)
+
+    def make_remote(self, authorized):
+        words = {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": authorized, "0.0.0.0": "127.0.0.1", "8085": "0"}
+        remote = self.make("remote-3", "remote", words)
+        remote.make_keys()
+        return remote
+
+    def start_pair(self, pollers=(2,)):
+        """A central and its pollers, running, each poller seen by the central."""
+        central = self.make_central()
+        made = [self.make_poller(central.thumbprint(), identity).start() for identity in pollers]
+        central.nodes(*(poller.node(identity) for poller, identity in zip(made, pollers)))
+        central.start()
+        for identity in pollers:
+            self.wait_seen(central, identity)
+        return (central, *made)
+
+    def wait_seen(self, central, node, timeout=15):
+        """Until the node has answered a ping since the central's start."""
+        api = central.api()
+        eventually(lambda: int(api.nodes().get(str(node), {}).get("ping_ok") or 0) > 0, timeout, f"a pong of node {node}")
+
+    def dial(self, daemon, owner, **options):
+        """A session of the reference client with `daemon`, in the name and with the key of `owner`."""
+        dialer = Dialer(f"tcp://127.0.0.1:{daemon.port}", read_private_key(owner.private_key), **options)
+        self.addCleanup(dialer.close)
+        dialer.greet()
+        return dialer

@@ -1,0 +1,152 @@
+"""Start, stop, log file, keys: the life of one process."""
+import concurrent.futures
+import pathlib
+import os
+import signal
+import stat
+import subprocess
+import time
+import unittest
+
+from api import codes, outputs
+from fleet import BIN, FleetCase, eventually, gorgonectl, processes_with
+
+
+class Stop(FleetCase):
+    def test_sigterm_under_load_ends_both_sides_cleanly_and_leaves_no_children(self):
+        central, poller = self.start_pair()
+        api, mark = central.api(), "96.2" + str(time.time_ns())
+        for _ in range(15):
+            api.submit(2, f"sleep {mark}")
+            api.submit(None, f"sleep {mark}")
+        eventually(lambda: len(processes_with(mark)) >= 10, 10, "the start of the commands")
+
+        def hammer(_):
+            try:
+                while True:
+                    api.run(2, "true", wait_s=1)
+            except (OSError, AssertionError, ValueError, EOFError) as error:
+                return error
+            except Exception as error:  # http.client's own
+                return error
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            load = [pool.submit(hammer, None) for _ in range(4)]
+            time.sleep(0.5)
+            self.assertLess(poller.stop(), 10)
+            self.assertLess(central.stop(), 10)
+            concurrent.futures.wait(load, 15)
+        eventually(lambda: not processes_with(mark), 3, "the end of all commands")
+
+    def test_sigint_ends_it_too(self):
+        poller = self.make_poller("x").start()
+        poller.process.send_signal(signal.SIGINT)
+        self.assertEqual(poller.process.wait(10), 0)
+        poller.process = None
+
+    def test_sighup_does_not_end_it(self):
+        central, poller = self.start_pair()
+        for daemon in (central, poller):
+            daemon.process.send_signal(signal.SIGHUP)
+        self.assertEqual(outputs(central.api().run(2, "echo on")), ["on"])
+        self.assertTrue(central.alive() and poller.alive())
+
+    def test_a_thousand_commands_leave_no_children_and_no_descriptors(self):
+        central, poller = self.start_pair()
+        api = central.api()
+        api.run(2, "true")
+        descriptors = len(os.listdir(f"/proc/{poller.process.pid}/fd"))
+        for _ in range(10):
+            rows = api.run(2, *["true"] * 100, wait_s=60)
+            self.assertEqual(codes(rows).count(100), 100)
+        self.assertEqual([], children(poller.process.pid))
+        self.assertLessEqual(len(os.listdir(f"/proc/{poller.process.pid}/fd")), descriptors + 2)
+
+
+def children(pid):
+    return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+class LogFile(FleetCase):
+    def test_a_line_looks_as_it_always_did(self):
+        poller = self.make_poller("x").start()
+        for line in poller.log().splitlines():
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - (DEBUG|INFO|NOTICE|WARNING|ERROR|FATAL) - \[[^\]]+\] \S")
+
+    def test_a_log_file_moved_away_is_made_anew(self):
+        central, _ = self.start_pair()
+        moved = central.log_file.with_suffix(".log.1")
+        central.log_file.rename(moved)
+        api = central.api()
+        eventually(lambda: (api.submit(None, "true"), central.log_file.exists() and central.log_file.stat().st_size > 0)[1], 10, "a new log file")
+        size = moved.stat().st_size
+        api.poll(None, api.submit(None, "true"))
+        self.assertEqual(moved.stat().st_size, size, "lines still go to the file moved away")
+
+    def test_a_lower_severity_is_not_written(self):
+        poller = self.make_poller("x")
+        poller.severity = "info"
+        poller.start()
+        self.assertNotIn(" - DEBUG - ", poller.log())
+
+    def test_a_log_file_that_cannot_be_made_is_told(self):
+        poller = self.make_poller("x")
+        done = subprocess.run([BIN / "gorgoned", "--config", poller.config, "--logfile", "/nowhere/gorgoned.log", "--severity", "info"],
+                              capture_output=True, text=True, timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("/nowhere/gorgoned.log", done.stderr + done.stdout)
+
+
+class Keys(FleetCase):
+    def test_keys_are_made_at_the_first_start_and_kept_at_the_second(self):
+        poller = self.make_poller("x")
+        self.assertFalse(poller.private_key.exists())
+        poller.start()
+        self.assertEqual(stat.S_IMODE(poller.private_key.stat().st_mode), 0o600)
+        self.assertEqual(stat.S_IMODE(poller.public_key.stat().st_mode), 0o640)
+        size = subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
+        self.assertIn("2048 bit", size)
+        before = poller.private_key.read_bytes(), poller.public_key.read_bytes()
+        poller.stop()
+        poller.start()
+        self.assertEqual((poller.private_key.read_bytes(), poller.public_key.read_bytes()), before)
+        self.assertNotIn("PRIVATE KEY", poller.log())
+
+    def test_gorgonectl_prints_the_thumbprint_of_every_form_of_key(self):
+        poller = self.make_poller("x")
+        expected = poller.make_keys()
+        spki, pkcs1, pkcs8 = (str(self.directory / name) for name in ("spki.pem", "pkcs1.pem", "pkcs8.pem"))
+        subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-pubout", "-out", spki], check=True, capture_output=True)
+        subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-RSAPublicKey_out", "-out", pkcs1], check=True, capture_output=True)
+        subprocess.run(["openssl", "pkcs8", "-topk8", "-nocrypt", "-in", poller.private_key, "-out", pkcs8], check=True, capture_output=True)
+        for file in (poller.public_key, spki, pkcs1):
+            self.assertEqual(gorgonectl("keys", "thumbprint", str(file)).strip(), expected, file)
+        self.assertEqual(gorgonectl("keys", "thumbprint", "--key-path", spki).strip(), expected)
+        poller.private_key.write_bytes(pathlib.Path(pkcs8).read_bytes())
+        poller.start()  # a private key as PKCS#8 serves as well
+
+    def test_gorgonectl_overwrites_no_key_unasked(self):
+        poller = self.make_poller("x")
+        before = poller.make_keys()
+        done = subprocess.run([BIN / "gorgonectl", "keys", "generate", "--dir", poller.private_key.parent], capture_output=True, text=True, timeout=20)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("rsakey", done.stderr)
+        self.assertEqual(poller.thumbprint(), before)
+        self.assertNotEqual(poller.make_keys(force=True), before)
+
+    def test_one_missing_half_is_told_and_nothing_is_overwritten(self):
+        poller = self.make_poller("x")
+        poller.make_keys()
+        private = poller.private_key.read_bytes()
+        poller.private_key.unlink()
+        public = poller.public_key.read_bytes()
+        poller.launch()
+        self.assertNotEqual(poller.process.wait(15), 0)
+        poller.process = None
+        self.assertIn("rsakey.priv.pem", poller.log() + poller.output_file.read_text())
+        self.assertEqual(poller.public_key.read_bytes(), public)
+        self.assertNotIn(private[40:80].decode(), poller.log())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,111 @@
+"""Modules are loaded, stopped and replaced while the daemon runs; a bad one never ends it."""
+import json
+import shutil
+import subprocess
+import unittest
+
+from fleet import BIN, FleetCase
+
+PACKAGE = "gorgone::modules::core::action::hooks"
+
+
+class Modules(FleetCase):
+    def setUp(self):
+        self.central = self.make_central()
+        self.poller = self.make_poller(self.central.thumbprint())
+
+    def start(self):
+        self.poller.start()
+        return self.dial(self.poller, self.central)
+
+    def output_of(self, dialer, command):
+        return json.loads(dialer.run(command)[2]["data"])["result"]["stdout"]
+
+    def test_a_module_is_unloaded_and_loaded_again_while_the_daemon_runs(self):
+        dialer = self.start()
+        pid = self.poller.process.pid
+        for round in range(3):
+            self.assertEqual(self.output_of(dialer, f"echo {round}"), str(round))
+            answer = dialer.call("UNLOADMODULE", {"content": {"name": "action"}}, token="u1")
+            self.assertEqual((answer.kind, answer.token, answer.body["code"]), ("UNLOADMODULE", "u1", 2), answer)
+            answer = dialer.call("COMMAND", {"content": [{"command": "true"}]})
+            self.assertEqual((answer.body["code"], answer.body["data"]["error"]), (1, "unknown_action"))
+            self.assertNotIn("action", dialer.call("INFORMATION").body["data"]["data"]["modules"])
+            answer = dialer.call("LOADMODULE", {"content": {"name": "action", "package": PACKAGE, "enable": "true"}}, token="l1")
+            self.assertEqual((answer.kind, answer.token, answer.body["code"]), ("LOADMODULE", "l1", 2), answer)
+            self.assertEqual(dialer.call("INFORMATION").body["data"]["data"]["modules"]["action"], PACKAGE)
+        self.assertEqual(self.output_of(dialer, "echo end"), "end")
+        self.assertEqual(self.poller.process.pid, pid)
+
+    def test_a_module_loaded_at_run_time_takes_its_own_configuration(self):
+        dialer = self.start()
+        dialer.call("UNLOADMODULE", {"content": {"name": "action"}})
+        content = {"name": "action", "package": PACKAGE, "whitelist_cmds": True, "allowed_cmds": ["^echo [a-z]+$"]}
+        self.assertEqual(dialer.call("LOADMODULE", {"content": content}).body["code"], 2)
+        self.assertEqual(self.output_of(dialer, "echo yes"), "yes")
+        self.assertIn("command not allowed", json.loads(dialer.run("true")[-1]["data"])["message"])
+
+    def test_a_module_with_a_wrong_configuration_is_refused_at_run_time(self):
+        dialer = self.start()
+        dialer.call("UNLOADMODULE", {"content": {"name": "action"}})
+        answer = dialer.call("LOADMODULE", {"content": {"name": "action", "package": PACKAGE, "command_timeout": "soon"}})
+        self.assertEqual((answer.kind, answer.body["code"]), ("LOADMODULE", 1), answer)
+        self.assertIn("command_timeout", self.poller.log())
+        self.assertEqual(dialer.call("LOADMODULE", {"content": {"name": "action", "package": PACKAGE}}).body["code"], 2)
+
+    def test_running_commands_end_when_their_module_is_unloaded(self):
+        dialer = self.start()
+        token = "unloaded-under-way"
+        dialer.call("COMMAND", {"content": [{"command": "sleep 60"}]}, token=token)
+        self.assertEqual(dialer.call("UNLOADMODULE", {"content": {"name": "action"}}, timeout=20).body["code"], 2)
+        self.assertEqual(dialer.call("PING").kind, "PONG")
+
+    def test_modules_that_cannot_be_loaded_are_refused_at_run_time(self):
+        dialer = self.start()
+        for content in ({"name": "foo", "package": "gorgone::nope"}, {"name": "foo", "library": "/nowhere/foo.so"}, {}, {"name": ""}):
+            answer = dialer.call("LOADMODULE", {"content": content})
+            self.assertEqual((answer.kind, answer.body["code"]), ("LOADMODULE", 1), content)
+        answer = dialer.call("UNLOADMODULE", {"content": {"name": "foo"}})
+        self.assertEqual((answer.kind, answer.body["code"]), ("UNLOADMODULE", 1))
+        self.assertEqual(self.output_of(dialer, "echo alive"), "alive")
+
+    def compile(self, name, text):
+        library = self.directory / f"{name}.so"
+        subprocess.run(["g++", "-x", "c++", "-shared", "-fPIC", "-o", library, "-"], input=text, text=True, check=True, capture_output=True)
+        return library
+
+    def test_bad_shared_objects_are_errors_in_the_log_and_the_others_run(self):
+        (self.directory / "broken.so").write_text("\x7fELF this is no shared object\n")
+        (self.directory / "empty.so").write_text("")
+        self.compile("foreign", "extern \"C\" int something_else() { return 1; }")
+        self.compile("stamped", "extern \"C\" const char gorgone_module_abi[] = \"gorgone-module abi 0 gcc 1\";"
+                                "extern \"C\" void* gorgone_module_info() { __builtin_trap(); }")
+        self.compile("unresolved", "extern \"C\" void nobody_has_this(); extern \"C\" void* gorgone_module_info() { nobody_has_this(); return 0; }"
+                                   "extern \"C\" const char gorgone_module_abi[] = \"x\";")
+        names = ("broken", "empty", "foreign", "stamped", "unresolved", "missing")
+        self.poller.configure("60-bad", {"modules": [{"name": name, "library": f"{self.directory}/{name}.so"} for name in names]
+                                         + [{"name": "nosuch", "package": "gorgone::modules::core::nosuch::hooks"}]})
+        dialer = self.start()
+        self.assertEqual(self.output_of(dialer, "echo alive"), "alive")
+        for name in (*names, "nosuch"):
+            self.assertRegex(self.poller.log(), rf"(?m) - ERROR - .*\b{name}\b")
+        self.assertRegex(self.poller.log(), r"(?m) - ERROR - .*stamped.*gorgone-module abi 0 gcc 1", "the stamp is told")
+        self.assertEqual(set(dialer.call("INFORMATION").body["data"]["data"]["modules"]), {"action", "dbcleaner"})
+
+    def test_modules_are_found_where_the_command_line_says(self):
+        folder = self.directory / "modules"
+        shutil.copytree(BIN.parent / "lib" / "gorgone" / "modules", folder)
+        (folder / "action.so").unlink()
+        self.poller.launch("--modules", str(folder))
+        self.poller.wait_log(r"ERROR.*\baction\b")
+        self.poller.wait_log(r"\[core\] listening on")
+        self.assertTrue(self.poller.alive())
+
+    def test_a_disabled_module_is_not_loaded(self):
+        self.poller.replace_module("action", enable=False)
+        dialer = self.start()
+        self.assertEqual(dialer.call("COMMAND", {"content": []}).body["data"]["error"], "unknown_action")
+
+
+if __name__ == "__main__":
+    unittest.main()
