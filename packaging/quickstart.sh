@@ -76,7 +76,8 @@ thumbprint=$("$bin/gorgonectl" keys thumbprint "$fleet/central/lib/.keys/rsakey.
 command='echo hello from $(uname -n)'
 echo '- ^echo hello from \$\(uname -n\)$' >"$fleet/poller/etc/config.d/whitelist.conf.d/quickstart.yaml"
 for role in central poller; do
-  "$bin/gorgoned" --check --config "$fleet/$role/etc/config.yaml" || fail "the configuration in $fleet/$role/etc is not accepted"
+  said=$("$bin/gorgoned" --check --config "$fleet/$role/etc/config.yaml" 2>&1) || fail "the $role's configuration is not accepted:
+$said"
 done
 echo "the central's thumbprint, which the poller lets in: $thumbprint"
 

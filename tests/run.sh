@@ -46,7 +46,7 @@ count_unittest() {
   bad=$(($(number_of failures) + $(number_of errors) + $(number_of 'unexpected successes')))
   skipped=$(number_of skipped)
 }
-count_script() { ran=1 bad=$2; }
+count_script() { ran=1 bad=$(($2 != 0)); }
 
 run_suite() {  # COUNTER NAME COMMAND...
   local counter=$1 name=$2 log=$logs/$2.log status=0 started=$EPOCHREALTIME ran bad skipped=0 good line

@@ -205,20 +205,22 @@ Rows JournalFile::insert(sqlite::Database& database, const std::vector<NewRow>& 
 void JournalFile::tell_watches(const Rows& rows) {
   if (watches_.empty()) return;
   for (const auto& row : rows) {
-    std::vector<Watch*> interested;
-    for (const std::string& key : {row.token, std::string()}) {
-      auto [first, last] = watches_.equal_range(key);
-      for (; first != last; ++first) interested.push_back(first->second);
-      if (key.empty()) break;
-    }
-    for (Watch* watch : interested) {
-      // A callback may end another watch: look again before each call.
-      auto [first, last] = watches_.equal_range(watch->token);
-      const bool still = std::any_of(first, last, [watch](const auto& entry) { return entry.second == watch; });
-      if (!still) continue;
-      auto on_row = watch->on_row;
-      on_row(row);
-    }
+    tell_watches_of(row.token, row);
+    if (!row.token.empty()) tell_watches_of({}, row);
+  }
+}
+
+void JournalFile::tell_watches_of(const std::string& token, const HistoryRow& row) {
+  std::vector<Watch*> interested;
+  const auto [begin, end] = watches_.equal_range(token);
+  for (auto entry = begin; entry != end; ++entry) interested.push_back(entry->second);
+  for (Watch* watch : interested) {
+    // A callback may end any watch: look again before each call.
+    const auto [first, last] = watches_.equal_range(token);
+    const bool still = std::any_of(first, last, [watch](const auto& entry) { return entry.second == watch; });
+    if (!still) continue;
+    const auto on_row = watch->on_row;
+    on_row(row);
   }
 }
 

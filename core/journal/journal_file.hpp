@@ -65,6 +65,7 @@ class GORGONE_API JournalFile final : public Journal {
   std::optional<Error> run_transaction(std::deque<Job>::iterator first, std::deque<Job>::iterator last);
   Rows insert(sqlite::Database& database, const std::vector<NewRow>& rows);
   void tell_watches(const Rows& rows);
+  void tell_watches_of(const std::string& token, const HistoryRow& row);
   template <class T>
   void ask(std::function<T(sqlite::Database&)> query, std::function<void(Result<T>)> done);
 

@@ -8,6 +8,9 @@
 namespace gorgone::wire {
 namespace {
 
+constexpr std::int64_t quick_loss_ms = 1000;
+constexpr int quick_losses_max = 20;
+
 // Between half of `ms` and `ms`: nodes that were lost together do not come back together.
 std::int64_t with_jitter(std::int64_t ms) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -108,8 +111,14 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
   auto text = cipher_->open(frame);
   if (!text || !looks_like_message(*text)) {
     if (parse_pubkey(frame)) return {};
-    steps = greet(now, false);
     const auto* why = is_handshake_issue(frame) ? "the server has lost the session" : "the server sent what the session's key does not open";
+    // A peer that loses every session at once is not greeted without end.
+    quick_losses_ = now - up_since_ < quick_loss_ms ? quick_losses_ + 1 : 0;
+    if (quick_losses_ >= quick_losses_max) {
+      quick_losses_ = 0;
+      return fail(Error{why}, now);
+    }
+    steps = greet(now, false);
     steps.insert(steps.begin(), Down{Error{why}, true});
     return steps;
   }
@@ -153,6 +162,7 @@ LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int
   state_ = State::up;
   deadline_.reset();
   pause_ms_ = 0;
+  up_since_ = now;
   Steps steps;
   steps.push_back(Up{key->hostname});
   return steps;

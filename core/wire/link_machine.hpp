@@ -84,7 +84,8 @@ class LinkMachine {
   std::optional<std::int64_t> deadline_;
   std::optional<SessionCipher> cipher_;
   std::optional<RsaPublicKey> server_key_;
-  std::int64_t pause_ms_ = 0;
+  std::int64_t pause_ms_ = 0, up_since_ = 0;
+  int quick_losses_ = 0;  // sessions in a row that the server lost within a second
 };
 
 }  // namespace gorgone::wire

@@ -2,6 +2,7 @@
 
 #include "execution.hpp"
 
+#include <boost/asio/error.hpp>
 #include <boost/system/system_error.hpp>
 
 #include <fmt/format.h>
@@ -16,9 +17,9 @@ template <class Work>
 asio::awaitable<void> told_when_cut_off(RequestLog log, std::string_view what, Work work) {
   try {
     co_await std::move(work);
-  } catch (const boost::system::system_error&) {
+  } catch (const boost::system::system_error& failure) {
+    if (failure.code() != asio::error::operation_aborted) throw;
     log.row(code::failed, fmt::format("{} has been interrupted: the action module stops", what));
-    throw;
   }
 }
 

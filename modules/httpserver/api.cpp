@@ -19,14 +19,14 @@ std::string text_member(const json::value& value, std::string_view name, std::st
   return text_of(member(value, name)).value_or(std::move(otherwise));
 }
 
-/// An answer with code 1 that names an error was refused outright; any other refusal is in the log of the token.
+/// An answer with code 1 that names an error was refused outright; any other refusal is in the log of the token alone.
 std::optional<HttpAnswer> refusal_of(const Answer& answer, const std::string& token) {
   if (answer.code != code::failed) return {};
   auto data = answer.data.json();
   if (!data) return {};
-  auto error = text_of(member(**data, "error"));
-  if (!error || error->empty()) return {};
-  return refusal(*error == "busy" ? 503 : 400, *error, text_member(**data, "message", *error), token);
+  auto error = text_of(member(**data, "error")).value_or("");
+  if (error.empty()) return {};
+  return refusal(error == "busy" ? 503 : 400, error, text_member(**data, "message", error), token);
 }
 
 HttpAnswer no_reply(const std::string& token, bool is_stopping) {

@@ -76,10 +76,10 @@ void Node::link_up() {
   changed_at_ = wall_s();
   last_error_.clear();
   pings_.link_up(now_s());
-  on_clock();
-  // Before what waits: an answer to it then tells of new rows only.
-  if (!fetching_) start_fetch();
+  // Commands first: a peer that loses its session after every few messages still gets on with them.
   flush();
+  if (!fetching_) start_fetch();
+  on_clock();
 }
 
 void Node::link_down(const Error& why) {

@@ -33,7 +33,7 @@ class Conformance(FleetCase):
         output = self.directory / "peer.txt"
         with open(output, "w") as file:
             process = subprocess.Popen([PYTHON, SHARED / "peer_poller.py", "--endpoint", f"tcp://127.0.0.1:{port}", "--key", peer.private_key,
-                                        "--authorized", central.thumbprint(), *faults], stdout=file, stderr=file)
+                                        f"--authorized={central.thumbprint()}", *faults], stdout=file, stderr=file)
         self.addCleanup(lambda: (process.terminate(), process.wait(10)))
         central.nodes({"id": 2, "type": "push_zmq", "address": "127.0.0.1", "port": port})
         central.start()

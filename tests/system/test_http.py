@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import time
 import unittest
+import warnings
 
 from api import Api, codes, outputs
 from fleet import FleetCase, eventually
@@ -148,7 +149,9 @@ class Doors(FleetCase):
             Api("127.0.0.1", port, "admin", "pa:ss wörd").request("GET", "/api/internal/constatus")
         old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         old.check_hostname, old.verify_mode = False, ssl.CERT_NONE
-        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
         old.set_ciphers("ALL:@SECLEVEL=0")
         with self.assertRaises(OSError):
             Api("127.0.0.1", port, "admin", "pa:ss wörd", old).request("GET", "/api/internal/constatus")

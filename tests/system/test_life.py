@@ -62,6 +62,20 @@ class Stop(FleetCase):
         self.assertEqual([], children(poller.process.pid))
         self.assertLessEqual(len(os.listdir(f"/proc/{poller.process.pid}/fd")), descriptors + 2)
 
+    def test_an_idle_fleet_costs_next_to_nothing(self):
+        central, *pollers = self.start_pair((2, 3, 4))
+        time.sleep(1)
+        before = [cpu_seconds(daemon.process.pid) for daemon in (central, *pollers)]
+        time.sleep(4)
+        after = [cpu_seconds(daemon.process.pid) for daemon in (central, *pollers)]
+        for used in (end - begin for begin, end in zip(before, after)):
+            self.assertLess(used, 0.1, "of 4 s")
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def children(pid):
     return pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

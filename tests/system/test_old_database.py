@@ -6,7 +6,7 @@ import time
 import unittest
 
 from fleet import FleetCase
-from dialer import Dialer
+from dialer import Dialer  # found by way of fleet
 from protocol import SessionCipher, read_private_key
 
 # As deployed daemons make them; IDENTITY is filled in by age.
@@ -120,15 +120,17 @@ class OldDatabase(FleetCase):
         finally:
             database.close()
 
-    def test_a_file_that_is_no_database_ends_the_start_with_its_name(self):
-        self.central = self.make_central()
-        self.central.nodes()
-        self.central.database.write_bytes(b"this is no database\n" * 200)
-        self.central.launch()
-        self.assertNotEqual(self.central.process.wait(15), 0)
-        self.central.process = None
-        self.assertIn(str(self.central.database), self.central.log() + self.central.output_file.read_text())
-        self.assertTrue(self.central.database.read_bytes().startswith(b"this is no database"), "it was overwritten")
+    def test_a_file_that_is_no_database_is_kept_aside_and_told(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        content = b"this is no database\n" * 200
+        poller.database.write_bytes(content)
+        poller.start()
+        self.assertRegex(poller.log(), rf" - ERROR - .*{poller.database}")
+        kept = list(poller.database.parent.glob("history.sdb.corrupt-*"))
+        self.assertEqual([file.read_bytes() for file in kept], [content])
+        self.assertEqual(json.loads(self.dial(poller, central).run("echo fresh")[2]["data"])["result"]["stdout"], "fresh")
+        self.assertTrue(poller.database_rows())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,69 @@
+#include "ping_watch.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace gorgone;
+using gorgone::proxy::PingWatch;
+using Due = PingWatch::Due;
+
+TEST_CASE("a node is pinged at once when its link is up, then after each interval") {
+  PingWatch watch({60, 10, 3});
+  CHECK(watch.on_clock(0, 0) == Due::nothing);
+  watch.link_up(100);
+  CHECK(watch.on_clock(100, 1000) == Due::ping);
+  watch.sent("t", 100, 1000);
+  CHECK(watch.on_clock(101, 1001) == Due::nothing);
+  CHECK(watch.pong("t", 101, 1001));
+  CHECK(watch.on_clock(159, 1059) == Due::nothing);
+  CHECK(*watch.deadline() == 160);
+  CHECK(watch.on_clock(160, 1060) == Due::ping);
+}
+
+TEST_CASE("after a lost pong the next ping follows at once, and after three the connection is given up") {
+  PingWatch watch({60, 10, 3});
+  watch.link_up(0);
+  for (int i = 0; i < 2; ++i) {
+    CHECK(watch.on_clock(10 * i, 0) == Due::ping);
+    watch.sent("t", 10 * i, 0);
+    CHECK(watch.on_clock(10 * i + 9, 0) == Due::nothing);
+  }
+  CHECK(watch.on_clock(20, 0) == Due::ping);
+  watch.sent("t", 20, 0);
+  CHECK(watch.on_clock(30, 0) == Due::reset);
+}
+
+TEST_CASE("a pong in between starts the count anew") {
+  PingWatch watch({60, 10, 2});
+  watch.link_up(0);
+  CHECK(watch.on_clock(0, 0) == Due::ping);
+  watch.sent("a", 0, 0);
+  CHECK(watch.on_clock(10, 0) == Due::ping);
+  watch.sent("b", 10, 0);
+  CHECK_FALSE(watch.pong("a", 11, 0));
+  CHECK(watch.pong("b", 12, 0));
+  CHECK(watch.on_clock(70, 0) == Due::ping);
+  watch.sent("c", 70, 0);
+  CHECK(watch.on_clock(80, 0) == Due::ping);
+}
+
+TEST_CASE("CONSTATUS tells what was counted") {
+  PingWatch watch({60, 10, 3});
+  watch.link_up(0);
+  watch.on_clock(0, 1000);
+  watch.sent("a", 0, 1000);
+  watch.pong("a", 1, 1001);
+  watch.on_clock(60, 1060);
+  watch.sent("b", 60, 1060);
+  json::object out;
+  watch.describe(out);
+  CHECK(out["ping_ok"] == 1);
+  CHECK(out["in_progress_ping"] == 1);
+  CHECK(out["last_ping_recv"] == 1001);
+  CHECK(out["last_ping_sent"] == 1060);
+  CHECK(out["next_ping"] == 1120);
+  watch.link_down();
+  watch.describe(out);
+  CHECK(out["ping_failed"] == 1);
+  CHECK(out["in_progress_ping"] == 0);
+  CHECK_FALSE(watch.deadline());
+}

@@ -1,0 +1,242 @@
+#include "core/journal/journal_file.hpp"
+
+#include <gorgone/json.hpp>
+
+#include <boost/asio/io_context.hpp>
+#include <catch2/catch.hpp>
+#include <sqlite3.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+using namespace gorgone;
+namespace fs = std::filesystem;
+
+namespace {
+
+class Directory {
+ public:
+  Directory() {
+    char name[] = "/tmp/gorgone-journal-XXXXXX";
+    path_ = mkdtemp(name);
+  }
+  ~Directory() { fs::remove_all(path_); }
+  std::string file(const char* name = "history.sdb") const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+// Runs the loop until `done` was called.
+template <class T>
+T wait(boost::asio::io_context& loop, const std::function<void(std::function<void(Result<T>)>)>& ask) {
+  std::optional<Result<T>> result;
+  ask([&](Result<T> got) { result.emplace(std::move(got)); });
+  auto work = boost::asio::make_work_guard(loop);
+  loop.restart();
+  while (!result) loop.run_one();
+  REQUIRE(result->has_value());
+  return std::move(**result);
+}
+
+Rows read(boost::asio::io_context& loop, JournalFile& journal, HistoryFilter filter) {
+  return wait<Rows>(loop, [&](auto done) { journal.read(filter, done); });
+}
+
+void execute(const std::string& file, const char* sql) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
+  char* error = nullptr;
+  sqlite3_exec(database, sql, nullptr, nullptr, &error);
+  INFO((error ? error : ""));
+  CHECK(error == nullptr);
+  sqlite3_close(database);
+}
+
+HistoryFilter of_token(const char* token) {
+  HistoryFilter filter;
+  filter.token = token;
+  return filter;
+}
+
+}  // namespace
+
+TEST_CASE("rows are read back in order, with rising ids and strictly rising ctimes") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  for (int i = 0; i < 100; ++i) journal.write(NewRow{"tok", 100, std::to_string(i)});
+  const auto rows = read(loop, journal, of_token("tok"));
+  REQUIRE(rows.size() == 100);
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    CHECK(rows[i].data == std::to_string(i));
+    CHECK(rows[i].id > rows[i - 1].id);
+    CHECK(rows[i].ctime > rows[i - 1].ctime);
+  }
+  CHECK(rows[0].etime > 1700000000);
+}
+
+TEST_CASE("each filter of GETLOG holds, and limit takes the newest") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  journal.write(NewRow{"a", 0, "1", false, 1000});
+  journal.write(NewRow{"a", 2, "2", true, 2000});
+  journal.write(NewRow{"b", 2, "3", false, 3000});
+  HistoryFilter filter;
+  filter.code = 2;
+  CHECK(read(loop, journal, filter).size() == 2);
+  filter.limit = 1;
+  auto rows = read(loop, journal, filter);
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].data == "3");
+  filter = {};
+  filter.etime_after = 1000;
+  CHECK(read(loop, journal, filter).size() == 2);
+  filter = {};
+  filter.ctime_after = rows[0].ctime;
+  CHECK(read(loop, journal, filter).empty());
+  filter = {};
+  filter.id_after = 1;
+  rows = read(loop, journal, filter);
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].instant);
+  CHECK_FALSE(rows[1].instant);
+}
+
+TEST_CASE("rows, sessions and fingerprints survive a restart") {
+  Directory directory;
+  boost::asio::io_context loop;
+  {
+    JournalFile journal(loop, directory.file());
+    journal.write(NewRow{"tok", 2, "{}"});
+    journal.save_session({"67", "aa", "bb", "cc", "dd", 10, 20});
+    journal.pin_fingerprint("tcp://a:1", "thumb", {});
+    journal.pin_fingerprint("tcp://a:1", "thumb2", {});
+    journal.store_fetched("7", 1795313965.76488, {NewRow{"far", 2, "{}"}}, {});
+  }
+  JournalFile journal(loop, directory.file());
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+  CHECK(read(loop, journal, of_token("far")).size() == 1);
+  const auto sessions = wait<std::vector<StoredSession>>(loop, [&](auto done) { journal.sessions(done); });
+  REQUIRE(sessions.size() == 1);
+  CHECK(sessions[0].oldkey == "cc");
+  CHECK(sessions[0].mtime == 20);
+  const auto pinned = wait<std::optional<std::string>>(loop, [&](auto done) { journal.fingerprint_of("tcp://a:1", done); });
+  CHECK(pinned == std::optional<std::string>("thumb2"));
+  CHECK(wait<double>(loop, [&](auto done) { journal.fetched_until("7", done); }) == 1795313965.76488);
+  CHECK(wait<double>(loop, [&](auto done) { journal.fetched_until("8", done); }) == 0);
+}
+
+TEST_CASE("a deployed daemon's older file opens with its rows and gets the columns it lacks") {
+  Directory directory;
+  execute(directory.file(), R"(
+    CREATE TABLE gorgone_identity (id INTEGER PRIMARY KEY, ctime INTEGER, identity TEXT, key TEXT, parent INTEGER DEFAULT 0);
+    CREATE TABLE gorgone_history (id INTEGER PRIMARY KEY, token TEXT, code INTEGER, etime INTEGER, ctime FLOAT, instant INTEGER DEFAULT 0, data TEXT);
+    INSERT INTO gorgone_identity (ctime, identity, key) VALUES (5, '67', 'aa');
+    INSERT INTO gorgone_history (token, code, etime, ctime, data) VALUES ('old', 2, 1700000000, 1700000000.5, '{"a":1}');)");
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  CHECK_FALSE(journal.in_memory());
+  const auto rows = read(loop, journal, of_token("old"));
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].data == R"({"a":1})");
+  const auto sessions = wait<std::vector<StoredSession>>(loop, [&](auto done) { journal.sessions(done); });
+  REQUIRE(sessions.size() == 1);
+  CHECK(sessions[0].iv.empty());
+  CHECK(sessions[0].mtime == 5);
+}
+
+TEST_CASE("new ctimes stay above those in the file although the clock was set back") {
+  Directory directory;
+  boost::asio::io_context loop;
+  { JournalFile journal(loop, directory.file()); }
+  execute(directory.file(), "INSERT INTO gorgone_history (token, code, etime, ctime, data) VALUES ('future', 2, 1, 4000000000.0, '')");
+  JournalFile journal(loop, directory.file());
+  journal.write(NewRow{"now", 2, "{}"});
+  const auto rows = read(loop, journal, of_token("now"));
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].ctime > 4000000000.0);
+}
+
+TEST_CASE("a corrupt file is kept aside and the journal starts with an empty one") {
+  Directory directory;
+  std::ofstream(directory.file()) << std::string(10000, 'x');
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  CHECK_FALSE(journal.in_memory());
+  journal.write(NewRow{"tok", 2, "{}"});
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+  bool kept = false;
+  for (const auto& entry : fs::directory_iterator(fs::path(directory.file()).parent_path()))
+    kept = kept || entry.path().filename().string().starts_with("history.sdb.corrupt-");
+  CHECK(kept);
+}
+
+TEST_CASE("a journal whose directory is missing goes on in memory") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file("absent/history.sdb"));
+  CHECK(journal.in_memory());
+  journal.write(NewRow{"tok", 2, "{}"});
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+}
+
+TEST_CASE("a watch sees the rows of its token until it ends, and one callback may end another watch") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  int mine = 0, all = 0, ended = 0;
+  std::shared_ptr<void> other;
+  auto watch = journal.watch("tok", [&](const HistoryRow&) {
+    ++mine;
+    other.reset();
+  });
+  other = journal.watch("tok", [&](const HistoryRow&) { ++ended; });
+  auto every = journal.watch("", [&](const HistoryRow&) { ++all; });
+  journal.write(NewRow{"tok", 0, ""});
+  journal.write(NewRow{"else", 0, ""});
+  read(loop, journal, of_token("tok"));
+  watch.reset();
+  journal.write(NewRow{"tok", 0, ""});
+  read(loop, journal, of_token("tok"));
+  CHECK(mine == 1);
+  CHECK(ended == 0);
+  CHECK(all == 3);
+}
+
+TEST_CASE("purging deletes what is old and keeps the rest") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  journal.write(NewRow{"kept", 2, ""});
+  journal.write(NewRow{"instant", 2, "", true});
+  journal.save_session({"67", "aa", "bb", "", "", 10, 100});
+  journal.save_session({"68", "aa", "bb", "", "", 10, 2000000000});
+  const auto purged = wait<Journal::Purged>(loop, [&](auto done) { journal.purge({1000, 1000, 4000000000}, done); });
+  CHECK(purged.sessions == 1);
+  CHECK(purged.rows == 1);
+  CHECK(read(loop, journal, of_token("kept")).size() == 1);
+}
+
+TEST_CASE("rows are told to the API with ids as text and five decimals") {
+  const Rows rows{{7, "t", 100, 1795313965, 1795313965.76488, false, R"({"a":"ä"})"}};
+  CHECK(rows_to_json(rows) == R"([{"id":"7","token":"t","code":100,"etime":1795313965,"ctime":1795313965.76488,"instant":0,"data":"{\"a\":\"ä\"}"}])");
+  CHECK(rows_to_json({}) == "[]");
+}
+
+TEST_CASE("a token ends with code 1 or 2, but not with the message of a single step") {
+  auto row = [](int code, const char* message) {
+    HistoryRow made;
+    made.code = code;
+    made.data = std::string(R"({"message":")") + message + "\"}";
+    return made;
+  };
+  CHECK(ends_token(row(2, "commands processing has finished successfully")));
+  CHECK(ends_token(row(1, "expected array, found 'HASH'")));
+  CHECK_FALSE(ends_token(row(1, "command execution issue")));
+  CHECK_FALSE(ends_token(row(2, "command has been submitted")));
+  CHECK_FALSE(ends_token(row(0, "commands processing has started")));
+  CHECK_FALSE(ends_token(row(100, "command has finished successfully")));
+}

@@ -1,0 +1,175 @@
+#include "core/wire/server_sessions.hpp"
+
+#include <gorgone/base64.hpp>
+
+#include <catch2/catch.hpp>
+
+using namespace gorgone;
+using namespace gorgone::wire;
+
+namespace {
+
+const RsaPrivateKey& server_key() {
+  static const auto key = *RsaPrivateKey::generate(2048);
+  return key;
+}
+const RsaPrivateKey& client_key() {
+  static const auto key = *RsaPrivateKey::generate(2048);
+  return key;
+}
+
+constexpr const char* peer = "gorgone-proxy-1-2-abc";
+
+ServerSessions::Config config() {
+  ServerSessions::Config config;
+  config.hostname = "poller";
+  config.pubkey_pem = server_key().public_key().pem();
+  config.rotation_s = 60;
+  return config;
+}
+
+std::string helo(const RsaPrivateKey& client, const std::string& word = "HELO") {
+  return format_helo({"gorgone-proxy-1-2", client.public_key().pem(), *server_key().public_key().encrypt(word)});
+}
+
+template <class T>
+const T* find(const ServerSessions::Steps& steps) {
+  for (const auto& step : steps)
+    if (const auto* found = std::get_if<T>(&step)) return found;
+  return nullptr;
+}
+
+// A handshake as a client does it; the session's cipher.
+SessionCipher open_session(ServerSessions& sessions, std::int64_t now) {
+  const auto begun = sessions.on_frame(peer, helo(client_key()), now);
+  const auto* verify = find<ServerSessions::Verify>(begun);
+  REQUIRE(verify);
+  const auto steps = sessions.on_verified(peer, verify_helo(verify->helo, server_key(), {client_key().public_key().thumbprint()}), now);
+  REQUIRE(find<ServerSessions::Save>(steps));
+  const auto* send = find<ServerSessions::Send>(steps);
+  REQUIRE(send);
+  const auto key = parse_key(*client_key().decrypt(base64_decode(send->frame)));
+  REQUIRE(key.has_value());
+  CHECK(key->hostname == "poller");
+  return SessionCipher(SessionKey{key->key, key->iv, key->padding});
+}
+
+bool refuses(const ServerSessions::Steps& steps) {
+  const auto* send = find<ServerSessions::Send>(steps);
+  return send && send->frame == handshake_issue && find<ServerSessions::Refused>(steps);
+}
+
+}  // namespace
+
+TEST_CASE("the public key is told at any time, to strangers and inside a session") {
+  ServerSessions sessions(config());
+  const auto steps = sessions.on_frame(peer, " [GETPUBKEY]", 0);
+  REQUIRE(find<ServerSessions::Send>(steps));
+  CHECK(*parse_pubkey(find<ServerSessions::Send>(steps)->frame) == server_key().public_key().pem());
+  const auto cipher = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Send>(sessions.on_frame(peer, "[GETPUBKEY]", 0)));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 0)));
+}
+
+TEST_CASE("a request inside a session reaches the router with its origin") {
+  ServerSessions sessions(config());
+  const auto cipher = open_session(sessions, 0);
+  const auto steps = sessions.on_frame(peer, cipher.seal("[COMMAND] [tok] [9] {\"x\":1}"), 5);
+  const auto* request = find<ServerSessions::Request>(steps);
+  REQUIRE(request);
+  CHECK(request->message.action == "COMMAND");
+  CHECK(request->message.target == "9");
+  CHECK(request->message.origin.id == peer);
+  CHECK(sessions.session(peer)->last_time == 5);
+}
+
+TEST_CASE("a message that is not well formatted is answered inside the session") {
+  ServerSessions sessions(config());
+  const auto cipher = open_session(sessions, 0);
+  const auto steps = sessions.on_frame(peer, cipher.seal("[PING] [a] []"), 0);
+  REQUIRE(find<ServerSessions::Send>(steps));
+  CHECK(*cipher.open(find<ServerSessions::Send>(steps)->frame) == R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})");
+}
+
+TEST_CASE("what no session opens and is no HELO is refused in the clear, and the session stays") {
+  ServerSessions sessions(config());
+  CHECK(refuses(sessions.on_frame(peer, "AAAAAAAAAAAAAAAAAAAAAA==", 0)));
+  const auto cipher = open_session(sessions, 0);
+  CHECK(refuses(sessions.on_frame(peer, "not base64 at all", 0)));
+  CHECK(refuses(sessions.on_frame(peer, cipher.seal("hello"), 0)));
+  CHECK(refuses(sessions.on_frame("gorgone-other", cipher.seal("[PING] [a] [] {}"), 0)));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 0)));
+}
+
+TEST_CASE("a key that is not listed is refused, and so is a HELO with another word") {
+  const auto other = *RsaPrivateKey::generate(2048);
+  const std::unordered_set<std::string> listed{client_key().public_key().thumbprint()};
+  CHECK_FALSE(verify_helo(*parse_helo(helo(other)), server_key(), listed).has_value());
+  CHECK_FALSE(verify_helo(*parse_helo(helo(client_key(), "HOLA")), server_key(), listed).has_value());
+  CHECK_FALSE(verify_helo({"n", "no key", "x"}, server_key(), listed).has_value());
+  CHECK(verify_helo(*parse_helo(helo(client_key())), server_key(), listed).has_value());
+  ServerSessions sessions(config());
+  sessions.on_frame(peer, helo(other), 0);
+  CHECK(refuses(sessions.on_verified(peer, Error{"not listed"}, 0)));
+  CHECK(sessions.size() == 0);
+}
+
+TEST_CASE("a second handshake replaces the session") {
+  ServerSessions sessions(config());
+  const auto first = open_session(sessions, 0);
+  const auto second = open_session(sessions, 1);
+  CHECK_FALSE(first.key() == second.key());
+  CHECK(refuses(sessions.on_frame(peer, first.seal("[PING] [a] [] {}"), 1)));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, second.seal("[PING] [a] [] {}"), 1)));
+}
+
+TEST_CASE("handshakes under verification are bounded in all and to one for each peer") {
+  auto small = config();
+  small.max_handshakes = 2;
+  ServerSessions sessions(small);
+  CHECK(find<ServerSessions::Verify>(sessions.on_frame("gorgone-1", helo(client_key()), 0)));
+  CHECK(refuses(sessions.on_frame("gorgone-1", helo(client_key()), 0)));
+  CHECK(find<ServerSessions::Verify>(sessions.on_frame("gorgone-2", helo(client_key()), 0)));
+  CHECK(refuses(sessions.on_frame("gorgone-3", helo(client_key()), 0)));
+  sessions.on_verified("gorgone-1", Error{"no"}, 0);
+  CHECK(find<ServerSessions::Verify>(sessions.on_frame("gorgone-3", helo(client_key()), 0)));
+}
+
+TEST_CASE("a key that is too old is changed under the old one, which is kept for one change and no longer") {
+  ServerSessions sessions(config());
+  const auto first = open_session(sessions, 0);
+  CHECK(sessions.on_clock(60).send.empty());
+  const auto due = sessions.on_clock(61);
+  REQUIRE(due.send.size() == 1);
+  CHECK(due.save == std::vector<std::string>{peer});
+  const auto text = first.open(due.send[0].second);
+  REQUIRE(text);
+  const auto key = parse_key(*text);
+  REQUIRE(key.has_value());
+  const SessionCipher second(SessionKey{key->key, key->iv, key->padding});
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, first.seal("[PING] [a] [] {}"), 61)));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, second.seal("[PING] [a] [] {}"), 61)));
+  CHECK(second.open(*sessions.seal(peer, "[PONG] [a] [] {}")) == "[PONG] [a] [] {}");
+  CHECK(sessions.on_clock(122).send.size() == 1);
+  CHECK(refuses(sessions.on_frame(peer, first.seal("[PING] [a] [] {}"), 122)));
+}
+
+TEST_CASE("a session is dropped a day after its last message") {
+  ServerSessions sessions(config());
+  open_session(sessions, 0);
+  CHECK(sessions.on_clock(24 * 3600).dropped.empty());
+  CHECK(sessions.on_clock(24 * 3600 + 1).dropped == std::vector<std::string>{peer});
+  CHECK_FALSE(sessions.seal(peer, "x"));
+}
+
+TEST_CASE("a hostname that does not fit into the key message of a small key is left out") {
+  auto long_name = config();
+  long_name.hostname = std::string(120, 'h');
+  ServerSessions sessions(long_name);
+  const auto begun = sessions.on_frame(peer, helo(client_key()), 0);
+  const auto steps = sessions.on_verified(peer, client_key().public_key(), 0);
+  REQUIRE(find<ServerSessions::Save>(steps));
+  const auto key = parse_key(*client_key().decrypt(base64_decode(find<ServerSessions::Send>(steps)->frame)));
+  REQUIRE(key.has_value());
+  CHECK(key->hostname.empty());
+}

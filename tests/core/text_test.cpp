@@ -1,0 +1,128 @@
+#include "core/wire/text.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <chrono>
+
+using namespace gorgone;
+using namespace gorgone::wire;
+
+TEST_CASE("a request has three brackets and its data") {
+  const auto message = parse_request(R"([COMMAND] [tok-1] [7] {"content":[1]})");
+  REQUIRE(message);
+  CHECK(message->action == "COMMAND");
+  CHECK(message->token == "tok-1");
+  CHECK(*message->target == "7");
+  CHECK(message->data == R"({"content":[1]})");
+}
+
+TEST_CASE("tabs, line breaks and many spaces may stand between the brackets of a request") {
+  const auto message = parse_request("[PING]\t[a]  \n[] \t{}");
+  REQUIRE(message);
+  CHECK(message->token == "a");
+  CHECK(message->target->empty());
+  CHECK(message->data == "{}");
+}
+
+TEST_CASE("a request without white space after its third bracket is not well formatted") {
+  CHECK_FALSE(parse_request("[PING] [a] []"));
+  CHECK_FALSE(parse_request("[PING] [a] {}"));
+  CHECK_FALSE(parse_request("[PING]"));
+  CHECK_FALSE(parse_request("[] [a] [] {}"));
+  CHECK(parse_request("[PING] [a] [] "));
+}
+
+TEST_CASE("a token may hold anything but a line break and the end of its bracket") {
+  const auto message = parse_request("[PING] [a b/c:d]e] [] {}");
+  REQUIRE(message);
+  CHECK(message->token == "a b/c:d]e");
+  CHECK_FALSE(parse_request("[PING] [a\nb] [] {}"));
+}
+
+TEST_CASE("an answer has two brackets or an empty third one") {
+  const auto ack = parse_answer(R"([ACK] [t] {"code":0,"data":null})");
+  REQUIRE(ack);
+  CHECK_FALSE(ack->target);
+  CHECK(ack->data == R"({"code":0,"data":null})");
+  const auto pong = parse_answer(R"([PONG] [t] [] {"code":0})");
+  REQUIRE(pong);
+  CHECK(pong->target->empty());
+  CHECK(pong->data == R"({"code":0})");
+  const auto list = parse_answer("[X] [t] [1,2]");
+  REQUIRE(list);
+  CHECK_FALSE(list->target);
+  CHECK(list->data == "[1,2]");
+}
+
+TEST_CASE("only PONG and SYNCLOGS carry an empty target bracket") {
+  CHECK(format_answer(Answer{"ACK", "t", 1, Payload("null")}) == R"([ACK] [t] {"code":1,"data":null})");
+  CHECK(format_answer(Answer{"PONG", "t", 0, Payload("{}")}) == R"([PONG] [t] [] {"code":0,"data":{}})");
+  CHECK(format_answer(Answer{"SYNCLOGS", "t", 0, Payload("{}")}) == R"([SYNCLOGS] [t] [] {"code":0,"data":{}})");
+}
+
+TEST_CASE("a request is written with a JSON value even where there is nothing to say") {
+  CHECK(format_request(Message{"PING", "t", "", Payload(""), {}}) == "[PING] [t] [] {}");
+  CHECK(format_request(Message{"PING", "", "9", Payload(), {}}) == "[PING] [] [9] {}");
+}
+
+TEST_CASE("a decrypted text counts only where an action in brackets begins it") {
+  CHECK(looks_like_message("[PING] [] [] {}"));
+  CHECK(looks_like_message("[a-b_C9]"));
+  CHECK_FALSE(looks_like_message(" [PING] [] [] {}"));
+  CHECK_FALSE(looks_like_message("[] [] [] {}"));
+  CHECK_FALSE(looks_like_message("[PI NG] [] [] {}"));
+  CHECK_FALSE(looks_like_message("hello"));
+}
+
+TEST_CASE("HELO is read from its last three brackets, with junk before and one line break after") {
+  const auto helo = parse_helo("junk [gorgone-proxy-1-2] [cGVt] [c2VhbGVk]\n");
+  REQUIRE(helo);
+  CHECK(helo->name == "gorgone-proxy-1-2");
+  CHECK(helo->client_pem == "pem");
+  CHECK(helo->sealed == "sealed");
+  CHECK(parse_helo("[n] [cGVt\ncGVt] [c2Vh\nbGVk]"));
+  CHECK_FALSE(parse_helo("[n] [cGVt] [c2VhbGVk] "));
+  CHECK_FALSE(parse_helo("[n][cGVt] [c2VhbGVk]"));
+  CHECK_FALSE(parse_helo("[cGVt] [c2VhbGVk]"));
+  CHECK_FALSE(parse_helo(""));
+}
+
+TEST_CASE("a HELO of brackets is refused in linear time") {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const auto* unit : {"[", "]", "[] ", "] [", "[x] "}) {
+    std::string frame;
+    while (frame.size() < 4'000'000) frame += unit;
+    (void)parse_helo(frame);
+    (void)parse_request(frame);
+    (void)parse_answer(frame);
+  }
+  // Quadratic work on 4 MB would take hours; the bound is no measurement.
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(30));
+}
+
+TEST_CASE("a KEY message is read back as it was written, with padding as number or text") {
+  const KeyText key{"poller", std::string(32, '\x01'), std::string(16, '\xfe'), "AES", 1};
+  const auto back = parse_key(format_key(key));
+  REQUIRE(back.has_value());
+  CHECK(back->key == key.key);
+  CHECK(back->iv == key.iv);
+  CHECK(back->hostname == "poller");
+  const auto text_padding = parse_key(R"([KEY] {"hostname":"x","key":"00","iv":"01","cipher":"AES","padding":"1"})");
+  REQUIRE(text_padding.has_value());
+  CHECK(text_padding->padding == 1);
+}
+
+TEST_CASE("a KEY message with a member missing or wrong names it") {
+  CHECK(parse_key(R"([KEY] {"iv":"01","cipher":"AES"})").error().message.find("\"key\"") != std::string::npos);
+  CHECK(parse_key(R"([KEY] {"key":"0g","iv":"01","cipher":"AES"})").error().message.find("\"key\"") != std::string::npos);
+  CHECK(parse_key(R"([KEY] {"key":"00","iv":"01","cipher":"DES"})").error().message.find("DES") != std::string::npos);
+  CHECK_FALSE(parse_key("[KEY] {").has_value());
+  CHECK_FALSE(parse_key("[PONG] {}").has_value());
+}
+
+TEST_CASE("GETPUBKEY may have white space before it") {
+  CHECK(is_get_pubkey(" \n[GETPUBKEY]"));
+  CHECK_FALSE(is_get_pubkey("x[GETPUBKEY]"));
+  CHECK(parse_pubkey(format_pubkey("some pem")) == "some pem");
+  CHECK_FALSE(parse_pubkey("[PUBKEY]"));
+}
