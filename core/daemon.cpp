@@ -145,6 +145,7 @@ class Daemon {
       flush_log();
       _exit(1);
     });
+    router_.stop();
     co_await modules_.stop_all();
     listeners_.clear();
     deadline_.cancel();

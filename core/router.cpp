@@ -44,6 +44,7 @@ void Router::remove_module(const std::string& module) {
 void Router::submit(Message message, Reply reply) {
   if (message.token.empty()) message.token = new_token();
   count(message);
+  if (stopping_) return refuse(message, reply, message.token, "stopping", "the daemon is stopping");
   if (!message.target.empty() && message.target != own_id_) {
     if (!gateway_)
       return refuse(message, reply, message.token, "no_proxy", "no proxy configured. cannot manage target.");

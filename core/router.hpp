@@ -20,6 +20,8 @@ class Router {
 
   void set_own_id(std::string id) { own_id_ = std::move(id); }
   const std::string& own_id() const { return own_id_; }
+  /// From now on every message is refused, code "stopping".
+  void stop() { stopping_ = true; }
   void set_gateway(Gateway* gateway) { gateway_ = gateway; }
   Gateway* gateway() const { return gateway_; }
 
@@ -53,6 +55,7 @@ class Router {
   Journal& journal_;
   std::string own_id_;
   Gateway* gateway_ = nullptr;
+  bool stopping_ = false;
   std::unordered_map<std::string, Target> targets_;
   std::map<std::string, std::map<std::string, Route>> routes_;  // path → method → route
   struct Counter {

@@ -63,7 +63,7 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
     if (!routing_id || routing_id->empty() || !key || !iv) continue;
     wire::SessionKey session_key{*key, *iv, padding_};
     if (session_key.problem()) continue;
-    wire::ServerSession session{wire::SessionCipher(session_key), {}, row.ctime, row.mtime};
+    wire::ServerSession session{wire::SessionCipher(session_key), {}, row.ctime, row.mtime, row.mtime};
     const auto old_key = wire::from_hex(row.oldkey), old_iv = wire::from_hex(row.oldiv);
     if (old_key && old_iv && !old_key->empty()) {
       wire::SessionKey previous{*old_key, *old_iv, padding_};

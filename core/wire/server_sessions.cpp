@@ -4,6 +4,11 @@
 #include <gorgone/log.hpp>
 
 namespace gorgone::wire {
+namespace {
+
+constexpr std::int64_t save_every_s = 300;
+
+}  // namespace
 
 Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own, const std::unordered_set<std::string>& authorized_thumbprints) {
   auto client = RsaPublicKey::from_pem(helo.client_pem);
@@ -77,7 +82,7 @@ ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id,
     sealed = client->encrypt(format_key(text));
   }
   if (!sealed) return refuse(sealed.error().message);
-  sessions_.insert_or_assign(routing_id, ServerSession{SessionCipher(std::move(*key)), {}, now, now});
+  sessions_.insert_or_assign(routing_id, ServerSession{SessionCipher(std::move(*key)), {}, now, now, now});
   Steps steps;
   steps.push_back(Save{});
   steps.push_back(Send{base64_encode(*sealed)});
@@ -106,8 +111,13 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
         session.previous.emplace(std::move(session.cipher));
         session.cipher = SessionCipher(std::move(*key));
         session.key_time = now;
-        due.save.push_back(routing_id);
+        session.saved_time = session.last_time - save_every_s;
       }
+    }
+    // A session that is used must not look silent in the journal.
+    if (session.last_time >= session.saved_time + save_every_s) {
+      session.saved_time = session.last_time;
+      due.save.push_back(routing_id);
     }
     ++entry;
   }

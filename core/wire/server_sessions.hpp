@@ -23,6 +23,7 @@ struct ServerSession {
   std::optional<SessionCipher> previous;
   std::int64_t key_time = 0;   ///< when the key was drawn, seconds
   std::int64_t last_time = 0;  ///< when the last message came
+  std::int64_t saved_time = 0;  ///< the last_time that was saved
 };
 
 class ServerSessions {

@@ -234,6 +234,8 @@ void Node::arm() {
 
 void Node::abandon(const std::string& why) {
   for (const auto& message : queue_.clear()) fail(message, why);
+  link_.reset();
+  finish_fetch(Error{why});
   arm();
 }
 

@@ -40,7 +40,7 @@ class Node final : public LinkOwner {
   Result<void> accept(Message message);
   /// See Gateway::fetch_log.
   void fetch_log(std::function<void(Result<void>)> done);
-  /// Gives up what is queued, with a history row for each.
+  /// Ends the link and gives up what is queued, with a history row for each; the last call before the end.
   void abandon(const std::string& why);
 
   bool is_up() const { return link_ && link_->is_up(); }

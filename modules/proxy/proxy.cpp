@@ -52,7 +52,7 @@ class Proxy final : public Module, public Gateway {
       if (reply) reply(Answer{"ACK", message.token, 1, data});
     };
     const auto step = find(message.target);
-    if (!step) return refuse("unknown_target", "proxy - unknown target '" + printable(message.target) + "'");
+    if (!step) return refuse("unknown_target", "proxy - unknown target " + printable(message.target));
     if (message.action == "GETLOG") return answer_log(step->node, std::move(message), reply);
     message.target = step->target;
     const auto token = message.token;
@@ -71,7 +71,7 @@ class Proxy final : public Module, public Gateway {
 
   void fetch_log(const std::string& target, std::function<void(Result<void>)> done) override {
     const auto step = find(target);
-    if (!step) return done(Error{"proxy - unknown target '" + printable(target) + "'"});
+    if (!step) return done(Error{"proxy - unknown target " + printable(target)});
     nodes_.at(step->node)->fetch_log(std::move(done));
   }
 
@@ -183,7 +183,7 @@ ModuleInfo info() {
       Option{"outbox_ttl", OptionType::integer, "3600", "how long a message waits for a node that is away; then it is a history row with code 1"}.in("seconds").range(1, 604800),
       Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(1, 10000000),
       Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}.in("bytes").range(65536, 17179869184.0),
-      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file in one message of a remote copy"}.in("bytes").range(1024, 10485760),
+      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file in one message of a remote copy"}.in("bytes").range(1024, 10485760).ignored(),
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
       Option{"httpserver", OptionType::anything, "", "listener for nodes of type wss"}.ignored(),
   };

@@ -154,6 +154,20 @@ TEST_CASE("a key that is too old is changed under the old one, which is kept for
   CHECK(refuses(sessions.on_frame(peer, first.seal("[PING] [a] [] {}"), 122)));
 }
 
+TEST_CASE("a session that is used is saved again every five minutes") {
+  ServerSessions sessions([] {
+    auto slow = config();
+    slow.rotation_s = 100000;
+    return slow;
+  }());
+  const auto cipher = open_session(sessions, 1000);
+  sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1299);
+  CHECK(sessions.on_clock(1299).save.empty());
+  sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1300);
+  CHECK(sessions.on_clock(1300).save == std::vector<std::string>{peer});
+  CHECK(sessions.on_clock(1900).save.empty());
+}
+
 TEST_CASE("a session is dropped a day after its last message") {
   ServerSessions sessions(config());
   open_session(sessions, 0);

@@ -169,7 +169,11 @@ class Daemon:
                 f"{self.log()[-2000:]}\n{self.output_file.read_text()[-2000:]}")
             return re.search(expression, self.log(), re.MULTILINE)
 
-        return eventually(look, timeout, f"a line like {expression!r} in {self.log_file}")
+        try:
+            return eventually(look, timeout, f"a line like {expression!r} in {self.log_file}")
+        except AssertionError as error:
+            lines = [line for line in self.log().splitlines() if " - DEBUG - " not in line]
+            raise AssertionError("\n".join([str(error), *lines[-15:]])) from None
 
     def database_rows(self, table="gorgone_history"):
         database = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
