@@ -19,6 +19,7 @@
 #include "core/host/module_host.hpp"
 #include "core/host/module_library.hpp"
 #include "core/journal/journal_file.hpp"
+#include "core/journal/lock.hpp"
 #include "core/key_setup.hpp"
 #include "core/log_file.hpp"
 #include "core/net/listener.hpp"
@@ -205,6 +206,11 @@ int run_daemon(const DaemonOptions& options) {
   if (!keys) log.error("{}", keys.error().message);
   if (failed || !keys) {
     log.error("not started: see above, or run gorgoned --check --config {}", options.config);
+    return 1;
+  }
+  const auto locked = lock_database(database_path(config->core));
+  if (!locked) {
+    log.error("{}", locked.error().message);
     return 1;
   }
   const auto modules_dir = modules_dir_of(options, config->core);

@@ -8,26 +8,21 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <map>
 #include <mutex>
 #include <thread>
 
-#include "core/journal/sqlite.hpp"
+#include "core/journal/store.hpp"
 
 namespace gorgone {
 
-/// A session of the listener as it survives a restart (gorgone_identity); keys in hex.
-struct StoredSession {
-  std::string identity, key, iv, oldkey, oldiv;
-  std::int64_t ctime = 0, mtime = 0;
-};
-
 class GORGONE_API JournalFile final : public Journal {
  public:
-  /// Opens `path` (":memory:" for none). A database that cannot be used is put aside or left alone, as the log says, and the
-  /// journal is kept in memory: the daemon always starts. The loop must outlive the journal.
+  /// Opens `path` (":memory:" for none). Where it cannot be used, now or later, the journal is kept in memory until it can: the
+  /// daemon always starts and goes on. The loop must outlive the journal.
   JournalFile(boost::asio::io_context& loop, std::string path);
   ~JournalFile() override;
 
@@ -48,6 +43,7 @@ class GORGONE_API JournalFile final : public Journal {
 
   /// Runs what is queued, commits and closes. Completions that were not yet called are dropped.
   void close();
+  /// True while the file cannot be used. Any thread.
   bool in_memory() const { return in_memory_; }
 
  private:
@@ -55,26 +51,24 @@ class GORGONE_API JournalFile final : public Journal {
   // `work` runs on the journal's thread, perhaps a second time where the group it was in failed; `done` runs on the loop
   // after the commit, with the error or nullptr.
   struct Job {
-    std::function<void(sqlite::Database&)> work;
+    std::function<void(Store&)> work;
     std::function<void(const Error*)> done;
   };
-  void open();
   void enqueue(Job job);
   void run();
   void run_batch(std::deque<Job>& batch);
-  std::optional<Error> run_transaction(std::deque<Job>::iterator first, std::deque<Job>::iterator last);
-  Rows insert(sqlite::Database& database, const std::vector<NewRow>& rows);
   void tell_watches(const Rows& rows);
   void tell_watches_of(const std::string& token, const HistoryRow& row);
+  void command(std::function<void(Store&)> work, std::function<void(Result<void>)> done);
+  /// Rows, and `more` in the same transaction.
+  void write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done);
   template <class T>
-  void ask(std::function<T(sqlite::Database&)> query, std::function<void(Result<T>)> done);
+  void ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done);
 
   boost::asio::io_context& loop_;
   Log log_{"journal"};
-  std::string path_;
-  bool in_memory_ = false;
-  double last_ctime_ = 0;  // journal thread
-  sqlite::Database database_;
+  std::atomic<bool> in_memory_ = false;
+  Store store_;                                          // journal's thread, once that runs
   std::multimap<std::string, Watch*> watches_;          // loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
 

@@ -1,0 +1,14 @@
+#pragma once
+// Keeps a second daemon off the same database: a lock file beside it, held while the process lives.
+
+#include <gorgone/result.hpp>
+
+#include <string>
+
+namespace gorgone {
+
+/// An Error where another process holds the lock, with its pid. Where no lock file can be made nothing is locked: the journal will
+/// tell what is wrong with the directory.
+Result<void> lock_database(const std::string& path);
+
+}  // namespace gorgone

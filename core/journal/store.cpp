@@ -1,0 +1,190 @@
+#include "core/journal/store.hpp"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+
+namespace gorgone {
+namespace {
+
+constexpr auto attempt_every = std::chrono::seconds(5);
+constexpr std::int64_t memory_rows_max = 200000;
+constexpr double smallest_step = 1e-5;
+
+// Seconds with 5 decimals, as deployed daemons store them.
+double now_stored() {
+  using namespace std::chrono;
+  return std::floor(duration<double>(system_clock::now().time_since_epoch()).count() * 1e5) / 1e5;
+}
+
+// Failures of the file, not of what was asked of it.
+bool is_of_the_file(int code) {
+  switch (code & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_READONLY:
+    case SQLITE_IOERR:
+    case SQLITE_CORRUPT:
+    case SQLITE_FULL:
+    case SQLITE_CANTOPEN:
+    case SQLITE_PROTOCOL:
+    case SQLITE_NOTADB:
+    case SQLITE_PERM: return true;
+    default: return false;
+  }
+}
+
+bool is_corruption(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB; }
+
+}  // namespace
+
+Store::Store(std::string path) : path_(std::move(path)) {
+  try {
+    open();
+  } catch (const sqlite::Failure& failure) {
+    log_.error("gorgonecore.gorgone_db_name: cannot use database {}: {}", path_, failure.what());
+    corrupt_ = is_corruption(failure.code());
+    use_memory();
+    recover();
+  }
+}
+
+void Store::open() {
+  file_ = std::make_unique<Tables>(path_);
+  last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
+}
+
+void Store::use_memory() {
+  if (memory_) return;
+  log_.error("history and sessions are kept in memory until {} can be written again; tried every {} s", path_, attempt_every.count());
+  next_id_ = 1;
+  try {
+    if (file_) next_id_ = file_->newest_id() + 1;
+  } catch (const sqlite::Failure&) {
+    file_.reset();
+  }
+  memory_ = std::make_unique<Tables>(":memory:");
+  next_attempt_ = corrupt_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::now() + attempt_every;
+}
+
+void Store::put_aside() {
+  corrupt_ = false;
+  const std::string aside = path_ + ".corrupt-" + std::to_string(std::time(nullptr));
+  if (std::rename(path_.c_str(), aside.c_str()) != 0) return;
+  for (const char* suffix : {"-wal", "-shm"}) std::rename((path_ + suffix).c_str(), (aside + suffix).c_str());
+  log_.error("the corrupt database is kept as {}; starting with an empty one", aside);
+}
+
+std::optional<std::chrono::steady_clock::time_point> Store::recovery_due() const {
+  if (!memory_) return {};
+  return next_attempt_;
+}
+
+void Store::recover() {
+  if (!memory_ || std::chrono::steady_clock::now() < next_attempt_) return;
+  next_attempt_ = std::chrono::steady_clock::now() + attempt_every;
+  try {
+    if (corrupt_) {
+      file_.reset();
+      put_aside();
+    }
+    if (!file_) open();
+    file_->begin();
+    file_->take_over(*memory_);
+    file_->commit();
+    log_.info("{} is in use again, {} rows were taken over from memory", path_, memory_->count());
+    memory_.reset();
+  } catch (const sqlite::Failure& failure) {
+    if (is_corruption(failure.code())) corrupt_ = true;
+    log_.warning("{} still cannot be used: {}", path_, failure.what());
+    try {
+      if (file_) file_->rollback();
+    } catch (const sqlite::Failure&) {
+      file_.reset();
+    }
+  }
+}
+
+std::optional<Error> Store::transaction(const std::function<void()>& work) {
+  recover();
+  for (;;) {
+    Tables& used = current();
+    try {
+      used.begin();
+      work();
+      used.commit();
+      return {};
+    } catch (const sqlite::Failure& failure) {
+      try {
+        used.rollback();
+      } catch (const sqlite::Failure&) {
+        if (!memory_) file_.reset();
+      }
+      if (memory_ || !is_of_the_file(failure.code())) return Error{std::string("the database refused: ") + failure.what(), "database"};
+      log_.error("cannot write to database {}: {}", path_, failure.what());
+      corrupt_ = is_corruption(failure.code());
+      use_memory();
+    }
+  }
+}
+
+Tables* Store::readable() { return memory_ && !corrupt_ ? file_.get() : nullptr; }
+
+Rows Store::insert(const std::vector<NewRow>& rows) {
+  Rows stored;
+  stored.reserve(rows.size());
+  for (const auto& row : rows) {
+    HistoryRow full{memory_ ? next_id_++ : 0, row.token, row.code, row.etime, now_stored(), row.instant, row.data};
+    // Strictly rising, so that a reader that asks for what came after the last ctime it saw misses nothing.
+    if (full.ctime <= last_ctime_) full.ctime = std::round((last_ctime_ + smallest_step) * 1e5) / 1e5;
+    last_ctime_ = full.ctime;
+    if (full.etime == 0) full.etime = static_cast<std::int64_t>(std::time(nullptr));
+    full.id = current().insert(full);
+    stored.push_back(std::move(full));
+  }
+  if (memory_ && memory_->count() > memory_rows_max) {
+    const auto dropped = memory_->drop_oldest(memory_rows_max - memory_rows_max / 10);
+    dropped_ += dropped;
+    log_.error("{} rows of the history are lost: memory holds {} while {} cannot be written", dropped_, memory_rows_max, path_);
+  }
+  return stored;
+}
+
+Rows Store::select(const HistoryFilter& filter) {
+  Rows rows;
+  if (auto* file = readable()) try {
+      rows = file->select(filter);
+    } catch (const sqlite::Failure& failure) {
+      log_.warning("rows in {} cannot be read: {}", path_, failure.what());
+    }
+  auto newer = current().select(filter);
+  rows.insert(rows.end(), std::make_move_iterator(newer.begin()), std::make_move_iterator(newer.end()));
+  if (filter.limit && rows.size() > *filter.limit) rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(*filter.limit));
+  return rows;
+}
+
+std::vector<StoredSession> Store::sessions() {
+  auto sessions = current().sessions();
+  if (auto* file = readable())
+    for (auto& session : file->sessions()) sessions.push_back(std::move(session));
+  return sessions;
+}
+
+void Store::drop_session(const std::string& identity) { current().drop_session(identity); }
+
+std::optional<std::string> Store::fingerprint_of(const std::string& target) {
+  auto found = current().fingerprint_of(target);
+  if (auto* file = readable(); file && !found) found = file->fingerprint_of(target);
+  return found;
+}
+
+double Store::fetched_until(const std::string& node) {
+  auto ctime = current().fetched_until(node);
+  if (auto* file = readable(); file && !ctime) ctime = file->fetched_until(node);
+  return ctime.value_or(0);
+}
+
+}  // namespace gorgone

@@ -1,0 +1,60 @@
+#pragma once
+// The journal's file, and memory in its place while the file cannot be used: a full disk, a lock, a corrupt page. Nothing that
+// was written is lost by that: it goes into the file when that is back. On the journal's thread.
+
+#include <gorgone/log.hpp>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "core/journal/tables.hpp"
+
+namespace gorgone {
+
+class Store {
+ public:
+  /// Never fails: where the file cannot be used, memory is.
+  explicit Store(std::string path);
+
+  /// Runs `work` as one transaction, in memory where the file fails. An Error is a failure of the work itself. Tries to come back to the
+  /// file first, where that is due.
+  std::optional<Error> transaction(const std::function<void()>& work);
+  /// Tries to come back to the file, where that is due.
+  void recover();
+  /// When recover() is due; nothing while the file is in use.
+  std::optional<std::chrono::steady_clock::time_point> recovery_due() const;
+  bool in_memory() const { return memory_ != nullptr; }
+
+  // Inside a transaction.
+  Rows insert(const std::vector<NewRow>& rows);
+  Rows select(const HistoryFilter& filter);
+  std::vector<StoredSession> sessions();
+  void save_session(const StoredSession& session) { current().save_session(session); }
+  void drop_session(const std::string& identity);
+  std::optional<std::string> fingerprint_of(const std::string& target);
+  void pin_fingerprint(const std::string& target, const std::string& thumbprint) { current().pin_fingerprint(target, thumbprint); }
+  double fetched_until(const std::string& node);
+  void set_fetched_until(const std::string& node, double ctime) { current().set_fetched_until(node, ctime); }
+  Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
+
+ private:
+  Tables& current() { return memory_ ? *memory_ : *file_; }
+  /// The file where it can be read beside the memory, else nullptr.
+  Tables* readable();
+  void open();
+  void use_memory();
+  void put_aside();
+
+  std::string path_;
+  Log log_{"journal"};
+  std::unique_ptr<Tables> file_, memory_;  // memory_ only while the file cannot be written
+  bool corrupt_ = false;
+  double last_ctime_ = 0;
+  std::int64_t next_id_ = 0;  // of rows in memory, behind those of the file
+  std::int64_t dropped_ = 0;  // rows that did not fit into memory
+  std::chrono::steady_clock::time_point next_attempt_{};
+};
+
+}  // namespace gorgone

@@ -1,0 +1,150 @@
+#include "core/journal/tables.hpp"
+
+#include <algorithm>
+
+#include "core/journal/schema.hpp"
+
+namespace gorgone {
+namespace {
+
+HistoryRow row_of(const sqlite::Statement& statement) {
+  HistoryRow row;
+  row.id = statement.integer(0);
+  row.token = statement.text(1);
+  row.code = static_cast<int>(statement.integer(2));
+  row.etime = statement.integer(3);
+  row.ctime = statement.number(4);
+  row.instant = statement.integer(5) != 0;
+  row.data = statement.text(6);
+  return row;
+}
+
+// The first column of the first row, as `get` reads it; nothing where there is no row or it is NULL.
+template <class Get>
+auto first(sqlite::Statement& statement, Get get) -> std::optional<decltype(get(statement))> {
+  std::optional<decltype(get(statement))> value;
+  if (statement.step() && !statement.is_null(0)) value = get(statement);
+  statement.reset();
+  return value;
+}
+
+std::int64_t integer(const sqlite::Statement& statement) { return statement.integer(0); }
+double number(const sqlite::Statement& statement) { return statement.number(0); }
+std::string text(const sqlite::Statement& statement) { return statement.text(0); }
+
+}  // namespace
+
+Tables::Tables(const std::string& path) : database_(path) {
+  database_.execute(
+      "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY");
+  sqlite::prepare_schema(database_);
+}
+
+void Tables::rollback() {
+  if (database_.in_transaction()) database_.execute("ROLLBACK");
+}
+
+std::int64_t Tables::insert(const HistoryRow& row) {
+  auto& statement = database_.prepare("INSERT INTO gorgone_history (id, token, code, etime, ctime, instant, data) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?)");
+  statement.bind(1, row.id).bind(2, row.token).bind(3, std::int64_t{row.code}).bind(4, row.etime).bind(5, row.ctime);
+  statement.bind(6, std::int64_t{row.instant}).bind(7, row.data).step();
+  return database_.last_row_id();
+}
+
+Rows Tables::select(const HistoryFilter& filter) {
+  std::string sql = "SELECT id, token, code, etime, ctime, instant, data FROM gorgone_history";
+  const char* glue = " WHERE ";
+  auto add = [&](bool wanted, const char* condition) {
+    if (!wanted) return;
+    sql += glue;
+    sql += condition;
+    glue = " AND ";
+  };
+  add(filter.id_after.has_value(), "id > ?");
+  add(filter.token.has_value(), "token = ?");
+  add(filter.ctime_after.has_value(), "ctime > ?");
+  add(filter.etime_after.has_value(), "etime > ?");
+  add(filter.code.has_value(), "code = ?");
+  sql += filter.limit ? " ORDER BY id DESC LIMIT ?" : " ORDER BY id";
+  auto& statement = database_.prepare(sql);
+  int index = 1;
+  if (filter.id_after) statement.bind(index++, *filter.id_after);
+  if (filter.token) statement.bind(index++, *filter.token);
+  if (filter.ctime_after) statement.bind(index++, *filter.ctime_after);
+  if (filter.etime_after) statement.bind(index++, *filter.etime_after);
+  if (filter.code) statement.bind(index++, std::int64_t{*filter.code});
+  if (filter.limit) statement.bind(index++, static_cast<std::int64_t>(*filter.limit));
+  Rows rows;
+  while (statement.step()) rows.push_back(row_of(statement));
+  if (filter.limit) std::reverse(rows.begin(), rows.end());
+  return rows;
+}
+
+std::int64_t Tables::newest_id() { return first(database_.prepare("SELECT max(id) FROM gorgone_history"), integer).value_or(0); }
+double Tables::newest_ctime() { return first(database_.prepare("SELECT max(ctime) FROM gorgone_history"), number).value_or(0); }
+std::int64_t Tables::count() { return first(database_.prepare("SELECT count(*) FROM gorgone_history"), integer).value_or(0); }
+
+std::int64_t Tables::drop_oldest(std::int64_t kept) {
+  database_.prepare("DELETE FROM gorgone_history WHERE id <= (SELECT max(id) FROM gorgone_history) - ?").bind(1, kept).step();
+  return database_.changes();
+}
+
+std::vector<StoredSession> Tables::sessions() {
+  std::vector<StoredSession> sessions;
+  auto& statement = database_.prepare(
+      "SELECT identity, key, coalesce(iv, ''), coalesce(oldkey, ''), coalesce(oldiv, ''), coalesce(ctime, 0), coalesce(mtime, ctime, 0) "
+      "FROM gorgone_identity ORDER BY id");
+  while (statement.step())
+    sessions.push_back({statement.text(0), statement.text(1), statement.text(2), statement.text(3), statement.text(4), statement.integer(5), statement.integer(6)});
+  return sessions;
+}
+
+void Tables::save_session(const StoredSession& session) {
+  drop_session(session.identity);
+  auto& statement = database_.prepare("INSERT INTO gorgone_identity (identity, key, iv, oldkey, oldiv, ctime, mtime) VALUES (?, ?, ?, ?, ?, ?, ?)");
+  statement.bind(1, session.identity).bind(2, session.key).bind(3, session.iv).bind(4, session.oldkey).bind(5, session.oldiv);
+  statement.bind(6, session.ctime).bind(7, session.mtime).step();
+}
+
+void Tables::drop_session(const std::string& identity) { database_.prepare("DELETE FROM gorgone_identity WHERE identity = ?").bind(1, identity).step(); }
+
+std::optional<std::string> Tables::fingerprint_of(const std::string& target) {
+  return first(database_.prepare("SELECT fingerprint FROM gorgone_target_fingerprint WHERE target = ? ORDER BY id LIMIT 1").bind(1, target), text);
+}
+
+void Tables::pin_fingerprint(const std::string& target, const std::string& thumbprint) {
+  database_.prepare("DELETE FROM gorgone_target_fingerprint WHERE target = ?").bind(1, target).step();
+  database_.prepare("INSERT INTO gorgone_target_fingerprint (target, fingerprint) VALUES (?, ?)").bind(1, target).bind(2, thumbprint).step();
+}
+
+std::optional<double> Tables::fetched_until(const std::string& node) {
+  return first(database_.prepare("SELECT ctime FROM gorgone_synchistory WHERE id = ?").bind(1, node), number);
+}
+
+void Tables::set_fetched_until(const std::string& node, double ctime) {
+  database_.prepare("INSERT OR REPLACE INTO gorgone_synchistory (id, ctime) VALUES (?, ?)").bind(1, node).bind(2, ctime).step();
+}
+
+Journal::Purged Tables::purge(const Journal::Purge& what) {
+  Journal::Purged purged;
+  database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
+  purged.sessions = database_.changes();
+  database_.prepare("DELETE FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ?").bind(1, what.instant_before).bind(2, what.history_before).step();
+  purged.rows = database_.changes();
+  return purged;
+}
+
+void Tables::take_over(Tables& other) {
+  const auto newest = newest_id();
+  for (auto& row : other.select({})) {
+    if (row.id <= newest) row.id = 0;
+    insert(row);
+  }
+  for (const auto& session : other.sessions()) save_session(session);
+  auto& pins = other.database_.prepare("SELECT target, fingerprint FROM gorgone_target_fingerprint");
+  while (pins.step()) pin_fingerprint(pins.text(0), pins.text(1));
+  auto& fetched = other.database_.prepare("SELECT id, ctime FROM gorgone_synchistory");
+  while (fetched.step()) set_fetched_until(fetched.text(0), fetched.number(1));
+}
+
+}  // namespace gorgone

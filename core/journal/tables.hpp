@@ -1,0 +1,56 @@
+#pragma once
+// The journal's tables in one database, a file or in memory: all the SQL there is. On the journal's thread; failures are
+// sqlite::Failure.
+
+#include <gorgone/journal.hpp>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/journal/sqlite.hpp"
+
+namespace gorgone {
+
+/// A session of the listener as it survives a restart (gorgone_identity); keys in hex.
+struct StoredSession {
+  std::string identity, key, iv, oldkey, oldiv;
+  std::int64_t ctime = 0, mtime = 0;
+};
+
+class Tables {
+ public:
+  /// Opens or makes the database and completes its schema.
+  explicit Tables(const std::string& path);
+
+  void begin() { database_.execute("BEGIN IMMEDIATE"); }
+  void commit() { database_.execute("COMMIT"); }
+  void rollback();
+
+  /// Stores a row as it is; id 0 lets the database choose one. The id.
+  std::int64_t insert(const HistoryRow& row);
+  Rows select(const HistoryFilter& filter);
+  std::int64_t newest_id();
+  double newest_ctime();
+  std::int64_t count();
+  /// Deletes the oldest rows but `kept`; how many were deleted.
+  std::int64_t drop_oldest(std::int64_t kept);
+
+  std::vector<StoredSession> sessions();
+  void save_session(const StoredSession& session);
+  void drop_session(const std::string& identity);
+
+  std::optional<std::string> fingerprint_of(const std::string& target);
+  void pin_fingerprint(const std::string& target, const std::string& thumbprint);
+  std::optional<double> fetched_until(const std::string& node);
+  void set_fetched_until(const std::string& node, double ctime);
+  Journal::Purged purge(const Journal::Purge& what);
+
+  /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.
+  void take_over(Tables& other);
+
+ private:
+  sqlite::Database database_;
+};
+
+}  // namespace gorgone
