@@ -89,7 +89,8 @@ void bcastlogger(const Message& message, const Reply& reply) {
   const auto severity = name ? (*name == "default" ? std::optional(configured_severity()) : severity_of(*name)) : std::nullopt;
   if (!severity)
     return answer(reply, "ACK", message, 1,
-                  {{"message", "content.severity: got \"" + name.value_or("") + "\", expected debug, info, notice, warning, error, fatal or default"}});
+                  {{"message", "content.severity: got \"" + name.value_or("") +
+                                   "\", expected debug, info, notice, warning, error, fatal or default"}});
   set_severity(*severity);
   if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
 }
@@ -142,7 +143,9 @@ asio::awaitable<void> unload_module(CoreParts parts, Message message, Reply repl
 
 void add_listeners(const CoreParts& parts, const Message& message, const Reply& reply) {
   const auto data = message.data.json();
-  if (!data || !(*data)->is_array()) return answer(reply, "ACK", message, 1, {{"action", "addlistener"}, {"message", "expected a list of {event, token, target, log_pace, timeout}"}});
+  if (!data || !(*data)->is_array())
+    return answer(reply, "ACK", message, 1,
+                  {{"action", "addlistener"}, {"message", "expected a list of {event, token, target, log_pace, timeout}"}});
   const auto added = parts.listeners.add(**data);
   if (!added) return answer(reply, "ACK", message, 1, {{"action", "addlistener"}, {"message", added.error().message}});
   answer(reply, "ACK", message, 2, {{"action", "addlistener"}, {"message", "ok"}, {"data", **data}});
@@ -157,7 +160,9 @@ Result<HistoryFilter> history_filter(const json::value& data) {
     const auto* found = member(data, name);
     return !found || found->is_null() || (found->is_string() && found->get_string().empty()) ? nullptr : found;
   };
-  auto wrong = [](const char* name, const value& got) { return Error{std::string("filter ") + name + ": got " + printable(to_text(got)) + ", expected a number"}; };
+  auto wrong = [](const char* name, const value& got) {
+    return Error{std::string("filter ") + name + ": got " + printable(to_text(got)) + ", expected a number"};
+  };
   if (const auto* id = given("id")) {
     filter.id_after = integer_of(id);
     if (!filter.id_after) return wrong("id", *id);
@@ -188,7 +193,8 @@ Result<HistoryFilter> history_filter(const json::value& data) {
 void add_core_actions(CoreParts given) {
   auto shared = std::make_shared<const CoreParts>(given);
   auto add = [&](const Action& action, void (*handler)(const CoreParts&, const Message&, const Reply&)) {
-    given.router.add_core_action(action, [shared, handler](const Message& message, const Reply& reply) { handler(*shared, message, reply); });
+    given.router.add_core_action(action,
+                                 [shared, handler](const Message& message, const Reply& reply) { handler(*shared, message, reply); });
   };
   add({"PING"}, ping);
   add({"GETLOG"}, getlog);
@@ -198,13 +204,16 @@ void add_core_actions(CoreParts given) {
   add({"SETCOREID"}, setcoreid);
   add({"ADDLISTENER"}, add_listeners);
   add({"GETTHUMBPRINT", "GET", "/internal/thumbprint"}, [](const CoreParts& parts, const Message& message, const Reply& reply) {
-    answer(reply, "GETTHUMBPRINT", message, 2, {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
+    answer(reply, "GETTHUMBPRINT", message, 2,
+           {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
   });
-  add({"BCASTLOGGER", "POST", "/internal/logger"}, [](const CoreParts&, const Message& message, const Reply& reply) { bcastlogger(message, reply); });
+  add({"BCASTLOGGER", "POST", "/internal/logger"},
+      [](const CoreParts&, const Message& message, const Reply& reply) { bcastlogger(message, reply); });
   // The deployed daemon's key exchange between its processes; ours has none, and no peer may touch it.
   for (const char* name : {"BCASTCOREKEY", "SETMODULEKEY"})
     add({name}, [](const CoreParts&, const Message& message, const Reply& reply) {
-      answer(reply, "ACK", message, 1, {{"error", "refused"}, {"message", "action '" + message.action + "' is internal and never crosses a link"}});
+      answer(reply, "ACK", message, 1,
+             {{"error", "refused"}, {"message", "action '" + message.action + "' is internal and never crosses a link"}});
     });
   using Task = asio::awaitable<void> (*)(CoreParts, Message, Reply);
   auto add_task = [&](const char* name, Task task) {

@@ -1,10 +1,10 @@
 #include "core/daemon.hpp"
 
+#include <unistd.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -50,6 +50,7 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   spec.tcp_keepalive = core.boolean("external_com_zmq_tcp_keepalive") ? 1 : 0;
   spec.ipv6 = core.boolean("ipv6");
   spec.max_message_size = core.integer("max_message_size");
+  spec.max_unread_bytes = static_cast<std::size_t>(core.integer("max_unread_bytes"));
   spec.sessions.hostname = hostname;
   spec.sessions.pubkey_pem = keys.public_key.pem();
   spec.sessions.keysize = static_cast<int>(core.integer("external_com_keysize"));
@@ -78,8 +79,9 @@ class Daemon {
         journal_(loop_, database_path(config_.core)),
         router_(journal_),
         listeners_(loop_, journal_, router_),
-        listener_(loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
-                  [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
+        listener_(
+            loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
+            [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
         modules_(Services{loop_, pool_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
 
   int run() {
@@ -190,6 +192,7 @@ int run_daemon(const DaemonOptions& options) {
       log.warning("{}", problem.message);
   };
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is a full disk: an error of write(), not the end
   std::vector<Problem> problems;
   auto config = load_agent_config(options.config, problems);
   if (!config) {
@@ -235,7 +238,8 @@ int check_configuration(const DaemonOptions& options) {
       if (!entry.enabled) continue;
       const auto info = open_module(modules_dir_of(options, config->core), entry.library);
       if (!info) {
-        problems.push_back({Problem::Severity::error, "modules." + entry.name + ": " + info.error().message + " (" + entry.where.text() + ")"});
+        problems.push_back(
+            {Problem::Severity::error, "modules." + entry.name + ": " + info.error().message + " (" + entry.where.text() + ")"});
         continue;
       }
       for (auto& problem : check_module(entry, **info)) problems.push_back(std::move(problem));

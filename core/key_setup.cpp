@@ -25,7 +25,8 @@ Result<std::shared_ptr<const net::KeyRing>> load_key_ring(const Settings& core, 
   const bool both_missing = !std::filesystem::exists(private_file, ignored) && !std::filesystem::exists(public_file, ignored);
   if (both_missing) {
     if (!make) {
-      problems.push_back({Problem::Severity::warning, "gorgonecore.privkey: there is no " + private_file + " yet; a key pair is made at the first start"});
+      problems.push_back(
+          {Problem::Severity::warning, "gorgonecore.privkey: there is no " + private_file + " yet; a key pair is made at the first start"});
       return std::shared_ptr<const net::KeyRing>();
     }
     const auto made = wire::generate_key_pair(private_file, public_file, first_start_bits);
@@ -35,7 +36,8 @@ Result<std::shared_ptr<const net::KeyRing>> load_key_ring(const Settings& core, 
   auto private_key = wire::load_private_key(private_file);
   if (!private_key) return Error{"gorgonecore.privkey: " + private_key.error().message};
   if (wire::readable_by_others(private_file))
-    problems.push_back({Problem::Severity::warning, "gorgonecore.privkey: others than its owner can read " + private_file + "; expected mode 0600"});
+    problems.push_back(
+        {Problem::Severity::warning, "gorgonecore.privkey: others than its owner can read " + private_file + "; expected mode 0600"});
   auto public_key = wire::load_public_key(public_file);
   if (!public_key) return Error{"gorgonecore.pubkey: " + public_key.error().message};
   if (!(*public_key == private_key->public_key()))

@@ -1,5 +1,6 @@
 // gorgoned: the command line, as deployed daemons have it, and what it starts.
 
+#include <malloc.h>
 #include <CLI/CLI.hpp>
 
 #include <iostream>
@@ -8,7 +9,20 @@
 #include "core/log_file.hpp"
 #include "core/version.hpp"
 
+namespace {
+
+// What is large goes back to the system when it is freed: a node that once took a file of 30 MB must not stay that size. glibc would raise
+// the limit by itself with each large block that is freed.
+void bound_kept_memory() {
+  mallopt(M_MMAP_THRESHOLD, 128 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+  mallopt(M_ARENA_MAX, 2);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  bound_kept_memory();
   CLI::App app{"The monitoring agent of central, remotes and pollers", "gorgoned"};
   gorgone::DaemonOptions options;
   std::string logfile, severity = "info", vault, document;
@@ -32,6 +46,7 @@ int main(int argc, char** argv) {
     std::cerr << "gorgoned: " << opened.error().message << '\n';
     return 1;
   }
-  if (!vault.empty()) gorgone::Log("core").error("--vault: {}: secrets in a vault cannot be read yet; secret:: values are taken as they stand", vault);
+  if (!vault.empty())
+    gorgone::Log("core").error("--vault: {}: secrets in a vault cannot be read yet; secret:: values are taken as they stand", vault);
   return gorgone::run_daemon(options);
 }

@@ -23,7 +23,8 @@ Result<void> Router::add_module(const std::string& module, const std::vector<Act
   for (const auto& action : actions) {
     const auto known = targets_.find(action.name);
     if (known != targets_.end())
-      return Error{"action " + action.name + " is served by " + (known->second.module.empty() ? "the core" : "module " + known->second.module) + " already"};
+      return Error{"action " + action.name + " is served by " +
+                   (known->second.module.empty() ? "the core" : "module " + known->second.module) + " already"};
     const auto path = routes_.find(action.path);
     if (!action.path.empty() && path != routes_.end() && path->second.contains(action.method))
       return Error{action.method + " " + action.path + " is served already"};
@@ -46,8 +47,7 @@ void Router::submit(Message message, Reply reply) {
   count(message);
   if (stopping_) return refuse(message, reply, message.token, "stopping", "the daemon is stopping");
   if (!message.target.empty() && message.target != own_id_) {
-    if (!gateway_)
-      return refuse(message, reply, message.token, "no_proxy", "no proxy configured. cannot manage target.");
+    if (!gateway_) return refuse(message, reply, message.token, "no_proxy", "no proxy configured. cannot manage target.");
     ++proxied_.total;
     gateway_->forward(std::move(message), std::move(reply));
     return;
@@ -127,7 +127,10 @@ json::object Router::counters() const {
     for (const auto& [name, n] : counter.by_action) out[name] = n;
     return out;
   };
-  return {{"total", external_.total + internal_.total}, {"external", object(external_)}, {"internal", object(internal_)}, {"proxy", object(proxied_)}};
+  return {{"total", external_.total + internal_.total},
+          {"external", object(external_)},
+          {"internal", object(internal_)},
+          {"proxy", object(proxied_)}};
 }
 
 }  // namespace gorgone

@@ -17,13 +17,16 @@ Result<void> TokenListeners::add(const json::value& list) {
     listener.event = text_of(member(entry, "event")).value_or("");
     listener.token = text_of(member(entry, "token")).value_or("");
     listener.target = text_of(member(entry, "target")).value_or("");
-    if (listener.event.empty() || listener.token.empty()) return Error{"each listener needs an event and a token, got " + printable(to_text(entry))};
-    listener.pace = std::chrono::seconds(std::clamp<std::int64_t>(integer_of(member(entry, "log_pace")).value_or(pace_s), 1, timeout_s_max));
+    if (listener.event.empty() || listener.token.empty())
+      return Error{"each listener needs an event and a token, got " + printable(to_text(entry))};
+    listener.pace =
+        std::chrono::seconds(std::clamp<std::int64_t>(integer_of(member(entry, "log_pace")).value_or(pace_s), 1, timeout_s_max));
     const auto timeout = std::clamp<std::int64_t>(integer_of(member(entry, "timeout")).value_or(timeout_s), 1, timeout_s_max);
     listener.until = std::chrono::steady_clock::now() + std::chrono::seconds(timeout);
     fresh.push_back(std::move(listener));
   }
-  if (listeners_.size() + fresh.size() > listeners_max) return Error{"busy: " + std::to_string(listeners_.size()) + " listeners wait already"};
+  if (listeners_.size() + fresh.size() > listeners_max)
+    return Error{"busy: " + std::to_string(listeners_.size()) + " listeners wait already"};
   while (!fresh.empty()) {
     listeners_.splice(listeners_.end(), fresh, fresh.begin());
     const auto listener = std::prev(listeners_.end());

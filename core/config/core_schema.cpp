@@ -31,7 +31,13 @@ Schema listener_options() {
       Option{"authorized_clients", list, "", "the peers that may connect; missing: none may"},
       Option{"authorized_clients[].key", text, "", "thumbprint of the peer's public key"}.required(),
       Option{"ipv6", boolean, "false", "whether IPv6 is used beside IPv4"},
-      Option{"max_message_size", integer, "104857600", "largest frame taken from a peer"}.range(65536, 2147483647).in("bytes"),
+      Option{"max_message_size", integer, "33554432", "largest frame taken from a client; the connection of one that sends more is closed"}
+          .range(65536, 2147483647)
+          .in("bytes"),
+      Option{"max_unread_bytes", integer, "33554432",
+             "answers that a client may leave unread; the session of one that leaves more is ended"}
+          .range(65536, 2147483647)
+          .in("bytes"),
   };
 }
 

@@ -22,7 +22,8 @@ std::string message_json(const std::string& text) { return to_text(json::value(j
 
 std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
   auto problems = check(entry.values, info.schema, "modules." + entry.name, module_keys());
-  const bool sound = std::none_of(problems.begin(), problems.end(), [](const Problem& problem) { return problem.severity == Problem::Severity::error; });
+  const bool sound =
+      std::none_of(problems.begin(), problems.end(), [](const Problem& problem) { return problem.severity == Problem::Severity::error; });
   if (sound && info.check)
     for (auto& problem : info.check(settings_of(entry, info))) problems.push_back(std::move(problem));
   return problems;
@@ -50,7 +51,8 @@ Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
   } catch (const std::exception& failure) {
     return Error{std::string("it failed to be made: ") + failure.what()};
   }
-  const auto added = services_.router.add_module(entry.name, (*info)->actions, [this, name = entry.name](Message message) { deliver(name, std::move(message)); });
+  const auto added = services_.router.add_module(entry.name, (*info)->actions,
+                                                 [this, name = entry.name](Message message) { deliver(name, std::move(message)); });
   if (!added) return added.error();
   slots_.emplace(entry.name, std::move(slot));
   return {};
@@ -69,7 +71,8 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   if (!outcome) {
     services_.router.remove_module(name);
     for (const auto& message : slot.waiting)
-      services_.journal.write(NewRow{message.token, code::failed, message_json("module '" + name + "' did not start: " + outcome.error().message)});
+      services_.journal.write(
+          NewRow{message.token, code::failed, message_json("module '" + name + "' did not start: " + outcome.error().message)});
     co_await end(slot);
     slots_.erase(name);
     co_return outcome;

@@ -1,9 +1,9 @@
 #include <gorgone/journal.hpp>
 #include <gorgone/json.hpp>
 
+#include <fmt/format.h>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <fmt/format.h>
 
 namespace gorgone {
 

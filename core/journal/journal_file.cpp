@@ -70,6 +70,7 @@ void JournalFile::run_batch(std::deque<Job>& batch) {
     if (error) log_.error("{}", error->message);
     if (job.done) told.emplace_back(std::move(job.done), std::move(error));
   }
+  in_memory_ = store_.in_memory();
   if (told.empty()) return;
   boost::asio::post(loop_, [told = std::move(told), alive = std::weak_ptr<bool>(alive_)] {
     for (const auto& [done, error] : told) {
@@ -151,7 +152,9 @@ void JournalFile::write_then(std::vector<NewRow> rows, std::function<void(Store&
   enqueue(std::move(job));
 }
 
-void JournalFile::write(std::vector<NewRow> rows, std::function<void(Result<void>)> done) { write_then(std::move(rows), {}, std::move(done)); }
+void JournalFile::write(std::vector<NewRow> rows, std::function<void(Result<void>)> done) {
+  write_then(std::move(rows), {}, std::move(done));
+}
 
 void JournalFile::store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows, std::function<void(Result<void>)> done) {
   auto mark = [node = std::move(node), newest_ctime](Store& store) { store.set_fetched_until(node, newest_ctime); };
@@ -171,7 +174,8 @@ void JournalFile::fingerprint_of(std::string target, std::function<void(Result<s
 }
 
 void JournalFile::pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) {
-  command([target = std::move(target), thumbprint = std::move(thumbprint)](Store& store) { store.pin_fingerprint(target, thumbprint); }, std::move(done));
+  command([target = std::move(target), thumbprint = std::move(thumbprint)](Store& store) { store.pin_fingerprint(target, thumbprint); },
+          std::move(done));
 }
 
 void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) {

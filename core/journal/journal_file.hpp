@@ -68,8 +68,8 @@ class GORGONE_API JournalFile final : public Journal {
   boost::asio::io_context& loop_;
   Log log_{"journal"};
   std::atomic<bool> in_memory_ = false;
-  Store store_;                                          // journal's thread, once that runs
-  std::multimap<std::string, Watch*> watches_;          // loop
+  Store store_;                                                 // journal's thread, once that runs
+  std::multimap<std::string, Watch*> watches_;                  // loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
 
   std::mutex mutex_;

@@ -18,8 +18,9 @@ Result<void> lock_database(const std::string& path) {
     char pid[32] = {};
     const auto length = read(descriptor, pid, sizeof pid - 1);
     close(descriptor);
-    return Error{fmt::format("gorgonecore.gorgone_db_name: {} is in use by another gorgoned, pid {}; each daemon needs a database of its own", path,
-                             length > 0 ? std::string(pid, static_cast<std::size_t>(length)) : "unknown")};
+    return Error{
+        fmt::format("gorgonecore.gorgone_db_name: {} is in use by another gorgoned, pid {}; each daemon needs a database of its own", path,
+                    length > 0 ? std::string(pid, static_cast<std::size_t>(length)) : "unknown")};
   }
   const auto pid = std::to_string(getpid());
   if (ftruncate(descriptor, 0) != 0 || write(descriptor, pid.data(), pid.size()) < 0) return {};

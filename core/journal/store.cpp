@@ -32,8 +32,10 @@ bool is_of_the_file(int code) {
     case SQLITE_CANTOPEN:
     case SQLITE_PROTOCOL:
     case SQLITE_NOTADB:
-    case SQLITE_PERM: return true;
-    default: return false;
+    case SQLITE_PERM:
+      return true;
+    default:
+      return false;
   }
 }
 

@@ -36,7 +36,8 @@ std::string text(const sqlite::Statement& statement) { return statement.text(0);
 
 Tables::Tables(const std::string& path) : database_(path) {
   database_.execute(
-      "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY");
+      "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512; PRAGMA temp_store = "
+      "MEMORY");
   sqlite::prepare_schema(database_);
 }
 
@@ -45,7 +46,8 @@ void Tables::rollback() {
 }
 
 std::int64_t Tables::insert(const HistoryRow& row) {
-  auto& statement = database_.prepare("INSERT INTO gorgone_history (id, token, code, etime, ctime, instant, data) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?)");
+  auto& statement = database_.prepare(
+      "INSERT INTO gorgone_history (id, token, code, etime, ctime, instant, data) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?)");
   statement.bind(1, row.id).bind(2, row.token).bind(3, std::int64_t{row.code}).bind(4, row.etime).bind(5, row.ctime);
   statement.bind(6, std::int64_t{row.instant}).bind(7, row.data).step();
   return database_.last_row_id();
@@ -95,26 +97,34 @@ std::vector<StoredSession> Tables::sessions() {
       "SELECT identity, key, coalesce(iv, ''), coalesce(oldkey, ''), coalesce(oldiv, ''), coalesce(ctime, 0), coalesce(mtime, ctime, 0) "
       "FROM gorgone_identity ORDER BY id");
   while (statement.step())
-    sessions.push_back({statement.text(0), statement.text(1), statement.text(2), statement.text(3), statement.text(4), statement.integer(5), statement.integer(6)});
+    sessions.push_back({statement.text(0), statement.text(1), statement.text(2), statement.text(3), statement.text(4), statement.integer(5),
+                        statement.integer(6)});
   return sessions;
 }
 
 void Tables::save_session(const StoredSession& session) {
   drop_session(session.identity);
-  auto& statement = database_.prepare("INSERT INTO gorgone_identity (identity, key, iv, oldkey, oldiv, ctime, mtime) VALUES (?, ?, ?, ?, ?, ?, ?)");
+  auto& statement =
+      database_.prepare("INSERT INTO gorgone_identity (identity, key, iv, oldkey, oldiv, ctime, mtime) VALUES (?, ?, ?, ?, ?, ?, ?)");
   statement.bind(1, session.identity).bind(2, session.key).bind(3, session.iv).bind(4, session.oldkey).bind(5, session.oldiv);
   statement.bind(6, session.ctime).bind(7, session.mtime).step();
 }
 
-void Tables::drop_session(const std::string& identity) { database_.prepare("DELETE FROM gorgone_identity WHERE identity = ?").bind(1, identity).step(); }
+void Tables::drop_session(const std::string& identity) {
+  database_.prepare("DELETE FROM gorgone_identity WHERE identity = ?").bind(1, identity).step();
+}
 
 std::optional<std::string> Tables::fingerprint_of(const std::string& target) {
-  return first(database_.prepare("SELECT fingerprint FROM gorgone_target_fingerprint WHERE target = ? ORDER BY id LIMIT 1").bind(1, target), text);
+  return first(database_.prepare("SELECT fingerprint FROM gorgone_target_fingerprint WHERE target = ? ORDER BY id LIMIT 1").bind(1, target),
+               text);
 }
 
 void Tables::pin_fingerprint(const std::string& target, const std::string& thumbprint) {
   database_.prepare("DELETE FROM gorgone_target_fingerprint WHERE target = ?").bind(1, target).step();
-  database_.prepare("INSERT INTO gorgone_target_fingerprint (target, fingerprint) VALUES (?, ?)").bind(1, target).bind(2, thumbprint).step();
+  database_.prepare("INSERT INTO gorgone_target_fingerprint (target, fingerprint) VALUES (?, ?)")
+      .bind(1, target)
+      .bind(2, thumbprint)
+      .step();
 }
 
 std::optional<double> Tables::fetched_until(const std::string& node) {
@@ -129,7 +139,10 @@ Journal::Purged Tables::purge(const Journal::Purge& what) {
   Journal::Purged purged;
   database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
   purged.sessions = database_.changes();
-  database_.prepare("DELETE FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ?").bind(1, what.instant_before).bind(2, what.history_before).step();
+  database_.prepare("DELETE FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ?")
+      .bind(1, what.instant_before)
+      .bind(2, what.history_before)
+      .step();
   purged.rows = database_.changes();
   return purged;
 }

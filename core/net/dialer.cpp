@@ -95,7 +95,11 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
       log_.warning("link {}: dropped what is no message: {}", spec_.endpoint, printable(received->text));
       return;
     }
-    Message message{std::string(parsed->action), std::string(parsed->token), std::string(parsed->target.value_or("")), Payload(std::string(parsed->data)), {}};
+    Message message{std::string(parsed->action),
+                    std::string(parsed->token),
+                    std::string(parsed->target.value_or("")),
+                    Payload(std::string(parsed->data)),
+                    {}};
     owner_.link_received(std::move(message));
   } else if (auto* send = std::get_if<Machine::Send>(&step)) {
     if (socket_) socket_->send({}, send->frame);
@@ -162,25 +166,29 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
     return;
   }
   const auto thumbprint = key.thumbprint();
-  services_.journal.fingerprint_of(spec_.endpoint, [this, thumbprint, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<std::string>> pinned) {
-    if (alive.expired()) return;
-    auto conclude = [&](Result<void> outcome) { perform(machine_.on_key_checked(std::move(outcome), now_ms())); };
-    if (!pinned) return conclude(Error{"cannot look up the pinned key: " + pinned.error().message});
-    if (*pinned && **pinned == thumbprint) return conclude({});
-    if (*pinned)
-      return conclude(Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)", "key_changed"});
-    if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-      return conclude(Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"});
-    services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
-    log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
-    conclude({});
-  });
+  services_.journal.fingerprint_of(
+      spec_.endpoint, [this, thumbprint, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<std::string>> pinned) {
+        if (alive.expired()) return;
+        auto conclude = [&](Result<void> outcome) { perform(machine_.on_key_checked(std::move(outcome), now_ms())); };
+        if (!pinned) return conclude(Error{"cannot look up the pinned key: " + pinned.error().message});
+        if (*pinned && **pinned == thumbprint) return conclude({});
+        if (*pinned)
+          return conclude(
+              Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
+                    "key_changed"});
+        if (services_.keys->fingerprint_mode == FingerprintMode::strict)
+          return conclude(Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"});
+        services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
+        log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
+        conclude({});
+      });
 }
 
 void Dialer::make_helo(const wire::RsaPublicKey& key) {
   // Encrypting with a public key costs less than a trip to the pool.
   auto sealed = key.encrypt("HELO");
-  Result<std::string> frame = sealed ? Result<std::string>(wire::format_helo({spec_.routing_name, public_key_.pem(), *sealed})) : Result<std::string>(sealed.error());
+  Result<std::string> frame = sealed ? Result<std::string>(wire::format_helo({spec_.routing_name, public_key_.pem(), *sealed}))
+                                     : Result<std::string>(sealed.error());
   later([this, frame = std::move(frame)]() mutable { perform(machine_.on_helo_made(std::move(frame), now_ms())); });
 }
 

@@ -10,8 +10,9 @@ namespace {
 constexpr std::string_view routing_prefix = "gorgone-";
 constexpr int refusals_per_tick = 10;
 constexpr auto tick_interval = std::chrono::seconds(5);
-// Answers that a client may leave unread before it is cut off.
-constexpr int answers_unread_max = 100000;
+// What ZeroMQ may hold for one client beside the kernel's buffers; the rest waits in the AnswerQueue, which counts bytes.
+constexpr int answers_in_socket_max = 1000;
+constexpr auto retry_interval = std::chrono::milliseconds(2);
 
 std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
@@ -19,26 +20,45 @@ std::string_view view(const zmq::message_t& frame) { return {static_cast<const c
 
 }  // namespace
 
-Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool, Submit submit)
-    : loop_(loop), context_(context), keys_(std::move(keys)), journal_(journal), pool_(std::move(pool)), submit_(std::move(submit)), timer_(loop) {}
+Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal,
+                   Pool pool, Submit submit)
+    : loop_(loop),
+      context_(context),
+      keys_(std::move(keys)),
+      journal_(journal),
+      pool_(std::move(pool)),
+      submit_(std::move(submit)),
+      timer_(loop),
+      retry_timer_(loop) {}
 
 Listener::~Listener() = default;
 
 Result<void> Listener::start(const ListenerSpec& spec) {
   sessions_ = std::make_unique<wire::ServerSessions>(spec.sessions);
   padding_ = spec.sessions.padding;
+  answers_ = std::make_unique<AnswerQueue>(spec.max_unread_bytes, [this](const std::string& client, const std::string& frame) {
+    switch (socket_->send(client, frame)) {
+      case ZmqSocket::Sent::full:
+        return AnswerQueue::Sent::full;
+      case ZmqSocket::Sent::no_route:
+        return AnswerQueue::Sent::no_route;
+      default:
+        return AnswerQueue::Sent::yes;
+    }
+  });
   zmq::socket_t socket(context_, zmq::socket_type::router);
   socket.set(zmq::sockopt::router_handover, spec.handover);
   socket.set(zmq::sockopt::router_mandatory, true);
   socket.set(zmq::sockopt::linger, 0);
-  socket.set(zmq::sockopt::sndhwm, answers_unread_max);
+  socket.set(zmq::sockopt::sndhwm, answers_in_socket_max);
   socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   try {
     socket.bind("tcp://" + spec.path);
   } catch (const zmq::error_t& error) {
-    return Error{"gorgonecore.external_com_path: cannot listen on \"" + spec.path + "\": " + error.what() + "; expected address:port, such as \"*:5556\""};
+    return Error{"gorgonecore.external_com_path: cannot listen on \"" + spec.path + "\": " + error.what() +
+                 "; expected address:port, such as \"*:5556\""};
   }
   endpoint_ = socket.get(zmq::sockopt::last_endpoint);
   auto begin = [this, shared = std::make_shared<zmq::socket_t>(std::move(socket))](Result<std::vector<StoredSession>> stored) {
@@ -76,7 +96,8 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
 void Listener::on_message(Frames frames) {
   // Exactly a routing id and a frame; a message of any other count is dropped whole (PROTOCOL.md section 1).
   if (frames.size() != 2) {
-    log_refusal(frames.empty() ? "" : std::string(view(frames[0])), fmt::format("dropped a message of {} frames, expected 1", frames.size() - 1));
+    log_refusal(frames.empty() ? "" : std::string(view(frames[0])),
+                fmt::format("dropped a message of {} frames, expected 1", frames.size() - 1));
     return;
   }
   const std::string routing_id(view(frames[0]));
@@ -91,7 +112,7 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
   using Sessions = wire::ServerSessions;
   for (auto& step : steps) {
     if (auto* send = std::get_if<Sessions::Send>(&step)) {
-      transmit(routing_id, send->frame);
+      transmit(routing_id, std::move(send->frame));
     } else if (auto* verification = std::get_if<Sessions::Verify>(&step)) {
       verify(routing_id, std::move(verification->helo));
     } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
@@ -137,18 +158,33 @@ void Listener::save(const std::string& routing_id) {
 
 Result<void> Listener::send(const std::string& routing_id, std::string_view text) {
   if (!socket_) return Error{"the listener is not open"};
-  const auto frame = sessions_->seal(routing_id, text);
+  auto frame = sessions_->seal(routing_id, text);
   if (!frame) return Error{"no session for " + printable(routing_id)};
-  transmit(routing_id, *frame);
+  transmit(routing_id, std::move(*frame));
   return {};
 }
 
-void Listener::transmit(const std::string& routing_id, std::string_view frame) {
+void Listener::transmit(const std::string& routing_id, std::string frame) {
   if (!socket_) return;
-  if (socket_->send(routing_id, frame) != ZmqSocket::Sent::full) return;
-  sessions_->drop(routing_id);
-  journal_.drop_session(wire::to_hex(routing_id));
-  log_.warning("session of {} ended: it reads no answers, {} are waiting", printable(routing_id), answers_unread_max);
+  if (!answers_->push(routing_id, std::move(frame))) {
+    sessions_->drop(routing_id);
+    journal_.drop_session(wire::to_hex(routing_id));
+    log_.warning("session of {} ended: it leaves more unread than gorgonecore.max_unread_bytes allows", printable(routing_id));
+  }
+  if (!answers_->empty()) retry_later();
+}
+
+// ZeroMQ does not tell when a single client can be sent to again.
+void Listener::retry_later() {
+  if (retrying_) return;
+  retrying_ = true;
+  retry_timer_.expires_after(retry_interval);
+  retry_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    retrying_ = false;
+    answers_->retry();
+    if (!answers_->empty()) retry_later();
+  });
 }
 
 void Listener::tick() {

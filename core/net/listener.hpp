@@ -14,6 +14,7 @@
 #include <zmq.hpp>
 
 #include "core/journal/journal_file.hpp"
+#include "core/net/answer_queue.hpp"
 #include "core/net/key_ring.hpp"
 #include "core/net/zmq_socket.hpp"
 #include "core/wire/server_sessions.hpp"
@@ -26,6 +27,7 @@ struct ListenerSpec {
   int tcp_keepalive = 1;
   bool ipv6 = false;
   std::int64_t max_message_size = 100 << 20;
+  std::size_t max_unread_bytes = 32 << 20;  ///< answers of one client; more, and its session ends
   wire::ServerSessions::Config sessions;
 };
 
@@ -34,7 +36,8 @@ class Listener {
   using Pool = std::function<void(std::function<void()>)>;
   using Submit = std::function<void(Message, Reply)>;
 
-  Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool, Submit submit);
+  Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool,
+           Submit submit);
   ~Listener();
 
   /// Binds; an Error names the option. Sessions of the journal are read first.
@@ -49,7 +52,8 @@ class Listener {
   void verify(const std::string& routing_id, wire::HeloText helo);
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
-  void transmit(const std::string& routing_id, std::string_view frame);
+  void transmit(const std::string& routing_id, std::string frame);
+  void retry_later();
   void tick();
   void log_refusal(const std::string& routing_id, const std::string& why);
 
@@ -64,7 +68,9 @@ class Listener {
   int padding_ = 1;
   std::unique_ptr<wire::ServerSessions> sessions_;
   std::unique_ptr<ZmqSocket> socket_;
-  boost::asio::steady_timer timer_;
+  std::unique_ptr<AnswerQueue> answers_;
+  boost::asio::steady_timer timer_, retry_timer_;
+  bool retrying_ = false;
   int refusals_logged_ = 0;  // since the last tick
   std::int64_t refusals_silent_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -7,7 +7,10 @@ namespace gorgone::net {
 // Outlives the ZmqSocket by the handlers that are still queued; `open` tells them that it is gone.
 struct ZmqSocket::Shared {
   Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, std::function<void(Frames)> the_handler)
-      : loop(the_loop), socket(std::move(the_socket)), on_message(std::move(the_handler)), readable(the_loop, socket.get(zmq::sockopt::fd)) {}
+      : loop(the_loop),
+        socket(std::move(the_socket)),
+        on_message(std::move(the_handler)),
+        readable(the_loop, socket.get(zmq::sockopt::fd)) {}
 
   boost::asio::io_context& loop;
   zmq::socket_t socket;

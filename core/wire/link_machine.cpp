@@ -94,15 +94,18 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
     }
     case State::awaiting_key: {
       if (is_handshake_issue(frame))
-        return fail(Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know"}, now);
+        return fail(Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know"},
+                    now);
       if (frame.starts_with("[")) return {};
       await(State::opening_key, now);
       Steps steps;
       steps.push_back(OpenKey{std::string(frame)});
       return steps;
     }
-    case State::up: return on_session_frame(frame, now);
-    default: return {};
+    case State::up:
+      return on_session_frame(frame, now);
+    default:
+      return {};
   }
 }
 
@@ -111,7 +114,8 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
   auto text = cipher_->open(frame);
   if (!text || !looks_like_message(*text)) {
     if (parse_pubkey(frame)) return {};
-    const auto* why = is_handshake_issue(frame) ? "the server has lost the session" : "the server sent what the session's key does not open";
+    const auto* why =
+        is_handshake_issue(frame) ? "the server has lost the session" : "the server sent what the session's key does not open";
     // A peer that loses every session at once is not greeted without end.
     quick_losses_ = now - up_since_ < quick_loss_ms ? quick_losses_ + 1 : 0;
     if (quick_losses_ >= quick_losses_max) {

@@ -19,7 +19,7 @@ namespace gorgone::wire {
 class LinkMachine {
  public:
   struct Config {
-    std::string name;  ///< in HELO and before the routing id's random suffix
+    std::string name;                        ///< in HELO and before the routing id's random suffix
     std::optional<RsaPublicKey> server_key;  ///< known beforehand: the server is not asked, another key is refused
     std::int64_t greet_ms = 5000;            ///< for each answer of a handshake
     std::int64_t retry_ms_min = 500, retry_ms_max = 15000;

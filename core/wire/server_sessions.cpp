@@ -7,10 +7,13 @@ namespace gorgone::wire {
 namespace {
 
 constexpr std::int64_t save_every_s = 300;
+// A key of 16384 bits in PEM, twice in base64, and the sealed word are below 16 KB.
+constexpr std::size_t helo_size_max = 65536;
 
 }  // namespace
 
-Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own, const std::unordered_set<std::string>& authorized_thumbprints) {
+Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own,
+                                 const std::unordered_set<std::string>& authorized_thumbprints) {
   auto client = RsaPublicKey::from_pem(helo.client_pem);
   if (!client) return Error{"its key does not load: " + client.error().message};
   const auto thumbprint = client->thumbprint();
@@ -54,12 +57,15 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
         steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
         return steps;
       }
-      Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), Payload(std::string(parsed->data)), {}};
+      Message message{
+          std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), Payload(std::string(parsed->data)), {}};
       message.origin = Origin{Origin::Kind::client, routing_id};
       steps.push_back(Request{std::move(message)});
       return steps;
     }
   }
+  if (frame.size() > helo_size_max)
+    return refuse(fmt::format("{} bytes that no session opens; a HELO has at most {}", frame.size(), helo_size_max));
   auto helo = parse_helo(frame);
   if (!helo) return refuse(found != sessions_.end() ? "a frame that its session's key does not open" : "neither a session nor a HELO");
   if (verifying_.contains(routing_id)) return refuse("a second HELO while the first is under verification");
@@ -124,7 +130,9 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
   return due;
 }
 
-void ServerSessions::restore(const std::string& routing_id, ServerSession session) { sessions_.insert_or_assign(routing_id, std::move(session)); }
+void ServerSessions::restore(const std::string& routing_id, ServerSession session) {
+  sessions_.insert_or_assign(routing_id, std::move(session));
+}
 
 const ServerSession* ServerSessions::session(const std::string& routing_id) const {
   const auto found = sessions_.find(routing_id);

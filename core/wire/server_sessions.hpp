@@ -21,8 +21,8 @@ namespace gorgone::wire {
 struct ServerSession {
   SessionCipher cipher;
   std::optional<SessionCipher> previous;
-  std::int64_t key_time = 0;   ///< when the key was drawn, seconds
-  std::int64_t last_time = 0;  ///< when the last message came
+  std::int64_t key_time = 0;    ///< when the key was drawn, seconds
+  std::int64_t last_time = 0;   ///< when the last message came
   std::int64_t saved_time = 0;  ///< the last_time that was saved
 };
 
@@ -48,7 +48,7 @@ class ServerSessions {
   struct Request {  ///< a message for the router; the answer is sealed with seal()
     Message message;
   };
-  struct Save {};  ///< the session changed: store session(routing_id)
+  struct Save {};   ///< the session changed: store session(routing_id)
   struct Refused {  ///< for the log
     std::string why;
   };
@@ -89,6 +89,7 @@ class ServerSessions {
 };
 
 /// The RSA work of a handshake, for the pool: decrypts HELO and looks up the client's key. An Error says why it is refused.
-Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own, const std::unordered_set<std::string>& authorized_thumbprints);
+Result<RsaPublicKey> verify_helo(const HeloText& helo, const RsaPrivateKey& own,
+                                 const std::unordered_set<std::string>& authorized_thumbprints);
 
 }  // namespace gorgone::wire

@@ -149,7 +149,8 @@ std::string format_helo(const HeloText& helo) {
 }
 
 std::string format_key(const KeyText& key) {
-  json::object data{{"hostname", key.hostname}, {"key", to_hex(key.key)}, {"iv", to_hex(key.iv)}, {"cipher", key.cipher}, {"padding", key.padding}};
+  json::object data{
+      {"hostname", key.hostname}, {"key", to_hex(key.key)}, {"iv", to_hex(key.iv)}, {"cipher", key.cipher}, {"padding", key.padding}};
   return "[KEY] " + to_text(json::value(std::move(data)));
 }
 
@@ -191,7 +192,9 @@ std::string to_hex(std::string_view bytes) {
 
 std::optional<std::string> from_hex(std::string_view hex) {
   if (hex.size() % 2) return {};
-  auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+  auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
   std::string bytes;
   bytes.reserve(hex.size() / 2);
   for (std::size_t i = 0; i < hex.size(); i += 2) {

@@ -40,7 +40,7 @@ class GORGONE_API Agent {
   virtual asio::io_context& loop() = 0;
   virtual const Log& log() const = 0;
   virtual Journal& journal() = 0;
-  virtual const std::string& node_id() const = 0;   ///< may be empty until SETCOREID
+  virtual const std::string& node_id() const = 0;  ///< may be empty until SETCOREID
   virtual const std::string& hostname() const = 0;
 
   /// Runs a message as if it had come in: for this node or, by its target, for another one.

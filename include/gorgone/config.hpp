@@ -64,12 +64,31 @@ struct Option {
   bool is_secret = false;   ///< its value never appears in a message
   bool is_ignored = false;  ///< known from deployed configurations, without effect here; its key may end in "*"
 
-  Option range(double low, double high) && { min = low; max = high; return std::move(*this); }
-  Option in(std::string unit_name) && { unit = std::move(unit_name); return std::move(*this); }
-  Option one_of(std::vector<std::string> allowed) && { choices = std::move(allowed); return std::move(*this); }
-  Option required() && { is_required = true; return std::move(*this); }
-  Option secret() && { is_secret = true; return std::move(*this); }
-  Option ignored() && { is_ignored = true; return std::move(*this); }
+  Option range(double low, double high) && {
+    min = low;
+    max = high;
+    return std::move(*this);
+  }
+  Option in(std::string unit_name) && {
+    unit = std::move(unit_name);
+    return std::move(*this);
+  }
+  Option one_of(std::vector<std::string> allowed) && {
+    choices = std::move(allowed);
+    return std::move(*this);
+  }
+  Option required() && {
+    is_required = true;
+    return std::move(*this);
+  }
+  Option secret() && {
+    is_secret = true;
+    return std::move(*this);
+  }
+  Option ignored() && {
+    is_ignored = true;
+    return std::move(*this);
+  }
 };
 
 using Schema = std::vector<Option>;

@@ -33,7 +33,7 @@ struct HistoryRow {
 struct NewRow {
   std::string token;
   int code = 0;
-  std::string data;        ///< JSON as text
+  std::string data;  ///< JSON as text
   bool instant = false;
   std::int64_t etime = 0;  ///< 0: now
 };
@@ -68,8 +68,7 @@ class GORGONE_API Journal {
   virtual std::shared_ptr<void> watch(std::string token, std::function<void(const HistoryRow&)> on_row) = 0;
 
   /// Rows fetched from a node and the newest remote `ctime` among them, stored together (gorgone_synchistory).
-  virtual void store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows,
-                             std::function<void(Result<void>)> done) = 0;
+  virtual void store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows, std::function<void(Result<void>)> done) = 0;
   /// The newest remote `ctime` fetched from a node, 0 where there is none.
   virtual void fetched_until(std::string node, std::function<void(Result<double>)> done) = 0;
 

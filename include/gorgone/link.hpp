@@ -60,8 +60,8 @@ class GORGONE_API LinkFactory {
 
 /// The encrypted ZeroMQ client of PROTOCOL.md sections 1 to 3, for modules that dial: push_zmq, pull.
 struct DialSpec {
-  std::string endpoint;      ///< "tcp://address:port"
-  std::string routing_name;  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection
+  std::string endpoint;                                      ///< "tcp://address:port"
+  std::string routing_name;                                  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection
   std::string server_pubkey, client_pubkey, client_privkey;  ///< files; empty: ask the server, the agent's own
 };
 

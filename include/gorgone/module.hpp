@@ -57,17 +57,18 @@ struct ModuleInfo {
 #else
 #define GORGONE_SANITIZER ""
 #endif
-#define GORGONE_ABI \
-  "gorgone-module abi " GORGONE_STRING(GORGONE_ABI_VERSION) " gcc " GORGONE_STRING(__GNUC__) " boost " GORGONE_STRING(BOOST_VERSION) GORGONE_SANITIZER
+#define GORGONE_ABI                                                                                                                  \
+  "gorgone-module abi " GORGONE_STRING(GORGONE_ABI_VERSION) " gcc " GORGONE_STRING(__GNUC__) " boost " GORGONE_STRING(BOOST_VERSION) \
+      GORGONE_SANITIZER
 
 /// Defines the two symbols that the daemon looks for. `info` is a function that returns a ModuleInfo.
-#define GORGONE_MODULE(info)                                                                      \
-  extern "C" GORGONE_API const char gorgone_module_abi[];                                         \
-  extern "C" const char gorgone_module_abi[] = GORGONE_ABI;                                       \
-  extern "C" GORGONE_API const gorgone::ModuleInfo* gorgone_module_info();                        \
-  extern "C" const gorgone::ModuleInfo* gorgone_module_info() {                                   \
-    static const gorgone::ModuleInfo instance = info();                                           \
-    return &instance;                                                                             \
+#define GORGONE_MODULE(info)                                               \
+  extern "C" GORGONE_API const char gorgone_module_abi[];                  \
+  extern "C" const char gorgone_module_abi[] = GORGONE_ABI;                \
+  extern "C" GORGONE_API const gorgone::ModuleInfo* gorgone_module_info(); \
+  extern "C" const gorgone::ModuleInfo* gorgone_module_info() {            \
+    static const gorgone::ModuleInfo instance = info();                    \
+    return &instance;                                                      \
   }
 
 }  // namespace gorgone

@@ -47,7 +47,8 @@ class DbCleaner final : public Module {
       if (!purged) log.error("purge failed: {}", purged.error().message);
       if (purged && purged->sessions + purged->rows > 0) log.info("purged {} sessions and {} history rows", purged->sessions, purged->rows);
       if (token.empty()) return;
-      const std::string text = purged ? fmt::format("purged {} sessions and {} history rows", purged->sessions, purged->rows) : purged.error().message;
+      const std::string text =
+          purged ? fmt::format("purged {} sessions and {} history rows", purged->sessions, purged->rows) : purged.error().message;
       journal.write(NewRow{token, purged ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
     });
   }
@@ -59,10 +60,17 @@ class DbCleaner final : public Module {
 ModuleInfo info() {
   ModuleInfo info;
   info.name = "dbcleaner";
-  info.help = "Deletes old sessions and history rows from the database, at the start and every hour. Always loaded; an entry in the configuration is needed only to change how long things are kept.";
+  info.help =
+      "Deletes old sessions and history rows from the database, at the start and every hour. Always loaded; an entry in the configuration "
+      "is needed only to change how long things are kept.";
   info.schema = {
-      Option{"purge_sessions_time", OptionType::integer, "3600", "sessions of clients that were silent for so long are deleted"}.in("seconds").range(60, 31536000),
-      Option{"purge_history_time", OptionType::integer, "604800", "history rows are kept for so long; rows marked instant for a day at the most"}.in("seconds").range(3600, 315360000),
+      Option{"purge_sessions_time", OptionType::integer, "3600", "sessions of clients that were silent for so long are deleted"}
+          .in("seconds")
+          .range(60, 31536000),
+      Option{"purge_history_time", OptionType::integer, "604800",
+             "history rows are kept for so long; rows marked instant for a day at the most"}
+          .in("seconds")
+          .range(3600, 315360000),
   };
   info.actions = {{"DBCLEAN", "POST", "/core/dbcleaner/clean"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<DbCleaner>(agent, settings); };

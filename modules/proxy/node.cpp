@@ -28,7 +28,13 @@ NewRow row_of(const json::value& remote) {
 }  // namespace
 
 Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told)
-    : agent_(agent), spec_(std::move(spec)), limits_(limits), told_(std::move(told)), queue_(limits.queue), pings_(limits.ping), timer_(agent.loop()) {
+    : agent_(agent),
+      spec_(std::move(spec)),
+      limits_(limits),
+      told_(std::move(told)),
+      queue_(limits.queue),
+      pings_(limits.ping),
+      timer_(agent.loop()) {
   changed_at_ = wall_s();
   open();
   arm();
@@ -114,7 +120,8 @@ void Node::on_answer(const Message& answer) {
   const auto parsed = answer.data.json();
   if (fetching_ && answer.token == fetch_token_) {
     const auto* data = parsed ? member(**parsed, "data") : nullptr;
-    if (!data || !member(*data, "result")) return finish_fetch(Error{"node '" + spec_.id + "' sent no log: " + printable(answer.data.text())});
+    if (!data || !member(*data, "result"))
+      return finish_fetch(Error{"node '" + spec_.id + "' sent no log: " + printable(answer.data.text())});
     return on_log(*data);
   }
   const auto message = queue_.answered(answer.token);
@@ -150,7 +157,8 @@ void Node::start_fetch() {
   auto ask = [this] {
     fetch_token_ = new_token();
     json::object filter{{"ctime", *fetched_until_}};
-    const auto sent = link_ ? link_->send(Message{"GETLOG", fetch_token_, {}, Payload(json::value(std::move(filter))), {}}) : Result<void>(Error{"there is no link"});
+    const auto sent = link_ ? link_->send(Message{"GETLOG", fetch_token_, {}, Payload(json::value(std::move(filter))), {}})
+                            : Result<void>(Error{"there is no link"});
     if (!sent) finish_fetch(sent.error());
   };
   if (fetched_until_) return ask();
@@ -176,11 +184,12 @@ void Node::on_log(const json::value& data) {
   rows.reserve(order.size());
   for (const auto& [ctime, row] : order) rows.push_back(row_of(*row));
   const double newest = std::max(*fetched_until_, order.back().first);
-  agent_.journal().store_fetched(spec_.id, newest, std::move(rows), [this, newest, alive = std::weak_ptr<bool>(alive_)](const Result<void>& stored) {
-    if (alive.expired()) return;
-    if (stored) fetched_until_ = newest;
-    finish_fetch(stored);
-  });
+  agent_.journal().store_fetched(spec_.id, newest, std::move(rows),
+                                 [this, newest, alive = std::weak_ptr<bool>(alive_)](const Result<void>& stored) {
+                                   if (alive.expired()) return;
+                                   if (stored) fetched_until_ = newest;
+                                   finish_fetch(stored);
+                                 });
 }
 
 void Node::finish_fetch(const Result<void>& outcome) {
@@ -209,9 +218,11 @@ void Node::on_clock() {
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
-  if (fetching_ && now >= fetch_deadline_) finish_fetch(Error{fmt::format("node '{}' did not send its log within {} s", spec_.id, limits_.fetch_answer_s)});
+  if (fetching_ && now >= fetch_deadline_)
+    finish_fetch(Error{fmt::format("node '{}' did not send its log within {} s", spec_.id, limits_.fetch_answer_s)});
   if (is_up() && !fetching_ && now >= next_fetch_) start_fetch();
-  for (const auto& message : queue_.expired(now)) fail(message, fmt::format("proxy - node '{}' could not be reached within {} s", spec_.id, limits_.queue.ttl_s));
+  for (const auto& message : queue_.expired(now))
+    fail(message, fmt::format("proxy - node '{}' could not be reached within {} s", spec_.id, limits_.queue.ttl_s));
   flush();
   arm();
 }

@@ -30,7 +30,8 @@ void NodeQueue::sent() {
 
 std::optional<Message> NodeQueue::answered(const std::string& token) {
   const auto found =
-      token.empty() ? in_flight_.begin() : std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.token == token; });
+      token.empty() ? in_flight_.begin()
+                    : std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.token == token; });
   if (found == in_flight_.end()) return {};
   auto message = std::move(found->message);
   bytes_ -= found->size;

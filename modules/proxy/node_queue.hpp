@@ -18,7 +18,7 @@ class NodeQueue {
     std::size_t messages = 10000;
     std::size_t bytes = std::size_t{256} << 20;
     std::int64_t ttl_s = 3600;
-    std::size_t in_flight = 256;                        ///< sent and not yet answered, at most
+    std::size_t in_flight = 256;                         ///< sent and not yet answered, at most
     std::size_t in_flight_bytes = std::size_t{8} << 20;  ///< a single larger message passes alone
   };
 

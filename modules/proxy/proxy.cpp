@@ -110,11 +110,13 @@ class Proxy final : public Module, public Gateway {
       paths_.set_static(id, entry.subnodes);
       const auto known = nodes_.find(id);
       if (known == nodes_.end()) {
-        agent_.log().info("node '{}' registered type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address), entry.spec.port);
+        agent_.log().info("node '{}' registered type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
+                          entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
         nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(told)));
       } else if (!(known->second->spec() == entry.spec)) {
-        agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address), entry.spec.port);
+        agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
+                          entry.spec.port);
         known->second->change(std::move(entry.spec));
       }
     }
@@ -173,17 +175,34 @@ ModuleInfo info() {
   ModuleInfo info;
   info.name = "proxy";
   info.help =
-      "Owns the table of nodes: routes messages to them by their links, pings them, fetches their logs and tells their state (CONSTATUS). A message for a node that is away waits in memory until the node is back or its time is up.";
+      "Owns the table of nodes: routes messages to them by their links, pings them, fetches their logs and tells their state (CONSTATUS). "
+      "A message for a node that is away waits in memory until the node is back or its time is up.";
   info.schema = {
       Option{"ping", OptionType::integer, "60", "how often each node is pinged; the first time at once"}.in("seconds").range(1, 86400),
-      Option{"pong_max_timeout", OptionType::integer, "3", "after so many pings without an answer, each waited for 10 s, the connection is made anew"}.range(1, 1000),
-      Option{"pong_discard_timeout", OptionType::integer, "300", "a parent that has not answered for so long is passed over while another one leads to the target"}.in("seconds").range(1, 86400),
-      Option{"synchistory_time", OptionType::integer, "60", "how often the log of each node is fetched when nobody asks for it"}.in("seconds").range(1, 86400),
+      Option{"pong_max_timeout", OptionType::integer, "3",
+             "after so many pings without an answer, each waited for 10 s, the connection is made anew"}
+          .range(1, 1000),
+      Option{"pong_discard_timeout", OptionType::integer, "300",
+             "a parent that has not answered for so long is passed over while another one leads to the target"}
+          .in("seconds")
+          .range(1, 86400),
+      Option{"synchistory_time", OptionType::integer, "60", "how often the log of each node is fetched when nobody asks for it"}
+          .in("seconds")
+          .range(1, 86400),
       Option{"synchistory_timeout", OptionType::integer, "30", "how long a node may take to send its log"}.in("seconds").range(1, 3600),
-      Option{"outbox_ttl", OptionType::integer, "3600", "how long a message waits for a node that is away; then it is a history row with code 1"}.in("seconds").range(1, 604800),
-      Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(1, 10000000),
-      Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}.in("bytes").range(65536, 17179869184.0),
-      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file in one message of a remote copy"}.in("bytes").range(1024, 10485760).ignored(),
+      Option{"outbox_ttl", OptionType::integer, "3600",
+             "how long a message waits for a node that is away; then it is a history row with code 1"}
+          .in("seconds")
+          .range(1, 604800),
+      Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(
+          1, 10000000),
+      Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}
+          .in("bytes")
+          .range(65536, 17179869184.0),
+      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file in one message of a remote copy"}
+          .in("bytes")
+          .range(1024, 10485760)
+          .ignored(),
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
       Option{"httpserver", OptionType::anything, "", "listener for nodes of type wss"}.ignored(),
   };

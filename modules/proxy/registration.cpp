@@ -9,7 +9,8 @@
 namespace gorgone::proxy {
 namespace {
 
-constexpr std::array<std::string_view, 10> known_members{"id", "type", "address", "port", "server_pubkey", "client_pubkey", "client_privkey", "identity", "prevail", "nodes"};
+constexpr std::array<std::string_view, 10> known_members{
+    "id", "type", "address", "port", "server_pubkey", "client_pubkey", "client_privkey", "identity", "prevail", "nodes"};
 constexpr std::int64_t port_standard = 5556;
 
 Result<const json::array*> nodes_of(const json::value& data) {
@@ -29,14 +30,16 @@ Result<Registration> read_one(const json::value& node) {
   spec.address = text("address");
   const auto* port = member(node, "port");
   const auto number = port && !port->is_null() ? integer_of(port) : std::optional(port_standard);
-  if (!number || *number < 1 || *number > 65535) return Error{"node '" + printable(spec.id) + "': port " + printable(to_text(*port)) + " is none, expected 1 to 65535"};
+  if (!number || *number < 1 || *number > 65535)
+    return Error{"node '" + printable(spec.id) + "': port " + printable(to_text(*port)) + " is none, expected 1 to 65535"};
   spec.port = static_cast<std::uint16_t>(*number);
   spec.server_pubkey = text("server_pubkey");
   spec.client_pubkey = text("client_pubkey");
   spec.client_privkey = text("client_privkey");
   spec.identity = text("identity");
   for (const auto& item : node.get_object())
-    if (std::find(known_members.begin(), known_members.end(), std::string_view(item.key())) == known_members.end()) spec.extra[item.key()] = item.value();
+    if (std::find(known_members.begin(), known_members.end(), std::string_view(item.key())) == known_members.end())
+      spec.extra[item.key()] = item.value();
   const auto prevail = text("prevail");
   entry.prevail = prevail == "1" || prevail == "true" || prevail == "yes" || prevail == "on";
   if (const auto* subnodes = member(node, "nodes"); subnodes && subnodes->is_array())

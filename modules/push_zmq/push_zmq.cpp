@@ -32,7 +32,9 @@ class PushZmq final : public Module, public LinkFactory {
 ModuleInfo info() {
   ModuleInfo info;
   info.name = "push_zmq";
-  info.help = "The link to nodes of type push_zmq: connects to the node's listener, greets it and keeps the session. Loaded by the proxy when a node asks for it; it needs no entry in the configuration.";
+  info.help =
+      "The link to nodes of type push_zmq: connects to the node's listener, greets it and keeps the session. Loaded by the proxy when a "
+      "node asks for it; it needs no entry in the configuration.";
   info.create = [](Agent& agent, Settings) -> std::unique_ptr<Module> { return std::make_unique<PushZmq>(agent); };
   return info;
 }

@@ -9,14 +9,17 @@ namespace {
 // As the options are written: digits stay text, which the proxy reads as well.
 json::value to_json(const ConfigValue& value) {
   switch (value.kind) {
-    case ConfigValue::Kind::null: return nullptr;
-    case ConfigValue::Kind::scalar: return json::value(value.scalar);
+    case ConfigValue::Kind::null:
+      return nullptr;
+    case ConfigValue::Kind::scalar:
+      return json::value(value.scalar);
     case ConfigValue::Kind::list: {
       json::array list;
       for (const auto& item : value.list) list.push_back(to_json(item));
       return list;
     }
-    case ConfigValue::Kind::map: break;
+    case ConfigValue::Kind::map:
+      break;
   }
   json::object map;
   for (const auto& [key, item] : value.map) map[key] = to_json(item);
@@ -29,7 +32,8 @@ const Schema& nodes_file_schema() {
   static const Schema schema{
       Option{"nodes", OptionType::list, "", "the nodes"},
       Option{"nodes[].id", OptionType::text, "", "the node's id, as in Centreon"}.required(),
-      Option{"nodes[].type", OptionType::text, "push_zmq", "how the node is reached"}.one_of({"push_zmq", "push_ssh", "pull", "wss", "pullwss"}),
+      Option{"nodes[].type", OptionType::text, "push_zmq", "how the node is reached"}.one_of(
+          {"push_zmq", "push_ssh", "pull", "wss", "pullwss"}),
       Option{"nodes[].address", OptionType::text, "", "host name or IP address"},
       Option{"nodes[].port", OptionType::integer, "5556", "TCP port of the node's listener"}.range(1, 65535),
       Option{"nodes[].server_pubkey", OptionType::path, "", "the node's public key; without it the node is asked for it"},
@@ -38,7 +42,8 @@ const Schema& nodes_file_schema() {
       Option{"nodes[].prevail", OptionType::boolean, "false", "this entry beats what the nodes module says of the same id"},
       Option{"nodes[].nodes", OptionType::list, "", "nodes that are reached through this one"},
       Option{"nodes[].nodes[].id", OptionType::text, "", "the node's id"}.required(),
-      Option{"nodes[].nodes[].pathscore", OptionType::integer, "1", "of several ways the one with the lowest score is taken"}.range(0, 1000000),
+      Option{"nodes[].nodes[].pathscore", OptionType::integer, "1", "of several ways the one with the lowest score is taken"}.range(
+          0, 1000000),
       Option{"nodes[].ssh_host", OptionType::anything, "", "for push_ssh"},
       Option{"nodes[].ssh_port", OptionType::anything, "", "for push_ssh"},
       Option{"nodes[].ssh_directory", OptionType::anything, "", "for push_ssh"},
@@ -81,7 +86,8 @@ Result<json::array> read_nodes_file(const std::string& file, std::vector<Problem
     }
     const auto* id = item.find("id");
     if (sound && id && !seen.insert(id->scalar).second) {
-      problems.push_back({Problem::Severity::error, "register.nodes[].id: " + id->scalar + " is there twice (" + item.where.text() + "); the first counts"});
+      problems.push_back({Problem::Severity::error,
+                          "register.nodes[].id: " + id->scalar + " is there twice (" + item.where.text() + "); the first counts"});
       continue;
     }
     if (sound) nodes.push_back(to_json(item));

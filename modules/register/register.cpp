@@ -26,7 +26,8 @@ class Register final : public Module {
     const auto outcome = sync();
     if (!outcome) agent_.log().error("{}", outcome.error().message);
     const auto text = outcome ? fmt::format("{} nodes registered", known_.size()) : outcome.error().message;
-    agent_.journal().write(NewRow{message.token, outcome ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
+    agent_.journal().write(
+        NewRow{message.token, outcome ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
     co_return;
   }
 
@@ -46,8 +47,10 @@ class Register final : public Module {
     json::array gone;
     for (const auto& id : known_)
       if (!now.contains(id)) gone.push_back(json::object{{"id", id}});
-    if (!gone.empty()) agent_.submit(Message{"UNREGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(gone)}})), {}});
-    if (!nodes->empty()) agent_.submit(Message{"REGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(*nodes)}})), {}});
+    if (!gone.empty())
+      agent_.submit(Message{"UNREGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(gone)}})), {}});
+    if (!nodes->empty())
+      agent_.submit(Message{"REGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(*nodes)}})), {}});
     known_ = std::move(now);
     return {};
   }

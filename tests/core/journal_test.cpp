@@ -2,10 +2,14 @@
 
 #include <gorgone/json.hpp>
 
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
-#include <sqlite3.h>
-#include <unistd.h>
+
+#include <csignal>
+#include <thread>
 
 #include <filesystem>
 #include <fstream>
@@ -26,6 +30,20 @@ class Directory {
 
  private:
   fs::path path_;
+};
+
+// The largest file of this process, as long as the object lives.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  }
+  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
+
+ private:
+  rlimit before_{};
 };
 
 // Runs the loop until `done` was called.
@@ -183,6 +201,40 @@ TEST_CASE("a journal whose directory is missing goes on in memory") {
   CHECK(read(loop, journal, of_token("tok")).size() == 1);
 }
 
+TEST_CASE("on a full disk rows go to memory, are read together with those of the file, and are in the file when there is room again") {
+  Directory directory;
+  boost::asio::io_context loop;
+  std::signal(SIGXFSZ, SIG_IGN);
+  JournalFile journal(loop, directory.file());
+  journal.write(NewRow{"tok", 0, "before"});
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+  {
+    FileSizeLimit full(1);
+    journal.write(NewRow{"tok", 100, "meanwhile"});
+    journal.pin_fingerprint("tcp://a:1", "thumb", {});
+    const auto rows = read(loop, journal, of_token("tok"));
+    REQUIRE(rows.size() == 2);
+    CHECK(journal.in_memory());
+    CHECK(rows[1].data == "meanwhile");
+    CHECK(rows[1].id > rows[0].id);
+    HistoryFilter newest = of_token("tok");
+    newest.limit = 1;
+    CHECK(read(loop, journal, newest).at(0).data == "meanwhile");
+  }
+  for (int i = 0; i < 100 && journal.in_memory(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK_FALSE(journal.in_memory());
+  journal.write(NewRow{"tok", 2, "after"});
+  read(loop, journal, of_token("tok"));
+  journal.close();
+  JournalFile again(loop, directory.file());
+  const auto rows = read(loop, again, of_token("tok"));
+  REQUIRE(rows.size() == 3);
+  CHECK(rows[1].data == "meanwhile");
+  CHECK(rows[2].ctime > rows[1].ctime);
+  CHECK(wait<std::optional<std::string>>(loop, [&](auto done) { again.fingerprint_of("tcp://a:1", done); }) ==
+        std::optional<std::string>("thumb"));
+}
+
 TEST_CASE("a watch sees the rows of its token until it ends, and one callback may end another watch") {
   Directory directory;
   boost::asio::io_context loop;
@@ -222,7 +274,8 @@ TEST_CASE("purging deletes what is old and keeps the rest") {
 
 TEST_CASE("rows are told to the API with ids as text and five decimals") {
   const Rows rows{{7, "t", 100, 1795313965, 1795313965.76488, false, R"({"a":"ä"})"}};
-  CHECK(rows_to_json(rows) == R"([{"id":"7","token":"t","code":100,"etime":1795313965,"ctime":1795313965.76488,"instant":0,"data":"{\"a\":\"ä\"}"}])");
+  CHECK(rows_to_json(rows) ==
+        R"([{"id":"7","token":"t","code":100,"etime":1795313965,"ctime":1795313965.76488,"instant":0,"data":"{\"a\":\"ä\"}"}])");
   CHECK(rows_to_json({}) == "[]");
 }
 

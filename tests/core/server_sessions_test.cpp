@@ -101,6 +101,16 @@ TEST_CASE("what no session opens and is no HELO is refused in the clear, and the
   CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 0)));
 }
 
+TEST_CASE("a long frame of a stranger is refused without being looked at") {
+  ServerSessions sessions(config());
+  std::string brackets;
+  while (brackets.size() < 131072) brackets += "[x] ";
+  const auto steps = sessions.on_frame(peer, brackets + "[a] [b] [c]", 0);
+  CHECK(refuses(steps));
+  CHECK(find<ServerSessions::Refused>(steps)->why.find("65536") != std::string::npos);
+  CHECK_FALSE(find<ServerSessions::Verify>(steps));
+}
+
 TEST_CASE("a key that is not listed is refused, and so is a HELO with another word") {
   const auto other = *RsaPrivateKey::generate(2048);
   const std::unordered_set<std::string> listed{client_key().public_key().thumbprint()};

@@ -7,7 +7,9 @@ using gorgone::proxy::NodeQueue;
 
 namespace {
 
-Message message(const std::string& token, std::size_t size = 10) { return Message{"COMMAND", token, {}, Payload(std::string(size, 'x')), {}}; }
+Message message(const std::string& token, std::size_t size = 10) {
+  return Message{"COMMAND", token, {}, Payload(std::string(size, 'x')), {}};
+}
 
 // Sends all that may be sent; the tokens.
 std::vector<std::string> drain(NodeQueue& queue) {
