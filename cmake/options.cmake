@@ -3,6 +3,7 @@ add_library(gorgone_options INTERFACE)
 target_compile_options(gorgone_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   $<$<BOOL:${GORGONE_WERROR}>:-Werror>
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-braces>  # Error{"…"} has a base
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)  # lets a replaced module be loaded beside the old one
 target_compile_definitions(gorgone_options INTERFACE
   BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_DYN_LINK BOOST_ASIO_NO_DEPRECATED BOOST_BEAST_USE_STD_STRING_VIEW

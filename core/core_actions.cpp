@@ -219,7 +219,12 @@ void add_core_actions(CoreParts given) {
   auto add_task = [&](const char* name, Task task) {
     given.router.add_core_action({name}, [shared, task](Message message, Reply reply) {
       asio::co_spawn(shared->loop, task(*shared, std::move(message), std::move(reply)), [](const std::exception_ptr& error) {
-        if (error) std::rethrow_exception(error);
+        if (!error) return;
+        try {
+          std::rethrow_exception(error);
+        } catch (const std::exception& failure) {
+          Log("core").error("an action of the core ended: {}", failure.what());
+        }
       });
     });
   };

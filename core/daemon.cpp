@@ -1,11 +1,13 @@
 #include "core/daemon.hpp"
 
+#include <sys/resource.h>
 #include <unistd.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
@@ -28,7 +30,16 @@
 namespace gorgone {
 namespace {
 
-constexpr int pool_threads = 2;
+constexpr int pool_threads = 2, crypto_threads = 1;
+constexpr unsigned last_steps_s = 5;
+
+// As many files and sockets as the machine allows: each node takes some.
+void raise_limits() {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+  files.rlim_cur = files.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &files);
+}
 
 // Which modules_dir counts: the command line's, the configuration's, the one beside the program.
 std::filesystem::path modules_dir_of(const DaemonOptions& options, const Settings& core) {
@@ -59,6 +70,14 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   return spec;
 }
 
+// ZeroMQ would take 65537 for 1.
+bool has_wrong_port(const std::string& path) {
+  const auto port = std::string_view(path).substr(path.rfind(':') + 1);
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  return error == std::errc::result_out_of_range || (error == std::errc{} && number > 65535);
+}
+
 // What is always loaded although configurations need not list it.
 void add_standard_modules(std::vector<AgentConfig::ModuleEntry>& modules) {
   for (const auto& entry : modules)
@@ -80,17 +99,22 @@ class Daemon {
         router_(journal_),
         listeners_(loop_, journal_, router_),
         listener_(
-            loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
+            loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
             [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
     router_.set_own_id(config_.core.text("id"));
     add_core_actions({loop_, router_, modules_, journal_, listeners_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
     signals_.add(SIGUSR1);
+    zmq_.set(zmq::ctxopt::max_sockets, zmq_.get(zmq::ctxopt::socket_limit));
     await_signals();
     if (!config_.core.text("external_com_type").empty()) {
+      if (const auto path = config_.core.text("external_com_path"); has_wrong_port(path)) {
+        log_.error("gorgonecore.external_com_path: cannot listen on \"{}\": ports end at 65535; expected address:port, such as \"*:5556\"", path);
+        return 1;
+      }
       const auto listening = listener_.start(listener_spec(config_.core, *keys_, hostname_));
       if (!listening) {
         log_.error("{}", listening.error().message);
@@ -98,11 +122,18 @@ class Daemon {
       }
     }
     journal_.write(NewRow{new_token(), code::started_daemon, R"({"message":"gorgoned is started"})"});
-    asio::co_spawn(loop_, start_modules(), asio::detached);
+    asio::co_spawn(loop_, start_modules(), [this](const std::exception_ptr& error) {
+      if (error) log_.error("the modules were not all started: an unexpected failure");
+    });
     loop_.run();
-    pool_.join();
+    // All that is owed to anybody is written; a job that hangs on a disk does not keep the process.
+    std::signal(SIGALRM, [](int) { _exit(0); });
     journal_.close();
     log_.info("gorgoned stopped");
+    flush_log();
+    alarm(last_steps_s);
+    pool_.join();
+    crypto_.join();
     return 0;
   }
 
@@ -148,9 +179,9 @@ class Daemon {
       flush_log();
       _exit(1);
     });
+    listeners_.clear();
     router_.stop();
     co_await modules_.stop_all();
-    listeners_.clear();
     deadline_.cancel();
     loop_.stop();
   }
@@ -160,7 +191,7 @@ class Daemon {
   std::shared_ptr<const net::KeyRing> keys_;
   std::string hostname_;
   asio::io_context loop_{1};
-  asio::thread_pool pool_{pool_threads};
+  asio::thread_pool pool_{pool_threads}, crypto_{crypto_threads};
   zmq::context_t zmq_;
   JournalFile journal_;
   Router router_;
@@ -191,6 +222,7 @@ int run_daemon(const DaemonOptions& options) {
     else
       log.warning("{}", problem.message);
   };
+  raise_limits();
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is a full disk: an error of write(), not the end
   std::vector<Problem> problems;
@@ -217,12 +249,14 @@ int run_daemon(const DaemonOptions& options) {
     return 1;
   }
   const auto modules_dir = modules_dir_of(options, config->core);
+  Daemon daemon(std::move(*config), *keys, modules_dir);
   try {
-    return Daemon(std::move(*config), *keys, modules_dir).run();
+    return daemon.run();
   } catch (const std::exception& failure) {
+    // A bug. What is half done cannot be taken apart in order.
     log.error("ended by an unexpected failure: {}", failure.what());
     flush_log();
-    return 1;
+    _exit(1);
   }
 }
 

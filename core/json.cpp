@@ -231,7 +231,7 @@ std::optional<double> number_of(const json::value* value) {
     case json::kind::uint64:
       return static_cast<double>(value->get_uint64());
     case json::kind::double_:
-      return value->get_double();
+      return std::isfinite(value->get_double()) ? std::optional(value->get_double()) : std::nullopt;
     case json::kind::string: {
       const std::optional<double> number = number_in<double>(value->get_string());
       return number && std::isfinite(*number) ? number : std::nullopt;

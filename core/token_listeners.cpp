@@ -6,6 +6,7 @@ namespace gorgone {
 namespace {
 
 constexpr std::size_t listeners_max = 10000;
+constexpr int events_max = 1000;
 constexpr std::int64_t pace_s = 30, timeout_s = 600, timeout_s_max = 86400;
 
 }  // namespace
@@ -30,7 +31,7 @@ Result<void> TokenListeners::add(const json::value& list) {
   while (!fresh.empty()) {
     listeners_.splice(listeners_.end(), fresh, fresh.begin());
     const auto listener = std::prev(listeners_.end());
-    listener->watch = journal_.watch(listener->token, [this, listener](const HistoryRow& row) { heard(*listener, row); });
+    listener->watch = journal_.watch(listener->token, [this, listener](const HistoryRow& row) { heard(listener, row); });
     listener->timer = std::make_unique<asio::steady_timer>(loop_);
     wait(listener);
   }
@@ -53,9 +54,23 @@ void TokenListeners::wait(Place listener) {
   });
 }
 
-void TokenListeners::heard(const Listener& listener, const HistoryRow& row) {
+// The event runs under the same token and may write rows itself, which are heard again: so their number is bounded, and an event
+// that is refused ends its listener.
+void TokenListeners::heard(Place listener, const HistoryRow& row) {
+  const Log log("core");
+  if (++listener->events > events_max) {
+    log.warning("listener for token {} ended: {} events", printable(listener->token), events_max);
+    listeners_.erase(listener);
+    return;
+  }
   std::string data = R"({"code":)" + std::to_string(row.code) + R"(,"data":)" + (parse_json(row.data) ? row.data : "null") + "}";
-  router_.submit(Message{listener.event, row.token, {}, Payload(std::move(data)), {}}, {});
+  const auto event = listener->event, token = listener->token;
+  bool refused = false;
+  router_.submit(Message{event, row.token, {}, Payload(std::move(data)), {}},
+                 [&refused](const Answer& answer) { refused = answer.code == code::failed; });
+  if (!refused) return;
+  log.warning("listener for token {} ended: its event {} was refused", printable(token), printable(event));
+  listeners_.erase(listener);
 }
 
 }  // namespace gorgone

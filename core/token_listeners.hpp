@@ -27,10 +27,11 @@ class TokenListeners {
     std::chrono::steady_clock::time_point until;
     std::shared_ptr<void> watch;
     std::unique_ptr<asio::steady_timer> timer;
+    int events = 0;
   };
   using Place = std::list<Listener>::iterator;
   void wait(Place listener);
-  void heard(const Listener& listener, const HistoryRow& row);
+  void heard(Place listener, const HistoryRow& row);
 
   asio::io_context& loop_;
   Journal& journal_;

@@ -3,6 +3,7 @@
 #
 #   packaging/dependencies.sh            build, run and quick start
 #   packaging/dependencies.sh --tests    the same and what tests/run.sh needs besides
+#   packaging/dependencies.sh --fuzz     the first and what tests/fuzz/run.sh needs besides
 #   packaging/dependencies.sh --list     prints the package names, installs nothing
 #
 # Does nothing where everything is there already; uses sudo where it is not run as root.
@@ -25,13 +26,15 @@ run=(openssl curl python3)                  # the quick start's keys, requests a
 tests=(
   catch2 python3-zmq python3-cryptography python3-yaml clang-format-14 sqlite3 zip
 )
+fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage
 
 wanted=("${build[@]}" "${run[@]}")
 case "${1:-}" in
   --tests) wanted+=("${tests[@]}") ;;
-  --list) printf '%s\n' "${build[@]}" "${run[@]}" "${tests[@]}"; exit 0 ;;
+  --fuzz) wanted+=("${fuzz[@]}") ;;
+  --list) printf '%s\n' "${build[@]}" "${run[@]}" "${tests[@]}" "${fuzz[@]}"; exit 0 ;;
   "") ;;
-  *) echo "dependencies.sh: unknown argument '$1', expected --tests or --list" >&2; exit 2 ;;
+  *) echo "dependencies.sh: unknown argument '$1', expected --tests, --fuzz or --list" >&2; exit 2 ;;
 esac
 
 missing=()

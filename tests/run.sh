@@ -22,11 +22,16 @@ while [ $# -gt 0 ]; do
 done
 
 "$root/packaging/dependencies.sh" --tests || exit 1
-"$root/packaging/build.sh" "$preset" -DGORGONE_TESTS=ON -DGORGONE_WERROR=ON || { echo "0 passed, 1 failed"; exit 1; }
+# Two runs in one build directory would overwrite each other's programs and logs; what is started must not hold the lock.
+mkdir -p "$root/build/$preset" && exec 9>"$root/build/$preset/tests.lock" || exit 1
+flock --nonblock 9 || echo "waiting for another run in build/$preset, half an hour at most"
+flock --timeout 1800 9 || { echo "run.sh: build/$preset is still in use by another run" >&2; echo "0 passed, 1 failed"; exit 1; }
+"$root/packaging/build.sh" "$preset" -DGORGONE_TESTS=ON -DGORGONE_WERROR=ON 9>&- || { echo "0 passed, 1 failed"; exit 1; }
 
 export GORGONE_BIN=${GORGONE_BIN:-$root/build/$preset/bin} PYTHONDONTWRITEBYTECODE=1
 logs=$root/build/$preset/test-logs
-rm -rf "$logs" && mkdir -p "$logs"
+mkdir -p "$logs"
+[ -n "$filter" ] || rm -f "$logs"/*.log
 passed=0 failed=0
 last_number() { grep -aoE "$1" "$2" | tail -n 1 | grep -oE '[0-9]+' | head -n 1; }
 
@@ -51,11 +56,12 @@ count_script() { ran=1 bad=$(($2 != 0)); }
 run_suite() {  # COUNTER NAME COMMAND...
   local counter=$1 name=$2 log=$logs/$2.log status=0 started=$EPOCHREALTIME ran bad skipped=0 good line
   shift 2
-  timeout --kill-after=10 600 "$@" >"$log" 2>&1 </dev/null || status=$?
+  timeout --kill-after=10 600 "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
   "$counter" "$log" "$status"
   ran=${ran:-0} bad=${bad:-0} good=$((ran - bad - skipped))
   [ "$good" -ge 0 ] || good=0
   # A crash, a time limit or an empty suite is a failure of its own.
+  [ "$ran" -gt 0 ] || echo "run.sh: no tests were counted in this log; the program ended with status $status" >>"$log"
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + skipped)) -eq 0 ]; }; then bad=1; fi
   passed=$((passed + good)) failed=$((failed + bad))
   line="$good passed, $bad failed"
@@ -64,7 +70,7 @@ run_suite() {  # COUNTER NAME COMMAND...
   [ "$skipped" -eq 0 ] || grep -aoE "skipped ['\"].*" "$log" | sort -u | sed 's/^/    /'
   if [ "$bad" -gt 0 ]; then
     [ "$status" -lt 124 ] || echo "    ended with status $status (124: after its time limit of 600 s; over 128: by a signal)"
-    grep -aE '^(FAIL|ERROR|kept):? ' "$log" | sort -u | sed 's/^/    /'
+    grep -aE '^(FAIL|ERROR|kept|run\.sh):? ' "$log" | sort -u | sed 's/^/    /'
     echo "    log: $log"
   fi
 }

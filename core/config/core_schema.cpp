@@ -34,6 +34,9 @@ Schema listener_options() {
       Option{"max_message_size", integer, "33554432", "largest frame taken from a client; the connection of one that sends more is closed"}
           .range(65536, 2147483647)
           .in("bytes"),
+      Option{"max_answer_size", integer, "268435456", "largest frame taken from a node that this one connects to, such as its log"}
+          .range(65536, 2147483647)
+          .in("bytes"),
       Option{"max_unread_bytes", integer, "33554432",
              "answers that a client may leave unread; the session of one that leaves more is ended"}
           .range(65536, 2147483647)

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 #include <core/config/merge.hpp>
@@ -41,7 +42,31 @@ std::string identity_of(const std::string& file) {
   return failure ? file : whole.string();
 }
 
+// Listens to nothing.
+class Deaf final : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+};
+
+// The parser notices a quote that is never closed only where no white space follows to the end of the file.
+void find_open_quote(const std::string& text) {
+  std::istringstream in(text.substr(0, text.find_last_not_of(" \t\r\n") + 1));
+  YAML::Parser parser(in);
+  Deaf deaf;
+  while (parser.HandleNextDocument(deaf)) {
+  }
+}
+
 ConfigValue build(const std::string& text, YamlBuilder& builder) {
+  find_open_quote(text);
   std::istringstream in(text);
   YAML::Parser parser(in);
   while (parser.HandleNextDocument(builder)) {

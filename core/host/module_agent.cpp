@@ -43,8 +43,13 @@ std::vector<std::string> ModuleAgent::methods(const std::string& path) const { r
 Result<LinkFactory*> ModuleAgent::link_factory(const std::string& type) { return host_.link_factory(type); }
 
 Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner& owner) {
-  net::Dialer::Services services{services_.loop, services_.zmq, services_.keys, services_.journal,
-                                 [&pool = services_.pool](std::function<void()> work) { asio::post(pool, std::move(work)); }};
+  net::Dialer::Services services{services_.loop,
+                                 services_.zmq,
+                                 services_.keys,
+                                 services_.journal,
+                                 [&crypto = services_.crypto](std::function<void()> work) { asio::post(crypto, std::move(work)); },
+                                 services_.config.core.integer("max_answer_size"),
+                                 services_.config.core.boolean("ipv6")};
   return net::Dialer::make(std::move(services), spec, owner);
 }
 

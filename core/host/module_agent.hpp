@@ -26,6 +26,7 @@ struct AgentConfig;
 struct Services {
   asio::io_context& loop;
   asio::thread_pool& pool;
+  asio::thread_pool& crypto;  ///< RSA only: no slow disk holds up a handshake
   zmq::context_t& zmq;
   Journal& journal;
   Router& router;

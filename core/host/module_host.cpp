@@ -10,6 +10,7 @@ namespace gorgone {
 namespace {
 
 constexpr auto end_limit = std::chrono::seconds(5);
+constexpr auto starting_pause = std::chrono::milliseconds(10);
 constexpr std::size_t waiting_max = 10000;
 
 Settings settings_of(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
@@ -30,9 +31,19 @@ std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const M
 }
 
 Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
+  try {
+    return load_or_throw(entry, false);
+  } catch (const std::exception& failure) {
+    services_.router.remove_module(entry.name);
+    return Error{std::string("it failed to be made: ") + failure.what()};
+  }
+}
+
+Result<void> ModuleHost::load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links) {
   if (slots_.contains(entry.name)) return Error{"module '" + entry.name + "' is loaded already"};
   const auto info = open_module(modules_dir_, entry.library);
   if (!info) return info.error();
+  if (only_links && !(*info)->offers_links) return Error{"module '" + entry.name + "' is no way to reach a node"};
   std::string errors;
   for (const auto& problem : check_module(entry, **info)) {
     if (problem.severity == Problem::Severity::error)
@@ -41,19 +52,16 @@ Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
       log_.warning("{}", problem.message);
   }
   if (!errors.empty()) return Error{errors};
+  // Before the module is made: one whose actions are taken must not do anything.
+  const auto added = services_.router.add_module(entry.name, (*info)->actions,
+                                                 [this, name = entry.name](Message message) { deliver(name, std::move(message)); });
+  if (!added) return added.error();
 
   Slot slot;
   slot.package = entry.package.empty() ? "gorgone::modules::core::" + (*info)->name + "::hooks" : entry.package;
   slot.agent = std::make_unique<ModuleAgent>(services_, *this, entry.name);
   slot.order = next_order_++;
-  try {
-    slot.module = (*info)->create(*slot.agent, settings_of(entry, **info));
-  } catch (const std::exception& failure) {
-    return Error{std::string("it failed to be made: ") + failure.what()};
-  }
-  const auto added = services_.router.add_module(entry.name, (*info)->actions,
-                                                 [this, name = entry.name](Message message) { deliver(name, std::move(message)); });
-  if (!added) return added.error();
+  slot.module = (*info)->create(*slot.agent, settings_of(entry, **info));
   slots_.emplace(entry.name, std::move(slot));
   return {};
 }
@@ -61,14 +69,16 @@ Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
 asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   const auto found = slots_.find(name);
   if (found == slots_.end()) co_return Error{"module '" + name + "' is not loaded"};
-  auto& slot = found->second;
+  auto& slot = found->second;  // unload() waits while it is starting
+  slot.starting = true;
   Result<void> outcome;
   try {
     outcome = co_await slot.module->start();
   } catch (const std::exception& failure) {
     outcome = Error{failure.what()};
   }
-  if (!outcome) {
+  slot.starting = false;
+  if (!outcome && !slot.stopping) {
     services_.router.remove_module(name);
     for (const auto& message : slot.waiting)
       services_.journal.write(
@@ -77,7 +87,8 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
     slots_.erase(name);
     co_return outcome;
   }
-  slot.started = true;
+  slot.started = outcome.has_value();
+  if (slot.stopping) co_return outcome;
   log_.debug("module '{}' started", name);
   auto waiting = std::move(slot.waiting);
   slot.waiting.clear();
@@ -142,6 +153,16 @@ asio::awaitable<Result<void>> ModuleHost::unload(std::string name) {
   const auto found = slots_.find(name);
   if (found == slots_.end() || found->second.stopping) co_return Error{"cannot find unload module"};
   services_.router.remove_module(name);
+  found->second.stopping = true;
+  const auto until = std::chrono::steady_clock::now() + end_limit;
+  asio::steady_timer pause(services_.loop);
+  while (found->second.starting) {
+    if (std::chrono::steady_clock::now() > until) co_return Error{"module '" + name + "' is still starting"};
+    pause.expires_after(starting_pause);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+  // A module that failed to start is gone by itself.
+  if (!slots_.contains(name)) co_return Result<void>{};
   co_await end(found->second);
   slots_.erase(name);
   log_.info("module '{}' unloaded", name);
@@ -159,21 +180,27 @@ asio::awaitable<void> ModuleHost::stop_all() {
 }
 
 Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {
-  auto found = slots_.find(type);
-  if (found == slots_.end()) {
+  const std::string named = "type \"" + printable(type) + "\": ";
+  if (!slots_.contains(type)) {
     // Configurations of deployed daemons never list the ways to a node.
     AgentConfig::ModuleEntry entry;
     entry.name = entry.library = type;
-    if (type.empty() || type.find('/') != std::string::npos) return Error{"type \"" + printable(type) + "\" is no name of a link"};
-    const auto loaded = load(entry);
-    if (!loaded) return Error{"type \"" + printable(type) + "\": " + loaded.error().message};
-    found = slots_.find(type);
+    if (type.empty() || type.find('/') != std::string::npos) return Error{named + "expected the name of a link module, such as push_zmq"};
+    Result<void> loaded;
+    try {
+      loaded = load_or_throw(entry, true);
+    } catch (const std::exception& failure) {
+      loaded = Error{failure.what()};
+    }
+    if (!loaded) return Error{named + loaded.error().message};
     asio::co_spawn(services_.loop, start(type), [this, type](const std::exception_ptr&, const Result<void>& outcome) {
       if (!outcome) log_.error("module '{}' did not start: {}", type, outcome.error().message);
     });
   }
-  auto* factory = found->second.module->link_factory();
-  if (!factory) return Error{"type \"" + printable(type) + "\": the module of that name is no way to reach a node"};
+  // Starting may have failed at once.
+  const auto found = slots_.find(type);
+  auto* factory = found == slots_.end() ? nullptr : found->second.module->link_factory();
+  if (!factory) return Error{named + "the module of that name is no way to reach a node"};
   return factory;
 }
 

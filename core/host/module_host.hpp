@@ -40,9 +40,10 @@ class ModuleHost {
     std::unique_ptr<ModuleAgent> agent;  // before what it made
     std::unique_ptr<Module> module;
     int order = 0;
-    bool started = false, stopping = false;
+    bool starting = false, started = false, stopping = false;
     std::deque<Message> waiting;  // until it has started
   };
+  Result<void> load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links);
   void deliver(const std::string& name, Message message);
   static asio::awaitable<void> run(Module& module, ModuleAgent& agent, Message message);
   asio::awaitable<void> end(Slot& slot);

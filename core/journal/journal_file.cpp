@@ -178,8 +178,17 @@ void JournalFile::pin_fingerprint(std::string target, std::string thumbprint, st
           std::move(done));
 }
 
-void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) {
-  ask<Purged>([what](Store& store) { return store.purge(what); }, std::move(done));
+void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) { purge_on(what, {}, std::move(done)); }
+
+// In portions, so that a purge of millions of rows holds up nobody.
+void JournalFile::purge_on(Purge what, Purged before, std::function<void(Result<Purged>)> done) {
+  ask<Purged>([what](Store& store) { return store.purge(what); },
+              [this, what, before, done = std::move(done)](Result<Purged> purged) {
+                if (!purged) return done(purged.error());
+                Purged all{before.sessions + purged->sessions, before.rows + purged->rows, purged->is_all};
+                if (all.is_all) return done(all);
+                purge_on(what, all, done);
+              });
 }
 
 void JournalFile::sessions(std::function<void(Result<std::vector<StoredSession>>)> done) {

@@ -59,6 +59,7 @@ class GORGONE_API JournalFile final : public Journal {
   void run_batch(std::deque<Job>& batch);
   void tell_watches(const Rows& rows);
   void tell_watches_of(const std::string& token, const HistoryRow& row);
+  void purge_on(Purge what, Purged before, std::function<void(Result<Purged>)> done);
   void command(std::function<void(Store&)> work, std::function<void(Result<void>)> done);
   /// Rows, and `more` in the same transaction.
   void write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done);

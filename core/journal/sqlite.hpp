@@ -50,7 +50,7 @@ class Statement {
 class Database {
  public:
   Database() = default;
-  explicit Database(const std::string& path);
+  explicit Database(const std::string& path, bool read_only = false);
   Database(Database&&) noexcept;
   Database& operator=(Database&&) noexcept;
   ~Database();

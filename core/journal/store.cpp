@@ -10,7 +10,9 @@
 namespace gorgone {
 namespace {
 
-constexpr auto attempt_every = std::chrono::seconds(5);
+constexpr auto attempt_every = std::chrono::seconds(2);
+// For a lock of another program: once while the file is in use, and little in the attempts to come back, for all that is asked waits too.
+constexpr auto patience = std::chrono::milliseconds(2000), patience_of_attempt = std::chrono::milliseconds(100);
 constexpr std::int64_t memory_rows_max = 200000;
 constexpr double smallest_step = 1e-5;
 
@@ -49,6 +51,7 @@ Store::Store(std::string path) : path_(std::move(path)) {
   } catch (const sqlite::Failure& failure) {
     log_.error("gorgonecore.gorgone_db_name: cannot use database {}: {}", path_, failure.what());
     corrupt_ = is_corruption(failure.code());
+    open_for_reading();
     use_memory();
     recover();
   }
@@ -56,7 +59,21 @@ Store::Store(std::string path) : path_(std::move(path)) {
 
 void Store::open() {
   file_ = std::make_unique<Tables>(path_);
+  file_->set_patience(patience);
+  for_reading_ = false;
   last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
+}
+
+void Store::open_for_reading() {
+  file_.reset();
+  if (corrupt_) return;
+  try {
+    file_ = std::make_unique<Tables>(path_, Tables::Access::read);
+    for_reading_ = true;
+    last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
+  } catch (const sqlite::Failure&) {
+    file_.reset();  // there may be nothing, or it is locked; what is wrong has been told
+  }
 }
 
 void Store::use_memory() {
@@ -65,6 +82,7 @@ void Store::use_memory() {
   next_id_ = 1;
   try {
     if (file_) next_id_ = file_->newest_id() + 1;
+    if (file_) file_->set_patience(patience_of_attempt);
   } catch (const sqlite::Failure&) {
     file_.reset();
   }
@@ -93,12 +111,13 @@ void Store::recover() {
       file_.reset();
       put_aside();
     }
-    if (!file_) open();
+    if (!file_ || for_reading_) open();
     file_->begin();
     file_->take_over(*memory_);
     file_->commit();
     log_.info("{} is in use again, {} rows were taken over from memory", path_, memory_->count());
     memory_.reset();
+    file_->set_patience(patience);
   } catch (const sqlite::Failure& failure) {
     if (is_corruption(failure.code())) corrupt_ = true;
     log_.warning("{} still cannot be used: {}", path_, failure.what());
@@ -107,6 +126,7 @@ void Store::recover() {
     } catch (const sqlite::Failure&) {
       file_.reset();
     }
+    if (!file_) open_for_reading();
   }
 }
 

@@ -44,13 +44,15 @@ class Store {
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();
   void open();
+  /// What cannot be written may still be read: sessions, pinned keys, history.
+  void open_for_reading();
   void use_memory();
   void put_aside();
 
   std::string path_;
   Log log_{"journal"};
   std::unique_ptr<Tables> file_, memory_;  // memory_ only while the file cannot be written
-  bool corrupt_ = false;
+  bool corrupt_ = false, for_reading_ = false;
   double last_ctime_ = 0;
   std::int64_t next_id_ = 0;  // of rows in memory, behind those of the file
   std::int64_t dropped_ = 0;  // rows that did not fit into memory

@@ -7,6 +7,8 @@
 namespace gorgone {
 namespace {
 
+constexpr std::int64_t purge_portion = 5000;
+
 HistoryRow row_of(const sqlite::Statement& statement) {
   HistoryRow row;
   row.id = statement.integer(0);
@@ -34,11 +36,16 @@ std::string text(const sqlite::Statement& statement) { return statement.text(0);
 
 }  // namespace
 
-Tables::Tables(const std::string& path) : database_(path) {
-  database_.execute(
-      "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -512; PRAGMA temp_store = "
-      "MEMORY");
-  sqlite::prepare_schema(database_);
+Tables::Tables(const std::string& path, Access access) : database_(path, access == Access::read) {
+  database_.execute("PRAGMA busy_timeout = 100; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY");
+  if (access == Access::write) {
+    database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+    sqlite::prepare_schema(database_);
+  }
+}
+
+void Tables::set_patience(std::chrono::milliseconds patience) {
+  database_.execute("PRAGMA busy_timeout = " + std::to_string(patience.count()));
 }
 
 void Tables::rollback() {
@@ -139,11 +146,15 @@ Journal::Purged Tables::purge(const Journal::Purge& what) {
   Journal::Purged purged;
   database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
   purged.sessions = database_.changes();
-  database_.prepare("DELETE FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ?")
+  database_
+      .prepare(
+          "DELETE FROM gorgone_history WHERE id IN (SELECT id FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ? LIMIT ?)")
       .bind(1, what.instant_before)
       .bind(2, what.history_before)
+      .bind(3, purge_portion)
       .step();
   purged.rows = database_.changes();
+  purged.is_all = purged.rows < purge_portion;
   return purged;
 }
 

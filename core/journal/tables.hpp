@@ -2,6 +2,7 @@
 // The journal's tables in one database, a file or in memory: all the SQL there is. On the journal's thread; failures are
 // sqlite::Failure.
 
+#include <chrono>
 #include <gorgone/journal.hpp>
 
 #include <optional>
@@ -20,8 +21,11 @@ struct StoredSession {
 
 class Tables {
  public:
-  /// Opens or makes the database and completes its schema.
-  explicit Tables(const std::string& path);
+  enum class Access { write, read };
+  /// Opens or makes the database and completes its schema; for reading, opens what is there as it is.
+  explicit Tables(const std::string& path, Access access = Access::write);
+  /// How long a lock of another program is waited for.
+  void set_patience(std::chrono::milliseconds patience);
 
   void begin() { database_.execute("BEGIN IMMEDIATE"); }
   void commit() { database_.execute("COMMIT"); }

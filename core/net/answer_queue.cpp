@@ -2,30 +2,43 @@
 
 namespace gorgone::net {
 
-bool AnswerQueue::push(const std::string& client, std::string frame) {
-  const auto known = waiting_.find(client);
-  if (known == waiting_.end() && send_(client, frame) != Sent::full) return true;
-  auto& waiting = waiting_[client];
+bool AnswerQueue::push(const std::string& client, std::string frame, std::int64_t now) {
+  if (!waiting_.contains(client) && send_(client, frame) != Sent::full) return true;
+  const auto entry = waiting_.try_emplace(client).first;
+  auto& waiting = entry->second;
+  if (waiting.frames.empty()) waiting.since = now;
   waiting.bytes += frame.size();
+  bytes_ += frame.size();
   waiting.frames.push_back(std::move(frame));
-  if (waiting.bytes <= max_bytes_) return true;
-  waiting_.erase(client);
+  if (waiting.bytes <= limits_.client_bytes && bytes_ <= limits_.all_bytes) return true;
+  drop(entry);
   return false;
 }
 
-void AnswerQueue::retry() {
+AnswerQueue::Retried AnswerQueue::retry(std::int64_t now) {
+  Retried retried;
   for (auto entry = waiting_.begin(); entry != waiting_.end();) {
     auto& [client, waiting] = *entry;
     auto sent = Sent::yes;
-    while (!waiting.frames.empty() && sent == Sent::yes) {
-      sent = send_(client, waiting.frames.front());
-      if (sent != Sent::yes) break;
-      waiting.bytes -= waiting.frames.front().size();
+    while (!waiting.frames.empty() && (sent = send_(client, waiting.frames.front())) == Sent::yes) {
+      const auto size = waiting.frames.front().size();
+      waiting.bytes -= size;
+      bytes_ -= size;
       waiting.frames.pop_front();
+      waiting.since = now;
+      retried.progress = true;
     }
+    const bool is_cut = sent == Sent::full && now - waiting.since >= limits_.idle_ms;
+    if (is_cut) retried.cut.push_back(client);
     // A client that went away takes its answers with it.
-    entry = waiting.frames.empty() || sent == Sent::no_route ? waiting_.erase(entry) : std::next(entry);
+    entry = is_cut || waiting.frames.empty() || sent == Sent::no_route ? drop(entry) : std::next(entry);
   }
+  return retried;
+}
+
+AnswerQueue::Place AnswerQueue::drop(Place entry) {
+  bytes_ -= entry->second.bytes;
+  return waiting_.erase(entry);
 }
 
 }  // namespace gorgone::net

@@ -1,12 +1,14 @@
 #pragma once
 // Answers that the socket does not take at once, kept for each client in order: a client that reads slowly gets them later, one that
-// reads nothing is cut off at a bound. Without I/O; on the loop.
+// reads nothing is cut off at a bound of bytes or time. Without I/O; on the loop. Times are milliseconds of a steady clock.
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace gorgone::net {
 
@@ -14,23 +16,37 @@ class AnswerQueue {
  public:
   enum class Sent { yes, full, no_route };
   using Send = std::function<Sent(const std::string& client, const std::string& frame)>;
+  struct Limits {
+    std::size_t client_bytes;      ///< for one client
+    std::size_t all_bytes;         ///< for all together
+    std::int64_t idle_ms = 60000;  ///< a client that takes nothing for so long is cut off
+  };
 
-  AnswerQueue(std::size_t max_bytes, Send send) : max_bytes_(max_bytes), send_(std::move(send)) {}
+  AnswerQueue(Limits limits, Send send) : limits_(limits), send_(std::move(send)) {}
 
-  /// Sends, or keeps. False where the client has too much unread: what was kept for it is gone.
-  bool push(const std::string& client, std::string frame);
+  /// Sends, or keeps. False where the client is to be cut off: what was kept for it is gone.
+  bool push(const std::string& client, std::string frame, std::int64_t now);
+  struct Retried {
+    bool progress = false;
+    std::vector<std::string> cut;  ///< clients that took nothing for too long
+  };
   /// Sends what is kept as far as the socket takes it.
-  void retry();
+  Retried retry(std::int64_t now);
   bool empty() const { return waiting_.empty(); }
 
  private:
   struct Waiting {
     std::deque<std::string> frames;
     std::size_t bytes = 0;
+    std::int64_t since = 0;  // the last one was taken
   };
-  std::size_t max_bytes_;
+  using Place = std::unordered_map<std::string, Waiting>::iterator;
+  Place drop(Place entry);
+
+  Limits limits_;
   Send send_;
   std::unordered_map<std::string, Waiting> waiting_;
+  std::size_t bytes_ = 0;
 };
 
 }  // namespace gorgone::net

@@ -17,6 +17,14 @@ std::int64_t now_ms() {
 constexpr std::size_t suffix_length = 24;
 constexpr int reconnect_ms = 100, reconnect_ms_max = 2000;
 
+// "tcp://[::1]:5556" gives "::1".
+std::string host_of(const std::string& endpoint) {
+  const auto begin = endpoint.find("//") + 2;
+  auto host = endpoint.substr(begin, endpoint.rfind(':') - begin);
+  if (host.size() > 1 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  return host;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Link>> Dialer::make(Services services, const DialSpec& spec, LinkOwner& owner) {
@@ -55,6 +63,7 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       machine_(std::move(config)),
       private_key_(std::move(private_key)),
       public_key_(std::move(public_key)),
+      resolver_(services_.loop),
       timer_(services_.loop) {}
 
 Dialer::~Dialer() = default;
@@ -135,69 +144,97 @@ void Dialer::arm() {
   });
 }
 
+// A callback for the work of this attempt: does nothing when the dialer is gone or greets anew by then.
+template <class F>
+auto Dialer::for_this_attempt(F f) {
+  return [this, f = std::move(f), attempt = machine_.attempt(), alive = std::weak_ptr<bool>(alive_)](auto&&... values) mutable {
+    if (!alive.expired() && attempt == machine_.attempt()) f(std::forward<decltype(values)>(values)...);
+  };
+}
+
 void Dialer::connect() {
   socket_.reset();
-  zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
-  socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
-  socket.set(zmq::sockopt::linger, 0);
-  socket.set(zmq::sockopt::sndhwm, 0);
-  socket.set(zmq::sockopt::rcvhwm, 0);
-  socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
-  socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
-  socket.set(zmq::sockopt::connect_timeout, 30000);
-  socket.set(zmq::sockopt::tcp_keepalive, 1);
-  socket.set(zmq::sockopt::ipv6, true);
+  resolver_.cancel();
+  const auto host = host_of(spec_.endpoint);
+  boost::system::error_code is_a_name;
+  const auto literal = boost::asio::ip::make_address(host, is_a_name);
+  if (!is_a_name) return connect_to(literal.to_string());
+  resolver_.async_resolve(host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
+                            for (const auto& result : results)
+                              if (services_.ipv6 || result.endpoint().address().is_v4())
+                                return connect_to(result.endpoint().address().to_string());
+                            const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
+                            perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why}, now_ms()));
+                          }));
+}
+
+void Dialer::connect_to(const std::string& address) {
+  const bool is_ipv6 = address.find(':') != std::string::npos;
+  const auto port = spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1);
+  auto outcome = open_socket("tcp://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + port);
+  later(for_this_attempt([this, outcome = std::move(outcome)]() mutable { perform(machine_.on_connected(std::move(outcome), now_ms())); }));
+}
+
+Result<void> Dialer::open_socket(const std::string& endpoint) {
   try {
-    socket.connect(spec_.endpoint);
-  } catch (const zmq::error_t& error) {
-    // The greeting's time limit turns this into a retry.
-    log_.error("link {}: cannot connect: {}; expected tcp://address:port", spec_.endpoint, error.what());
-    return;
+    zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
+    socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
+    socket.set(zmq::sockopt::linger, 0);
+    socket.set(zmq::sockopt::sndhwm, 0);
+    socket.set(zmq::sockopt::rcvhwm, 0);
+    socket.set(zmq::sockopt::maxmsgsize, services_.max_message_size);
+    socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
+    socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
+    socket.set(zmq::sockopt::connect_timeout, 30000);
+    socket.set(zmq::sockopt::tcp_keepalive, 1);
+    socket.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
+    socket.connect(endpoint);
+    socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
+      if (frames.size() != 1) return;
+      perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
+    });
+    return {};
+  } catch (const std::exception& failure) {
+    return Error{"no socket to " + endpoint + ": " + failure.what()};
   }
-  socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
-    if (frames.size() != 1) return;
-    perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
-  });
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {
+  auto conclude = for_this_attempt([this](Result<void> outcome) { perform(machine_.on_key_checked(std::move(outcome), now_ms())); });
   if (services_.keys->fingerprint_mode == FingerprintMode::always || !spec_.server_pubkey.empty()) {
-    later([this] { perform(machine_.on_key_checked({}, now_ms())); });
+    later([conclude]() mutable { conclude(Result<void>()); });
     return;
   }
-  const auto thumbprint = key.thumbprint();
+  auto compare = [this, thumbprint = key.thumbprint()](const Result<std::optional<std::string>>& pinned) -> Result<void> {
+    if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
+    if (*pinned && **pinned == thumbprint) return {};
+    if (*pinned)
+      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
+                   "key_changed"};
+    if (services_.keys->fingerprint_mode == FingerprintMode::strict)
+      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"};
+    services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
+    log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
+    return {};
+  };
   services_.journal.fingerprint_of(
-      spec_.endpoint, [this, thumbprint, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<std::string>> pinned) {
-        if (alive.expired()) return;
-        auto conclude = [&](Result<void> outcome) { perform(machine_.on_key_checked(std::move(outcome), now_ms())); };
-        if (!pinned) return conclude(Error{"cannot look up the pinned key: " + pinned.error().message});
-        if (*pinned && **pinned == thumbprint) return conclude({});
-        if (*pinned)
-          return conclude(
-              Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
-                    "key_changed"});
-        if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-          return conclude(Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"});
-        services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
-        log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
-        conclude({});
-      });
+      spec_.endpoint,
+      for_this_attempt([compare, conclude](const Result<std::optional<std::string>>& pinned) mutable { conclude(compare(pinned)); }));
 }
 
 void Dialer::make_helo(const wire::RsaPublicKey& key) {
   // Encrypting with a public key costs less than a trip to the pool.
   auto sealed = key.encrypt("HELO");
-  Result<std::string> frame = sealed ? Result<std::string>(wire::format_helo({spec_.routing_name, public_key_.pem(), *sealed}))
-                                     : Result<std::string>(sealed.error());
-  later([this, frame = std::move(frame)]() mutable { perform(machine_.on_helo_made(std::move(frame), now_ms())); });
+  Result<std::string> frame = sealed.error();
+  if (sealed) frame = wire::format_helo({spec_.routing_name, public_key_.pem(), *sealed});
+  later(for_this_attempt([this, frame = std::move(frame)]() mutable { perform(machine_.on_helo_made(std::move(frame), now_ms())); }));
 }
 
 void Dialer::open_key(std::string sealed) {
-  services_.pool([this, sealed = std::move(sealed), key = private_key_, &loop = services_.loop, alive = std::weak_ptr<bool>(alive_)] {
+  auto opened = for_this_attempt([this](Result<std::string> text) { perform(machine_.on_key_opened(std::move(text), now_ms())); });
+  services_.pool([sealed = std::move(sealed), key = private_key_, &loop = services_.loop, opened = std::move(opened)] {
     auto text = key.decrypt(base64_decode(sealed));
-    boost::asio::post(loop, [this, text = std::move(text), alive]() mutable {
-      if (!alive.expired()) perform(machine_.on_key_opened(std::move(text), now_ms()));
-    });
+    boost::asio::post(loop, [text = std::move(text), opened]() mutable { opened(std::move(text)); });
   });
 }
 

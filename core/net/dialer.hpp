@@ -7,6 +7,7 @@
 #include <gorgone/log.hpp>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
@@ -29,6 +30,8 @@ class Dialer final : public Link {
     std::shared_ptr<const KeyRing> keys;
     Journal& journal;
     std::function<void(std::function<void()>)> pool;
+    std::int64_t max_message_size;  ///< bytes; frames of the server may be so long
+    bool ipv6;                      ///< names may lead to IPv6 addresses
   };
 
   /// An Error where a key file does not load.
@@ -47,12 +50,16 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
+  void connect_to(const std::string& address);
+  Result<void> open_socket(const std::string& endpoint);
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
   void log_down(const Error& why, bool was_up);
   template <class F>
   void later(F f);
+  template <class F>
+  auto for_this_attempt(F f);
 
   Services services_;
   DialSpec spec_;
@@ -62,6 +69,7 @@ class Dialer final : public Link {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmqSocket> socket_;
+  boost::asio::ip::tcp::resolver resolver_;  // libzmq would look names up on its one I/O thread, and hold up every link
   boost::asio::steady_timer timer_;
   std::string last_reason_;  // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <ctime>
 
 namespace gorgone::net {
@@ -12,9 +13,16 @@ constexpr int refusals_per_tick = 10;
 constexpr auto tick_interval = std::chrono::seconds(5);
 // What ZeroMQ may hold for one client beside the kernel's buffers; the rest waits in the AnswerQueue, which counts bytes.
 constexpr int answers_in_socket_max = 1000;
-constexpr auto retry_interval = std::chrono::milliseconds(2);
+constexpr std::int64_t retry_ms_min = 2, retry_ms_max = 100;
+// What all clients together may leave unread, as a multiple of what one may.
+constexpr std::size_t unread_clients = 8;
 
 std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+std::int64_t now_ms() {
+  using namespace std::chrono;
+  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+}
 
 std::string_view view(const zmq::message_t& frame) { return {static_cast<const char*>(frame.data()), frame.size()}; }
 
@@ -36,16 +44,18 @@ Listener::~Listener() = default;
 Result<void> Listener::start(const ListenerSpec& spec) {
   sessions_ = std::make_unique<wire::ServerSessions>(spec.sessions);
   padding_ = spec.sessions.padding;
-  answers_ = std::make_unique<AnswerQueue>(spec.max_unread_bytes, [this](const std::string& client, const std::string& frame) {
-    switch (socket_->send(client, frame)) {
-      case ZmqSocket::Sent::full:
-        return AnswerQueue::Sent::full;
-      case ZmqSocket::Sent::no_route:
-        return AnswerQueue::Sent::no_route;
-      default:
-        return AnswerQueue::Sent::yes;
-    }
-  });
+  idle_s_ = spec.sessions.idle_s;
+  answers_ = std::make_unique<AnswerQueue>(AnswerQueue::Limits{spec.max_unread_bytes, unread_clients * spec.max_unread_bytes},
+                                           [this](const std::string& client, const std::string& frame) {
+                                             switch (socket_->send(client, frame)) {
+                                               case ZmqSocket::Sent::full:
+                                                 return AnswerQueue::Sent::full;
+                                               case ZmqSocket::Sent::no_route:
+                                                 return AnswerQueue::Sent::no_route;
+                                               default:
+                                                 return AnswerQueue::Sent::yes;
+                                             }
+                                           });
   zmq::socket_t socket(context_, zmq::socket_type::router);
   socket.set(zmq::sockopt::router_handover, spec.handover);
   socket.set(zmq::sockopt::router_mandatory, true);
@@ -61,12 +71,14 @@ Result<void> Listener::start(const ListenerSpec& spec) {
                  "; expected address:port, such as \"*:5556\""};
   }
   endpoint_ = socket.get(zmq::sockopt::last_endpoint);
-  auto begin = [this, shared = std::make_shared<zmq::socket_t>(std::move(socket))](Result<std::vector<StoredSession>> stored) {
+  bound_.emplace(std::move(socket));
+  auto begin = [this](const Result<std::vector<StoredSession>>& stored) {
     if (stored)
       restore(*stored);
     else
       log_.error("cannot read sessions from the database: {}", stored.error().message);
-    socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*shared), [this](Frames frames) { on_message(std::move(frames)); });
+    socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*bound_), [this](Frames frames) { on_message(std::move(frames)); });
+    bound_.reset();
   };
   journal_.sessions([begin, alive = std::weak_ptr<bool>(alive_)](Result<std::vector<StoredSession>> stored) {
     if (!alive.expired()) begin(std::move(stored));
@@ -81,6 +93,10 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
     const auto routing_id = wire::from_hex(row.identity);
     const auto key = wire::from_hex(row.key), iv = wire::from_hex(row.iv);
     if (!routing_id || routing_id->empty() || !key || !iv) continue;
+    if (row.mtime + idle_s_ < now_s()) {
+      journal_.drop_session(row.identity);
+      continue;
+    }
     wire::SessionKey session_key{*key, *iv, padding_};
     if (session_key.problem()) continue;
     wire::ServerSession session{wire::SessionCipher(session_key), {}, row.ctime, row.mtime, row.mtime};
@@ -166,24 +182,32 @@ Result<void> Listener::send(const std::string& routing_id, std::string_view text
 
 void Listener::transmit(const std::string& routing_id, std::string frame) {
   if (!socket_) return;
-  if (!answers_->push(routing_id, std::move(frame))) {
-    sessions_->drop(routing_id);
-    journal_.drop_session(wire::to_hex(routing_id));
-    log_.warning("session of {} ended: it leaves more unread than gorgonecore.max_unread_bytes allows", printable(routing_id));
+  // Nothing is kept for a stranger: what the socket does not take of an answer to a greeting is gone.
+  if (!sessions_->session(routing_id)) {
+    socket_->send(routing_id, frame);
+    return;
   }
-  if (!answers_->empty()) retry_later();
+  if (!answers_->push(routing_id, std::move(frame), now_ms()))
+    cut_off(routing_id, "it leaves more unread than gorgonecore.max_unread_bytes allows");
+  if (!answers_->empty() && !retrying_) retry_later(retry_ms_min);
+}
+
+void Listener::cut_off(const std::string& routing_id, const std::string& why) {
+  sessions_->drop(routing_id);
+  journal_.drop_session(wire::to_hex(routing_id));
+  log_.warning("session of {} ended: {}", printable(routing_id), why);
 }
 
 // ZeroMQ does not tell when a single client can be sent to again.
-void Listener::retry_later() {
-  if (retrying_) return;
+void Listener::retry_later(std::int64_t pause_ms) {
   retrying_ = true;
-  retry_timer_.expires_after(retry_interval);
-  retry_timer_.async_wait([this](const boost::system::error_code& error) {
+  retry_timer_.expires_after(std::chrono::milliseconds(pause_ms));
+  retry_timer_.async_wait([this, pause_ms](const boost::system::error_code& error) {
     if (error) return;
     retrying_ = false;
-    answers_->retry();
-    if (!answers_->empty()) retry_later();
+    const auto retried = answers_->retry(now_ms());
+    for (const auto& routing_id : retried.cut) cut_off(routing_id, "it has read no answer for a minute");
+    if (!answers_->empty()) retry_later(retried.progress ? retry_ms_min : std::min(2 * pause_ms, retry_ms_max));
   });
 }
 

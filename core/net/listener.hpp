@@ -10,6 +10,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <zmq.hpp>
 
@@ -53,7 +54,8 @@ class Listener {
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
   void transmit(const std::string& routing_id, std::string frame);
-  void retry_later();
+  void cut_off(const std::string& routing_id, const std::string& why);
+  void retry_later(std::int64_t pause_ms);
   void tick();
   void log_refusal(const std::string& routing_id, const std::string& why);
 
@@ -66,7 +68,9 @@ class Listener {
   Log log_{"core"};
   std::string endpoint_;
   int padding_ = 1;
+  std::int64_t idle_s_ = 0;
   std::unique_ptr<wire::ServerSessions> sessions_;
+  std::optional<zmq::socket_t> bound_;  // until the stored sessions are known
   std::unique_ptr<ZmqSocket> socket_;
   std::unique_ptr<AnswerQueue> answers_;
   boost::asio::steady_timer timer_, retry_timer_;

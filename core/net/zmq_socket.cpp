@@ -74,7 +74,7 @@ void ZmqSocket::post_drain(const std::shared_ptr<Shared>& shared) {
 
 void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
   for (int n = 0; n < portion; ++n) {
-    if (!(shared->socket.get(zmq::sockopt::events) & ZMQ_POLLIN)) return;
+    // Nothing there arms the descriptor's edge again, as asking for ZMQ_EVENTS would, but at no system call for each message.
     Frames frames;
     do {
       zmq::message_t frame;

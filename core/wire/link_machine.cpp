@@ -45,9 +45,23 @@ LinkMachine::Steps LinkMachine::stop() {
 // old session. So it is skipped only where the key is known and the connection is new.
 LinkMachine::Steps LinkMachine::greet(std::int64_t now, bool new_connection) {
   cipher_.reset();
+  ++attempt_;
   Steps steps;
-  if (new_connection) steps.push_back(Connect{});
-  if (new_connection && config_.server_key) {
+  if (new_connection) {
+    await(State::connecting, now);
+    steps.push_back(Connect{});
+  } else {
+    await(State::asking_key, now);
+    steps.push_back(Send{std::string(get_pubkey)});
+  }
+  return steps;
+}
+
+LinkMachine::Steps LinkMachine::on_connected(Result<void> outcome, std::int64_t now) {
+  if (state_ != State::connecting) return {};
+  if (!outcome) return fail(outcome.error(), now);
+  Steps steps;
+  if (config_.server_key) {
     server_key_ = config_.server_key;
     await(State::sending_helo, now);
     steps.push_back(MakeHelo{*server_key_});
@@ -175,6 +189,7 @@ LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int
 LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   if (!deadline_ || now < *deadline_) return {};
   if (state_ == State::pausing) return greet(now, true);
+  if (state_ == State::connecting) return fail(Error{fmt::format("its address was not found within {} s", config_.greet_ms / 1000)}, now);
   if (state_ == State::asking_key || (state_ == State::awaiting_key && config_.server_key))
     return fail(Error{fmt::format("no answer to the greeting within {} s", config_.greet_ms / 1000)}, now);
   return fail(Error{fmt::format("the handshake was not finished within {} s", config_.greet_ms / 1000)}, now);

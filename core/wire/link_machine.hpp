@@ -24,10 +24,10 @@ class LinkMachine {
     std::int64_t greet_ms = 5000;            ///< for each answer of a handshake
     std::int64_t retry_ms_min = 500, retry_ms_max = 15000;
   };
-  enum class State { closed, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
+  enum class State { closed, connecting, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
 
   // What the link is to do.
-  struct Connect {  ///< a new socket, with a new routing id; the old one is closed
+  struct Connect {  ///< a new socket, with a new routing id; the old one is closed; then call on_connected()
   };
   struct Close {};
   struct Send {
@@ -62,6 +62,7 @@ class LinkMachine {
   /// The connection is given up and made anew at once.
   Steps reset(const std::string& why, std::int64_t now);
   Steps on_frame(std::string_view frame, std::int64_t now);
+  Steps on_connected(Result<void> outcome, std::int64_t now);
   Steps on_key_checked(Result<void> outcome, std::int64_t now);
   Steps on_helo_made(Result<std::string> frame, std::int64_t now);
   Steps on_key_opened(Result<std::string> text, std::int64_t now);
@@ -70,6 +71,8 @@ class LinkMachine {
   /// When on_clock() wants to be called; nothing while nothing is awaited.
   std::optional<std::int64_t> deadline() const { return deadline_; }
   State state() const { return state_; }
+  /// Rises with each greeting: a result of work that was begun under another number is not to be handed in.
+  std::uint64_t attempt() const { return attempt_; }
   /// Sealed under the session's key; nothing while the link is not up.
   std::optional<std::string> seal(std::string_view text) const;
 
@@ -81,6 +84,7 @@ class LinkMachine {
 
   Config config_;
   State state_ = State::closed;
+  std::uint64_t attempt_ = 0;
   std::optional<std::int64_t> deadline_;
   std::optional<SessionCipher> cipher_;
   std::optional<RsaPublicKey> server_key_;

@@ -17,13 +17,17 @@
 
 namespace gorgone::wire {
 
-/// A client's session. The previous key is kept for messages that were under way when the key changed, no older ones.
+/// A client's session. The previous key is kept for messages that were under way when the key changed, no older ones. The key of a
+/// repeated handshake counts from the first message under it: who only replays a handshake that he overheard cannot use its key, and must
+/// not end the session by it.
 struct ServerSession {
   SessionCipher cipher;
   std::optional<SessionCipher> previous;
   std::int64_t key_time = 0;    ///< when the key was drawn, seconds
   std::int64_t last_time = 0;   ///< when the last message came
   std::int64_t saved_time = 0;  ///< the last_time that was saved
+  std::optional<SessionCipher> offered = {};
+  bool is_used = true;  ///< a message has come under its key
 };
 
 class ServerSessions {
@@ -35,6 +39,7 @@ class ServerSessions {
     int padding = 1;
     std::int64_t rotation_s = 1440 * 60;
     std::int64_t idle_s = 24 * 3600;
+    std::int64_t unused_s = 600;  ///< for a session under which no message has come
     std::size_t max_handshakes = 256;  ///< under verification at once; more are answered with "handshake issue"
   };
 

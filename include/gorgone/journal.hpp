@@ -81,6 +81,7 @@ class GORGONE_API Journal {
   };
   struct Purged {
     std::int64_t sessions = 0, rows = 0;
+    bool is_all = true;  ///< false inside the journal while more is to be purged
   };
   virtual void purge(Purge what, std::function<void(Result<Purged>)> done) = 0;
 };

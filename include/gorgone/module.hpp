@@ -30,7 +30,7 @@ class GORGONE_API Module {
   virtual asio::awaitable<void> handle(Message message) = 0;
   /// Accepts nothing more; what was spawned is cancelled after this.
   virtual asio::awaitable<void> stop() { co_return; }
-  /// Not empty where the module offers links.
+  /// Not nullptr where the module offers links (ModuleInfo::offers_links).
   virtual LinkFactory* link_factory() { return nullptr; }
 };
 
@@ -43,6 +43,8 @@ struct ModuleInfo {
   std::unique_ptr<Module> (*create)(Agent& agent, Settings settings);
   /// More checks than the schema can say; may be nullptr. Does nothing but look.
   std::vector<Problem> (*check)(const Settings& settings) = nullptr;
+  /// Its link_factory() opens links to nodes whose type is this module's name; such a module is loaded when a node asks for it.
+  bool offers_links = false;
 };
 
 // The stamp names all that must be the same on both sides of the border. GORGONE_ABI_VERSION rises with each change of a

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -15,6 +16,8 @@
 namespace gorgone::action {
 namespace {
 
+// What even an empty file takes on the disk.
+constexpr std::uint64_t member_cost = 4096;
 constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 /// Two copies may unpack over the same folder at the same time.
@@ -144,8 +147,14 @@ Result<std::size_t> for_each(const std::string& archive, Take take) {
 
 }  // namespace
 
-Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes) {
-  auto judged = for_each(archive, [](const Member&, ArchiveReader&) { return Result<void>{}; });
+Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes,
+                           std::uint64_t bytes_max) {
+  std::uint64_t bytes = 0;
+  auto judged = for_each(archive, [&](const Member& member, ArchiveReader&) -> Result<void> {
+    bytes += std::min(member.size, bytes_max) + member_cost;
+    if (bytes <= bytes_max) return {};
+    return Error{fmt::format("archive refused: it unpacks to more than {} bytes (modules.action.max_unpacked)", bytes_max)};
+  });
   if (!judged) return judged;
   auto made = make_folder(folder);
   if (!made) return made.error();

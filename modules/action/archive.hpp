@@ -4,6 +4,7 @@
 #include "attributes.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 namespace gorgone::action {
@@ -12,7 +13,9 @@ namespace gorgone::action {
 /// twice: first every member is judged, and where one is refused (an absolute path, "..", a link that leads out of the
 /// folder, a device) nothing is written at all. Then each file is written beside its place and renamed. Links
 /// that stand in the folder already are not followed. Owner and group are those asked for, else the archive's where
-/// we are root; the mode asked for goes to files only. Gives the number of members.
-Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes);
+/// we are root; the mode asked for goes to files only. An archive that would take more than `bytes_max` on the disk is
+/// refused, however small it is packed. Gives the number of members.
+Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes,
+                           std::uint64_t bytes_max);
 
 }  // namespace gorgone::action

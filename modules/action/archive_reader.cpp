@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 
@@ -42,6 +43,7 @@ Result<Member> judge(archive_entry* entry) {
   member.uid = static_cast<uid_t>(archive_entry_uid(entry));
   member.gid = static_cast<gid_t>(archive_entry_gid(entry));
   member.mtime = archive_entry_mtime(entry);
+  member.size = static_cast<std::uint64_t>(std::max<la_int64_t>(0, archive_entry_size(entry)));
 
   auto hardlink = text(archive_entry_hardlink(entry), archive_entry_hardlink_utf8(entry));
   auto type = archive_entry_filetype(entry);

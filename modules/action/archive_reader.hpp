@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <ctime>
 #include <memory>
 #include <optional>
@@ -27,6 +28,7 @@ struct Member {
   uid_t uid = 0;
   gid_t gid = 0;
   std::time_t mtime = 0;
+  std::uint64_t size = 0;  ///< of a file's content, as the archive says
 };
 
 /// The parts of a member's path; an Error where it is absolute or climbs.

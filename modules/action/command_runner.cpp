@@ -42,7 +42,8 @@ asio::awaitable<void> CommandRunner::run_commands(Message message) {
   CommandRules rules{options_.whitelist, options_.command_timeout};
   auto commands = read_commands(**data, rules);
   if (!commands) {
-    agent_.log().warning("COMMAND refused: {} token={}", printable(commands.error().message), printable(message.token));
+    // The reason may quote the command, which may hold a password: it is in the history only.
+    agent_.log().warning("COMMAND refused, see the history: token={}", printable(message.token));
     log.row(code::failed, commands.error().message);
     co_return;
   }
@@ -87,7 +88,7 @@ asio::awaitable<void> CommandRunner::run_engine(Message message) {
   CommandRules rules{options_.whitelist, options_.command_timeout};
   auto command = read_engine_command(**data, rules);
   if (!command) {
-    agent_.log().warning("ACTIONENGINE refused: {} token={}", printable(command.error().message), printable(message.token));
+    agent_.log().warning("ACTIONENGINE refused, see the history: token={}", printable(message.token));
     log.row(code::failed, command.error().message);
     co_return;
   }

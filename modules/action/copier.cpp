@@ -17,7 +17,7 @@ constexpr std::size_t copies_max = 1000;
 const json::value no_data;
 
 /// All that the end of a copy does on the disk.
-Result<Notes> place(const std::string& partial, const CopyRequest& request) {
+Result<Notes> place(const std::string& partial, const CopyRequest& request, std::uint64_t max_unpacked) {
   auto md5 = md5_of(partial);
   if (!md5) return md5.error();
   auto expected = request.md5;
@@ -27,7 +27,7 @@ Result<Notes> place(const std::string& partial, const CopyRequest& request) {
   auto ids = look_up(request.attributes, notes);
   if (!ids) return Error{"process copy: " + ids.error().message};
   if (request.type == CopyRequest::Type::archive) {
-    auto unpacked = unpack(partial, request.destination, *ids, notes);
+    auto unpacked = unpack(partial, request.destination, *ids, notes, max_unpacked);
     if (!unpacked) return Error{"process copy: " + unpacked.error().message};
   } else {
     auto installed = install_file(partial, request.destination, *ids, notes);
@@ -52,6 +52,13 @@ asio::awaitable<void> Copier::take(Message message) {
     RequestLog(agent_.journal(), token, no_data)
         .row(code::failed,
              fmt::format("busy: {} bytes of copies wait for the disk already (modules.action.max_queued_copy)", queued_bytes_));
+  }
+  if (copy.is_ended) {
+    // Refused: nothing more of it is kept, but its last message, which is small, ends it.
+    const auto data = message.data.json();
+    const auto request = data ? read_copy_request(**data) : Result<CopyRequest>(data.error());
+    if (!request || request->status != CopyRequest::Status::end) co_return;
+    size = message.data.text().size();
   }
   queued_bytes_ += size;
   copy.waiting.push_back(std::move(message));
@@ -114,7 +121,9 @@ asio::awaitable<Result<void>> Copier::take_chunk(Copy& copy, CopyRequest request
 
 asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, const RequestLog& log) {
   auto destination = request.destination;
-  auto work = [partial = copy.partial, request = std::move(request)] { return place(partial, request); };
+  auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked] {
+    return place(partial, request, max_unpacked);
+  };
   auto notes = co_await agent_.blocking(std::move(work));
   if (!notes) co_return notes.error();
   copy.is_ended = true;

@@ -26,6 +26,9 @@ Schema schema() {
              "how much of received files may wait for the disk; beyond it a copy is refused as busy"}
           .range(1048576, 17179869184)
           .in("bytes"),
+      Option{"max_unpacked", integer, "4294967296", "how much a received archive may take on the disk when it is unpacked; a larger one is refused"}
+          .range(1048576, 1099511627776)
+          .in("bytes"),
       Option{"copy_idle_timeout", integer, "3600", "when a copy is given up of which nothing more has come"}
           .range(10, 604800)
           .in("seconds"),
@@ -44,6 +47,7 @@ Result<Options> read_options(const Settings& settings) {
   options.queued_commands = size_of(settings, "max_queued_commands");
   options.max_output = size_of(settings, "max_output");
   options.copy_queue_bytes = size_of(settings, "max_queued_copy");
+  options.max_unpacked = static_cast<std::uint64_t>(settings.integer("max_unpacked"));
   options.copy_idle = std::chrono::seconds(settings.integer("copy_idle_timeout"));
   if (settings.boolean("whitelist_cmds")) {
     auto whitelist = Whitelist::of(settings.texts("allowed_cmds"));

@@ -6,6 +6,7 @@
 #include "whitelist.hpp"
 
 #include <chrono>
+#include <cstdint>
 
 namespace gorgone::action {
 
@@ -17,6 +18,7 @@ struct Options {
   std::size_t queued_commands = 10000;
   std::size_t max_output = 1 << 20;
   std::size_t copy_queue_bytes = 256 << 20;
+  std::uint64_t max_unpacked = std::uint64_t{4} << 30;
   std::chrono::seconds copy_idle{3600};
   Whitelist whitelist;
 };

@@ -14,11 +14,20 @@ std::int64_t now_s() {
 
 std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
+constexpr std::int64_t clock_error_s_max = 86400;
+
+// "action 'X' is unknown" names X.
+std::string unknown_action_of(const json::value& data) {
+  const auto text = text_of(member(data, "message")).value_or("");
+  const auto begin = text.find('\''), end = text.rfind('\'');
+  return begin < end ? text.substr(begin + 1, end - begin - 1) : std::string();
+}
+
 NewRow row_of(const json::value& remote) {
   NewRow row;
   row.token = text_of(member(remote, "token")).value_or("");
   row.code = static_cast<int>(integer_of(member(remote, "code")).value_or(0));
-  row.etime = static_cast<std::int64_t>(number_of(member(remote, "etime")).value_or(0));
+  row.etime = integer_of(member(remote, "etime")).value_or(0);
   row.instant = truth_of(member(remote, "instant"), false);
   const auto* data = member(remote, "data");
   row.data = data ? (data->is_string() ? std::string(data->get_string()) : to_text(*data)) : "{}";
@@ -84,7 +93,7 @@ void Node::link_up() {
   pings_.link_up(now_s());
   // Commands first: a peer that loses its session after every few messages still gets on with them.
   flush();
-  if (!fetching_) start_fetch();
+  if (!fetch_) start_fetch();
   on_clock();
 }
 
@@ -93,7 +102,7 @@ void Node::link_down(const Error& why) {
   last_error_ = why.message;
   pings_.link_down();
   queue_.link_lost();
-  if (fetching_) finish_fetch(Error{"the link to node '" + spec_.id + "' is down: " + why.message});
+  if (fetch_) finish_fetch(Error{"the link to node '" + spec_.id + "' is down: " + why.message});
   arm();
 }
 
@@ -105,12 +114,12 @@ void Node::link_received(Message message) {
       if (const auto* inner = member(**data, "data"))
         if (const auto* nodes = member(*inner, "data"); nodes && nodes->is_object()) subnodes_ = *nodes;
     told_(spec_.id, message);
-    queue_.answered(message.token);  // a PING of somebody else
+    if (!message.token.empty()) queue_.answered(message.token);  // a PING of somebody else
     arm();
     return;
   }
   if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
-  if (message.action == "SYNCLOGS") return fetch_log({});
+  if (message.action == "SYNCLOGS") return fetch_log({}, {});
   on_answer(message);
   flush();
   arm();
@@ -118,62 +127,68 @@ void Node::link_received(Message message) {
 
 void Node::on_answer(const Message& answer) {
   const auto parsed = answer.data.json();
-  if (fetching_ && answer.token == fetch_token_) {
-    const auto* data = parsed ? member(**parsed, "data") : nullptr;
-    if (!data || !member(*data, "result"))
-      return finish_fetch(Error{"node '" + spec_.id + "' sent no log: " + printable(answer.data.text())});
-    return on_log(*data);
-  }
-  const auto message = queue_.answered(answer.token);
+  const auto* data = parsed ? member(**parsed, "data") : nullptr;
+  if (fetch_ && !answer.token.empty() && answer.token == fetch_->token) return on_log(data);
+  const bool is_unknown = data && text_of(member(*data, "error")) == "unknown_action";
+  const auto message = is_unknown && answer.token.empty() ? queue_.unknown_action(unknown_action_of(*data)) : queue_.answered(answer.token);
   if (!message) {
     agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));
     return;
   }
   if (!parsed) return fail(*message, "node '" + spec_.id + "' sent an answer that is no JSON");
-  // A plain ACK says that the node has taken the message; anything else is news for whoever waits for the token.
+  // A plain ACK says that the node has taken the message, and of an unknown action the node writes the row itself; anything else
+  // is news for whoever waits for the token.
   const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
-  if (answer.action == "ACK" && outcome == code::begun) return;
-  const auto* data = member(**parsed, "data");
+  if (is_unknown || (answer.action == "ACK" && outcome == code::begun)) return;
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
 }
 
-void Node::fetch_log(std::function<void(Result<void>)> done) {
-  if (!done) done = [](const Result<void>&) {};
-  if (!is_up()) return done(Error{"the link to node '" + spec_.id + "' is down" + (last_error_.empty() ? "" : ": " + last_error_)});
-  // What is under way may have been read before the row that is wished for was written: the next request is shared.
-  if (fetching_) {
-    next_fetch_waiters_.push_back(std::move(done));
+void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>)> done) {
+  if (!is_up()) {
+    if (done) done(Error{"the link to node '" + spec_.id + "' is down" + (last_error_.empty() ? "" : ": " + last_error_)});
     return;
   }
-  fetch_waiters_.push_back(std::move(done));
-  start_fetch();
+  // What is under way may have been read before the row that is wished for was written: the next request is shared.
+  auto& waiters = wishes_[subnode];
+  if (done) waiters.push_back(std::move(done));
+  if (!fetch_) start_fetch();
 }
 
+// One GETLOG is under way at a time. With a subnode as target the node fetches that one's log before it answers with its own.
 void Node::start_fetch() {
-  fetching_ = true;
-  fetch_deadline_ = now_s() + limits_.fetch_answer_s;
+  fetch_.emplace();
+  fetch_->number = ++fetches_;
+  fetch_->deadline = now_s() + limits_.fetch_answer_s;
+  if (!wishes_.empty()) {
+    auto wish = wishes_.extract(wishes_.begin());
+    fetch_->subnode = wish.key();
+    fetch_->waiters = std::move(wish.mapped());
+  }
   next_fetch_ = now_s() + limits_.fetch_every_s;
-  fetch_token_.clear();
-  auto ask = [this] {
-    fetch_token_ = new_token();
-    json::object filter{{"ctime", *fetched_until_}};
-    const auto sent = link_ ? link_->send(Message{"GETLOG", fetch_token_, {}, Payload(json::value(std::move(filter))), {}})
-                            : Result<void>(Error{"there is no link"});
-    if (!sent) finish_fetch(sent.error());
-  };
-  if (fetched_until_) return ask();
-  agent_.journal().fetched_until(spec_.id, [this, ask, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
-    if (alive.expired() || !fetching_) return;
-    fetched_until_ = ctime ? *ctime : 0;
-    ask();
+  if (fetched_until_) return ask_log();
+  agent_.journal().fetched_until(spec_.id, [this, number = fetches_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
+    if (alive.expired() || !fetch_ || fetch_->number != number) return;
+    fetched_until_ = ctime ? std::min(*ctime, static_cast<double>(wall_s())) : 0;
+    ask_log();
   });
 }
 
-void Node::on_log(const json::value& data) {
-  const auto* result = member(data, "result");
+void Node::ask_log() {
+  fetch_->token = new_token();
+  json::object filter{{"ctime", *fetched_until_}};
+  const Message message{"GETLOG", fetch_->token, fetch_->subnode, Payload(json::value(std::move(filter))), {}};
+  const auto sent = link_ ? link_->send(message) : Result<void>(Error{"there is no link"});
+  if (!sent) finish_fetch(sent.error());
+}
+
+void Node::on_log(const json::value* data) {
+  const auto* result = data ? member(*data, "result") : nullptr;
+  if (!result || !result->is_array())
+    return finish_fetch(Error{"node '" + spec_.id + "' sent no log" + (data ? ": " + printable(to_text(*data)) : "")});
+  // A clock that is wrong on the node must not hide what it writes when the clock is right again.
+  const double latest = static_cast<double>(wall_s() + clock_error_s_max);
   std::vector<std::pair<double, const json::value*>> order;
-  if (result->is_array())
-    for (const auto& row : result->get_array()) order.emplace_back(number_of(member(row, "ctime")).value_or(0), &row);
+  for (const auto& row : result->get_array()) order.emplace_back(number_of(member(row, "ctime")).value_or(0), &row);
   // Deployed daemons send rows in the order of their ids as strings.
   std::stable_sort(order.begin(), order.end(), [](const auto& left, const auto& right) {
     if (left.first != right.first) return left.first < right.first;
@@ -182,26 +197,33 @@ void Node::on_log(const json::value& data) {
   if (order.empty()) return finish_fetch({});
   std::vector<NewRow> rows;
   rows.reserve(order.size());
-  for (const auto& [ctime, row] : order) rows.push_back(row_of(*row));
-  const double newest = std::max(*fetched_until_, order.back().first);
-  agent_.journal().store_fetched(spec_.id, newest, std::move(rows),
-                                 [this, newest, alive = std::weak_ptr<bool>(alive_)](const Result<void>& stored) {
-                                   if (alive.expired()) return;
-                                   if (stored) fetched_until_ = newest;
-                                   finish_fetch(stored);
-                                 });
+  const double before = *fetched_until_;
+  double newest = before;
+  for (const auto& [ctime, row] : order) {
+    rows.push_back(row_of(*row));
+    if (ctime <= latest) newest = std::max(newest, ctime);
+  }
+  // At once, so that another request, should the link break now, does not bring the same rows.
+  fetched_until_ = newest;
+  auto stored = [this, before, number = fetch_->number, alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
+    if (alive.expired()) return;
+    if (!outcome) fetched_until_ = before;
+    if (fetch_ && fetch_->number == number) finish_fetch(outcome);
+  };
+  agent_.journal().store_fetched(spec_.id, newest, std::move(rows), std::move(stored));
 }
 
 void Node::finish_fetch(const Result<void>& outcome) {
+  if (!fetch_) return;
   if (!outcome) agent_.log().debug("log of node '{}' not fetched: {}", spec_.id, outcome.error().message);
-  fetching_ = false;
-  fetch_token_.clear();
-  auto waiters = std::exchange(fetch_waiters_, std::exchange(next_fetch_waiters_, {}));
-  if (!fetch_waiters_.empty()) {
+  auto waiters = std::move(fetch_->waiters);
+  fetch_.reset();
+  if (!wishes_.empty()) {
     if (is_up())
       start_fetch();
     else
-      for (auto& waiter : std::exchange(fetch_waiters_, {})) waiters.push_back(std::move(waiter));
+      for (auto& [subnode, more] : std::exchange(wishes_, {}))
+        waiters.insert(waiters.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
   }
   for (auto& waiter : waiters) waiter(outcome);
   arm();
@@ -209,7 +231,7 @@ void Node::finish_fetch(const Result<void>& outcome) {
 
 void Node::send_ping() {
   const auto token = new_token();
-  if (!link_->send(Message{"PING", token, {}, Payload(), {}})) return;
+  if (!link_->send(Message{"PING", token, {}, Payload(), {}})) return pings_.not_sent(now_s());
   pings_.sent(token, now_s(), wall_s());
 }
 
@@ -218,9 +240,9 @@ void Node::on_clock() {
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
-  if (fetching_ && now >= fetch_deadline_)
+  if (fetch_ && now >= fetch_->deadline)
     finish_fetch(Error{fmt::format("node '{}' did not send its log within {} s", spec_.id, limits_.fetch_answer_s)});
-  if (is_up() && !fetching_ && now >= next_fetch_) start_fetch();
+  if (is_up() && !fetch_ && now >= next_fetch_) start_fetch();
   for (const auto& message : queue_.expired(now))
     fail(message, fmt::format("proxy - node '{}' could not be reached within {} s", spec_.id, limits_.queue.ttl_s));
   flush();
@@ -230,8 +252,8 @@ void Node::on_clock() {
 void Node::arm() {
   std::optional<std::int64_t> next = pings_.deadline();
   auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
-  if (fetching_) sooner(fetch_deadline_);
-  if (is_up() && !fetching_) sooner(next_fetch_);
+  if (fetch_) sooner(fetch_->deadline);
+  if (is_up() && !fetch_) sooner(next_fetch_);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!next) {
     timer_.cancel();

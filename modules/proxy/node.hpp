@@ -7,6 +7,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,11 +39,12 @@ class Node final : public LinkOwner {
 
   /// Queues a message and sends it as soon as the link allows; an Error where the queue is full.
   Result<void> accept(Message message);
-  /// See Gateway::fetch_log.
-  void fetch_log(std::function<void(Result<void>)> done);
+  /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
+  void fetch_log(const std::string& subnode, std::function<void(Result<void>)> done);
   /// Ends the link and gives up what is queued, with a history row for each; the last call before the end.
   void abandon(const std::string& why);
 
+  bool has_link() const { return link_ != nullptr; }
   bool is_up() const { return link_ && link_->is_up(); }
   json::object constatus() const;
   /// Wall time of the last pong in seconds, 0 where there was none.
@@ -59,7 +61,8 @@ class Node final : public LinkOwner {
   void on_clock();
   void send_ping();
   void start_fetch();
-  void on_log(const json::value& data);
+  void ask_log();
+  void on_log(const json::value* data);
   void finish_fetch(const Result<void>& outcome);
   void on_answer(const Message& answer);
   void fail(const Message& message, const std::string& why);
@@ -76,11 +79,18 @@ class Node final : public LinkOwner {
   std::int64_t changed_at_ = 0;  // wall time of the last change of the link's state
   std::string last_error_;
 
-  std::string fetch_token_;  // of the GETLOG under way
-  bool fetching_ = false;
+  using Waiters = std::vector<std::function<void(Result<void>)>>;
+  struct Fetch {  // the GETLOG under way
+    std::uint64_t number = 0;
+    std::string token, subnode;
+    std::int64_t deadline = 0;
+    Waiters waiters;
+  };
+  std::optional<Fetch> fetch_;
+  std::map<std::string, Waiters> wishes_;  // for the next ones, by subnode
+  std::uint64_t fetches_ = 0;
   std::optional<double> fetched_until_;
-  std::int64_t fetch_deadline_ = 0, next_fetch_ = 0;
-  std::vector<std::function<void(Result<void>)>> fetch_waiters_, next_fetch_waiters_;
+  std::int64_t next_fetch_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

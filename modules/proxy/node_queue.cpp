@@ -29,14 +29,19 @@ void NodeQueue::sent() {
 }
 
 std::optional<Message> NodeQueue::answered(const std::string& token) {
-  const auto found =
-      token.empty() ? in_flight_.begin()
-                    : std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.token == token; });
-  if (found == in_flight_.end()) return {};
-  auto message = std::move(found->message);
-  bytes_ -= found->size;
-  in_flight_bytes_ -= found->size;
-  in_flight_.erase(found);
+  return take(std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.token == token; }));
+}
+
+std::optional<Message> NodeQueue::unknown_action(const std::string& action) {
+  return take(std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.action == action; }));
+}
+
+std::optional<Message> NodeQueue::take(std::deque<Entry>::iterator entry) {
+  if (entry == in_flight_.end()) return {};
+  auto message = std::move(entry->message);
+  bytes_ -= entry->size;
+  in_flight_bytes_ -= entry->size;
+  in_flight_.erase(entry);
   return message;
 }
 
@@ -49,6 +54,7 @@ void NodeQueue::link_lost() {
 std::vector<Message> NodeQueue::expired(std::int64_t now) {
   std::vector<Message> late;
   // The time to live is the same for all, so the oldest stand in front.
+  while (!in_flight_.empty() && in_flight_.front().until <= now) late.push_back(*take(in_flight_.begin()));
   while (!waiting_.empty() && waiting_.front().until <= now) {
     bytes_ -= waiting_.front().size;
     late.push_back(std::move(waiting_.front().message));
@@ -67,8 +73,9 @@ std::vector<Message> NodeQueue::clear() {
 }
 
 std::optional<std::int64_t> NodeQueue::next_expiry() const {
-  if (waiting_.empty()) return {};
-  return waiting_.front().until;
+  if (!in_flight_.empty()) return in_flight_.front().until;
+  if (!waiting_.empty()) return waiting_.front().until;
+  return {};
 }
 
 }  // namespace gorgone::proxy

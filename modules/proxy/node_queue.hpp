@@ -31,14 +31,15 @@ class NodeQueue {
   const Message* next() const;
   void sent();
 
-  /// The answer to a message that was sent: the oldest with that token, or the oldest of all for an empty token (that is how deployed
-  /// daemons refuse unknown actions). Nothing where none fits.
+  /// The answer to a message that was sent: the oldest with that token. Nothing where none fits.
   std::optional<Message> answered(const std::string& token);
+  /// An action that the node does not know is refused without a token: the oldest message with that action.
+  std::optional<Message> unknown_action(const std::string& action);
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
   void link_lost();
 
-  /// Takes out what waits too long.
+  /// Takes out what waits too long, for the link or for an answer.
   std::vector<Message> expired(std::int64_t now);
   /// Takes out everything, what was sent first.
   std::vector<Message> clear();
@@ -48,6 +49,8 @@ class NodeQueue {
   std::optional<std::int64_t> next_expiry() const;
 
  private:
+  struct Entry;
+  std::optional<Message> take(std::deque<Entry>::iterator entry);
   struct Entry {
     Message message;
     std::int64_t until = 0;

@@ -21,6 +21,9 @@ class Paths {
   /// The subnodes that a parent told of in its last PONG.
   void set_learned(const std::string& parent, std::set<std::string> subnodes);
 
+  void learn(const std::string& parent, const std::string& subnode) { learned_[parent].insert(subnode); }
+  void forget(const std::string& parent, const std::string& subnode) { learned_[parent].erase(subnode); }
+
   struct Step {
     std::string node;    ///< to send to
     std::string target;  ///< as that node must see it: empty for itself

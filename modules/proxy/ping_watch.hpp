@@ -24,6 +24,8 @@ class PingWatch {
   void link_up(std::int64_t now);
   void link_down();
   Due on_clock(std::int64_t now, std::int64_t wall);
+  /// The link took no ping: tried again in a second.
+  void not_sent(std::int64_t now) { next_ = now + 1; }
   void sent(std::string token, std::int64_t now, std::int64_t wall);
   /// True where `token` is that of the ping under way.
   bool pong(const std::string& token, std::int64_t now, std::int64_t wall);

@@ -24,7 +24,12 @@ class Proxy final : public Module, public Gateway {
     limits_.queue.messages = static_cast<std::size_t>(settings.integer("queue_messages"));
     limits_.queue.bytes = static_cast<std::size_t>(settings.integer("queue_bytes"));
     limits_.queue.ttl_s = settings.integer("outbox_ttl");
+  }
+  ~Proxy() override { leave(); }
+
+  asio::awaitable<Result<void>> start() override {
     agent_.set_gateway(this);
+    co_return Result<void>{};
   }
 
   asio::awaitable<void> handle(Message message) override {
@@ -39,7 +44,7 @@ class Proxy final : public Module, public Gateway {
   }
 
   asio::awaitable<void> stop() override {
-    agent_.set_gateway(nullptr);
+    leave();
     for (auto& [id, node] : nodes_) node->abandon("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
     co_return;
@@ -53,7 +58,7 @@ class Proxy final : public Module, public Gateway {
     };
     const auto step = find(message.target);
     if (!step) return refuse("unknown_target", "proxy - unknown target " + printable(message.target));
-    if (message.action == "GETLOG") return answer_log(step->node, std::move(message), reply);
+    if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
     message.target = step->target;
     const auto token = message.token;
     // Refusing needs the message no more than its token, so it may be moved away.
@@ -72,12 +77,16 @@ class Proxy final : public Module, public Gateway {
   void fetch_log(const std::string& target, std::function<void(Result<void>)> done) override {
     const auto step = find(target);
     if (!step) return done(Error{"proxy - unknown target " + printable(target)});
-    nodes_.at(step->node)->fetch_log(std::move(done));
+    nodes_.at(step->node)->fetch_log(step->target, std::move(done));
   }
 
   bool knows(const std::string& target) const override { return find(target).has_value(); }
 
  private:
+  void leave() {
+    if (agent_.gateway() == this) agent_.set_gateway(nullptr);
+  }
+
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
     const auto oldest = static_cast<std::int64_t>(std::time(nullptr)) - pong_discard_s_;
     auto step = paths_.find(target, [&](const std::string& id) {
@@ -89,10 +98,10 @@ class Proxy final : public Module, public Gateway {
   }
 
   // A parent asks for the log of one of our nodes: it is fetched, then answered from our own journal.
-  void answer_log(const std::string& node, Message message, const Reply& reply) {
+  void answer_log(const proxy::Paths::Step& step, Message message, const Reply& reply) {
     message.target.clear();
     auto shared = std::make_shared<Message>(std::move(message));
-    nodes_.at(node)->fetch_log([this, shared, reply](const Result<void>&) { agent_.submit(std::move(*shared), reply); });
+    nodes_.at(step.node)->fetch_log(step.target, [this, shared, reply](const Result<void>&) { agent_.submit(std::move(*shared), reply); });
   }
 
   Result<void> register_nodes(const json::value& data) {
@@ -114,7 +123,7 @@ class Proxy final : public Module, public Gateway {
                           entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
         nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(told)));
-      } else if (!(known->second->spec() == entry.spec)) {
+      } else if (!(known->second->spec() == entry.spec) || !known->second->has_link()) {
         agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
         known->second->change(std::move(entry.spec));
@@ -148,25 +157,23 @@ class Proxy final : public Module, public Gateway {
       if (!nodes || !nodes->is_object()) return;
       std::set<std::string> ids;
       for (const auto& [id, state] : nodes->get_object()) ids.insert(std::string(id));
-      learned_[node] = std::move(ids);
-    } else {
-      const auto ids = proxy::read_ids(**parsed);
-      if (!ids) return;
-      for (const auto& id : *ids) {
-        if (message.action == "REGISTERNODES")
-          learned_[node].insert(id);
-        else
-          learned_[node].erase(id);
-      }
+      paths_.set_learned(node, std::move(ids));
+      return;
     }
-    paths_.set_learned(node, learned_[node]);
+    const auto ids = proxy::read_ids(**parsed);
+    if (!ids) return;
+    for (const auto& id : *ids) {
+      if (message.action == "REGISTERNODES")
+        paths_.learn(node, id);
+      else
+        paths_.forget(node, id);
+    }
   }
 
   Agent& agent_;
   proxy::NodeLimits limits_;
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
-  std::map<std::string, std::set<std::string>> learned_;
   std::set<std::string> prevailing_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
 };

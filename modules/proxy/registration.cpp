@@ -11,11 +11,14 @@ namespace {
 
 constexpr std::array<std::string_view, 10> known_members{
     "id", "type", "address", "port", "server_pubkey", "client_pubkey", "client_privkey", "identity", "prevail", "nodes"};
+constexpr std::size_t id_length_max = 64;
+constexpr std::string_view id_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 constexpr std::int64_t port_standard = 5556;
 
 Result<const json::array*> nodes_of(const json::value& data) {
   const auto* nodes = member(data, "nodes");
-  if (!nodes || !nodes->is_array()) return Error{"expected {\"nodes\":[…]}, got " + printable(to_text(data))};
+  // Not what came: it may hold passwords.
+  if (!nodes || !nodes->is_array()) return Error{"expected {\"nodes\":[…]}: there is no list \"nodes\""};
   return &nodes->get_array();
 }
 
@@ -24,7 +27,10 @@ Result<Registration> read_one(const json::value& node) {
   Registration entry;
   auto& spec = entry.spec;
   spec.id = text("id");
-  if (spec.id.empty()) return Error{"a node without an id: " + printable(to_text(node))};
+  if (spec.id.empty())
+    return Error{"a node without an id, of type \"" + printable(text("type")) + "\" and address \"" + printable(text("address")) + "\""};
+  if (spec.id.size() > id_length_max || spec.id.find_first_not_of(id_characters) != std::string::npos)
+    return Error{"node id \"" + printable(spec.id) + "\": expected up to 64 letters, digits, '-', '_' or '.'"};
   spec.type = text("type");
   if (spec.type.empty()) spec.type = "push_zmq";
   spec.address = text("address");
@@ -55,7 +61,7 @@ Result<std::vector<Registration>> read_registration(const json::value& data) {
   if (!nodes) return nodes.error();
   std::vector<Registration> list;
   for (const auto& node : **nodes) {
-    if (!node.is_object()) return Error{"a node that is no object: " + printable(to_text(node))};
+    if (!node.is_object()) return Error{"node " + std::to_string(list.size() + 1) + " of the list is no object"};
     auto entry = read_one(node);
     if (!entry) return entry.error();
     list.push_back(std::move(*entry));

@@ -35,6 +35,7 @@ ModuleInfo info() {
   info.help =
       "The link to nodes of type push_zmq: connects to the node's listener, greets it and keeps the session. Loaded by the proxy when a "
       "node asks for it; it needs no entry in the configuration.";
+  info.offers_links = true;
   info.create = [](Agent& agent, Settings) -> std::unique_ptr<Module> { return std::make_unique<PushZmq>(agent); };
   return info;
 }

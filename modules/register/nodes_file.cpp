@@ -57,16 +57,15 @@ const Schema& nodes_file_schema() {
   return schema;
 }
 
-Result<json::array> read_nodes_file(const std::string& file, std::vector<Problem>& problems) {
+Result<NodesFile> read_nodes_file(const std::string& file, std::vector<Problem>& problems) {
   auto tree = load_yaml(file, problems);
   if (!tree) return Error{"modules.register.config_file: " + tree.error().message};
-  json::array nodes;
+  NodesFile read;
   const auto* list = tree->find("nodes");
-  if (!list || list->kind != ConfigValue::Kind::list) {
-    if (list && list->kind != ConfigValue::Kind::null) return Error{file + ": nodes: expected a list (" + list->where.text() + ")"};
-    if (!list) problems.push_back({Problem::Severity::warning, file + ": there is no list \"nodes\": no node is registered"});
-    return nodes;
-  }
+  if (!list) return Error{"modules.register.config_file: " + file + ": there is no list \"nodes\""};
+  if (list->kind == ConfigValue::Kind::null) return read;
+  if (list->kind != ConfigValue::Kind::list)
+    return Error{"modules.register.config_file: " + file + ": nodes: expected a list (" + list->where.text() + ")"};
   std::set<std::string> seen;
   for (const auto& item : list->list) {
     // Checked one by one, so that an error in one node leaves out that one only.
@@ -90,9 +89,12 @@ Result<json::array> read_nodes_file(const std::string& file, std::vector<Problem
                           "register.nodes[].id: " + id->scalar + " is there twice (" + item.where.text() + "); the first counts"});
       continue;
     }
-    if (sound) nodes.push_back(to_json(item));
+    if (sound)
+      read.nodes.push_back(to_json(item));
+    else if (id)
+      read.unsound.insert(id->scalar);
   }
-  return nodes;
+  return read;
 }
 
 }  // namespace gorgone

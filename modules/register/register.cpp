@@ -34,25 +34,34 @@ class Register final : public Module {
  private:
   Result<void> sync() {
     std::vector<Problem> problems;
-    auto nodes = read_nodes_file(file_, problems);
+    auto file = read_nodes_file(file_, problems);
     for (const auto& problem : problems) {
       if (problem.severity == Problem::Severity::error)
         agent_.log().error("{}", problem.message);
       else
         agent_.log().warning("{}", problem.message);
     }
-    if (!nodes) return nodes.error();
+    if (!file) return file.error();
     std::set<std::string> now;
-    for (const auto& node : *nodes) now.insert(*text_of(member(node, "id")));
+    for (const auto& node : file->nodes) now.insert(*text_of(member(node, "id")));
     json::array gone;
     for (const auto& id : known_)
-      if (!now.contains(id)) gone.push_back(json::object{{"id", id}});
-    if (!gone.empty())
-      agent_.submit(Message{"UNREGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(gone)}})), {}});
-    if (!nodes->empty())
-      agent_.submit(Message{"REGISTERNODES", {}, {}, Payload(json::value(json::object{{"nodes", std::move(*nodes)}})), {}});
+      // A node with an error in the file stays as it was known.
+      if (file->unsound.contains(id))
+        now.insert(id);
+      else if (!now.contains(id))
+        gone.push_back(json::object{{"id", id}});
+    if (!gone.empty()) tell("UNREGISTERNODES", std::move(gone));
+    if (!file->nodes.empty()) tell("REGISTERNODES", std::move(file->nodes));
     known_ = std::move(now);
     return {};
+  }
+
+  void tell(const std::string& action, json::array nodes) {
+    Message message{action, {}, {}, Payload(json::value(json::object{{"nodes", std::move(nodes)}})), {}};
+    agent_.submit(std::move(message), [this, action](const Answer& answer) {
+      if (answer.code == code::failed) agent_.log().error("{} was refused, is the proxy module loaded? {}", action, answer.data.text());
+    });
   }
 
   Agent& agent_;

@@ -9,11 +9,11 @@ using Sent = AnswerQueue::Sent;
 
 TEST_CASE("answers that the socket takes are not kept") {
   std::vector<std::string> sent;
-  AnswerQueue queue(100, [&](const std::string& client, const std::string& frame) {
+  AnswerQueue queue({100, 200, 60000}, [&](const std::string& client, const std::string& frame) {
     sent.push_back(client + frame);
     return Sent::yes;
   });
-  CHECK(queue.push("a", "1"));
+  CHECK(queue.push("a", "1", 0));
   CHECK(queue.empty());
   CHECK(sent == std::vector<std::string>{"a1"});
 }
@@ -21,36 +21,61 @@ TEST_CASE("answers that the socket takes are not kept") {
 TEST_CASE("a slow client gets its answers later and in order, others at once") {
   std::vector<std::string> sent;
   bool open = false;
-  AnswerQueue queue(100, [&](const std::string& client, const std::string& frame) {
+  AnswerQueue queue({100, 200, 60000}, [&](const std::string& client, const std::string& frame) {
     if (client == "slow" && !open) return Sent::full;
     sent.push_back(frame);
     return Sent::yes;
   });
-  CHECK(queue.push("slow", "1"));
+  CHECK(queue.push("slow", "1", 0));
   open = true;  // what comes later must not overtake
-  CHECK(queue.push("slow", "2"));
-  CHECK(queue.push("fast", "x"));
+  CHECK(queue.push("slow", "2", 0));
+  CHECK(queue.push("fast", "x", 0));
   CHECK(sent == std::vector<std::string>{"x"});
-  queue.retry();
+  queue.retry(1);
   CHECK(sent == std::vector<std::string>{"x", "1", "2"});
   CHECK(queue.empty());
 }
 
 TEST_CASE("a client that reads nothing is cut off at the bound, and begins anew") {
-  AnswerQueue queue(100, [](const std::string&, const std::string&) { return Sent::full; });
-  CHECK(queue.push("mute", std::string(60, 'x')));
-  CHECK(queue.push("other", std::string(60, 'x')));
-  CHECK_FALSE(queue.push("mute", std::string(60, 'x')));
-  CHECK(queue.push("mute", std::string(60, 'x')));
+  AnswerQueue queue({100, 200, 60000}, [](const std::string&, const std::string&) { return Sent::full; });
+  CHECK(queue.push("mute", std::string(60, 'x'), 0));
+  CHECK(queue.push("other", std::string(60, 'x'), 0));
+  CHECK_FALSE(queue.push("mute", std::string(60, 'x'), 0));
+  CHECK(queue.push("mute", std::string(60, 'x'), 0));
 }
 
 TEST_CASE("answers of a client that went away are dropped") {
   bool gone = false;
-  AnswerQueue queue(100, [&](const std::string&, const std::string&) { return gone ? Sent::no_route : Sent::full; });
-  CHECK(queue.push("a", "1"));
-  queue.retry();
+  AnswerQueue queue({100, 200, 60000}, [&](const std::string&, const std::string&) { return gone ? Sent::no_route : Sent::full; });
+  CHECK(queue.push("a", "1", 0));
+  queue.retry(1);
   CHECK_FALSE(queue.empty());
   gone = true;
-  queue.retry();
+  queue.retry(1);
   CHECK(queue.empty());
+}
+
+TEST_CASE("a client that reads nothing for a minute is cut off, one that reads slowly is not") {
+  int room = 0;
+  AnswerQueue queue({100, 200, 60000},
+                    [&](const std::string& client, const std::string&) { return client == "slow" && room-- > 0 ? Sent::yes : Sent::full; });
+  for (int i = 0; i < 3; ++i) CHECK(queue.push("slow", "x", 0));
+  CHECK(queue.push("mute", "x", 0));
+  room = 1;
+  auto retried = queue.retry(30000);
+  CHECK(retried.progress);
+  CHECK(retried.cut.empty());
+  retried = queue.retry(60000);
+  CHECK_FALSE(retried.progress);
+  CHECK(retried.cut == std::vector<std::string>{"mute"});
+  CHECK(queue.retry(89999).cut.empty());
+  CHECK(queue.retry(90000).cut == std::vector<std::string>{"slow"});
+  CHECK(queue.empty());
+}
+
+TEST_CASE("all clients together are bounded too") {
+  AnswerQueue queue({100, 200, 60000}, [](const std::string&, const std::string&) { return Sent::full; });
+  CHECK(queue.push("a", std::string(90, 'x'), 0));
+  CHECK(queue.push("b", std::string(90, 'x'), 0));
+  CHECK_FALSE(queue.push("c", std::string(90, 'x'), 0));
 }

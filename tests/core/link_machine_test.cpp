@@ -33,6 +33,7 @@ std::string key_text(char seed) { return format_key({"poller", std::string(32, s
 
 // From the greeting to a session with the key of `seed`.
 void bring_up(LinkMachine& machine, char seed, std::int64_t now = 0) {
+  machine.on_connected({}, now);
   REQUIRE(find<LinkMachine::CheckKey>(machine.on_frame(pubkey_frame(), now)));
   REQUIRE(find<LinkMachine::MakeHelo>(machine.on_key_checked({}, now)));
   REQUIRE(find<LinkMachine::Send>(machine.on_helo_made(Result<std::string>(std::string("[helo]")), now)));
@@ -45,8 +46,8 @@ void bring_up(LinkMachine& machine, char seed, std::int64_t now = 0) {
 
 TEST_CASE("a link asks for the key, greets and is up with the server's hostname") {
   LinkMachine machine(config());
-  const auto steps = machine.start(0);
-  CHECK(find<LinkMachine::Connect>(steps));
+  CHECK(find<LinkMachine::Connect>(machine.start(0)));
+  const auto steps = machine.on_connected({}, 0);
   REQUIRE(find<LinkMachine::Send>(steps));
   CHECK(find<LinkMachine::Send>(steps)->frame == "[GETPUBKEY]");
   CHECK_FALSE(machine.seal("x"));
@@ -59,7 +60,8 @@ TEST_CASE("a server key known beforehand is not asked for") {
   auto known = config();
   known.server_key = server_key().public_key();
   LinkMachine machine(known);
-  const auto steps = machine.start(0);
+  machine.start(0);
+  const auto steps = machine.on_connected({}, 0);
   CHECK(find<LinkMachine::MakeHelo>(steps));
   CHECK_FALSE(find<LinkMachine::Send>(steps));
 }
@@ -70,6 +72,7 @@ TEST_CASE("another key than the one known beforehand is refused with both thumbp
   known.server_key = server_key().public_key();
   LinkMachine machine(known);
   machine.start(0);
+  machine.on_connected({}, 0);
   machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0);
   machine.on_frame("c2VhbGVk", 0);
   machine.on_key_opened(Result<std::string>(key_text('a')), 0);
@@ -155,6 +158,7 @@ TEST_CASE("a mute server is left and tried again with growing, bounded pauses") 
 TEST_CASE("a refusal by the server is told as such") {
   LinkMachine machine(config());
   machine.start(0);
+  machine.on_connected({}, 0);
   machine.on_frame(pubkey_frame(), 0);
   machine.on_key_checked({}, 0);
   machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0);
@@ -166,14 +170,31 @@ TEST_CASE("a refusal by the server is told as such") {
 TEST_CASE("a pinned key that differs ends the attempt") {
   LinkMachine machine(config());
   machine.start(0);
+  machine.on_connected({}, 0);
   machine.on_frame(pubkey_frame(), 0);
   CHECK(find<LinkMachine::Down>(machine.on_key_checked(Error{"the server's key changed"}, 0)));
   CHECK(machine.state() == State::pausing);
 }
 
+TEST_CASE("a name that cannot be looked up is told and tried again, and so is one that takes too long") {
+  LinkMachine machine(config());
+  machine.start(0);
+  auto steps = machine.on_connected(Error{"no such name"}, 0);
+  REQUIRE(find<LinkMachine::Down>(steps));
+  CHECK(find<LinkMachine::Down>(steps)->why.message == "no such name");
+  const auto now = *machine.deadline();
+  const auto before = machine.attempt();
+  CHECK(find<LinkMachine::Connect>(machine.on_clock(now)));
+  CHECK(machine.attempt() == before + 1);
+  steps = machine.on_clock(*machine.deadline());
+  REQUIRE(find<LinkMachine::Down>(steps));
+  CHECK(find<LinkMachine::Down>(steps)->why.message.find("address") != std::string::npos);
+}
+
 TEST_CASE("results that come after the link was stopped change nothing") {
   LinkMachine machine(config());
   machine.start(0);
+  machine.on_connected({}, 0);
   machine.on_frame(pubkey_frame(), 0);
   machine.stop();
   CHECK(machine.on_key_checked({}, 0).empty());

@@ -18,6 +18,7 @@ void restart_random();
 class Input {
  public:
   Input(const std::uint8_t* data, std::size_t size) : rest_(reinterpret_cast<const char*>(data), size) {}
+  explicit Input(std::string_view text) : rest_(text) {}
 
   bool at_end() const { return rest_.empty(); }
   unsigned byte();

@@ -1,0 +1,87 @@
+// JSON from peers: what is read can be written and read again, on one line of UTF-8, and every reader of members takes every value.
+
+#include <gorgone/json.hpp>
+#include <gorgone/message.hpp>
+
+#include "tests/fuzz/fuzz.hpp"
+
+#include <cmath>
+
+using namespace gorgone;
+using namespace gorgone::fuzz;
+
+namespace {
+
+std::size_t depth_of(const json::value& value) {
+  std::size_t deepest = 0;
+  if (const auto* list = value.if_array()) {
+    for (const auto& item : *list) deepest = std::max(deepest, depth_of(item));
+  } else if (const auto* object = value.if_object()) {
+    for (const auto& item : *object) deepest = std::max(deepest, depth_of(item.value()));
+  } else {
+    return 0;
+  }
+  return deepest + 1;
+}
+
+void check_readers(const json::value& value) {
+  const auto integer = integer_of(&value);
+  const auto number = number_of(&value);
+  const auto text = text_of(&value);
+  require(!integer || number, "what is an integer is a number");
+  // Far from 2^53 a double says the same integer.
+  if (integer && std::abs(*number) < 9e15) require(static_cast<std::int64_t>(*number) == *integer, "both say the same");
+  require(text.has_value() == (!value.is_null() && !value.is_structured()), "scalars have a text");
+  if (const auto* string = value.if_string())
+    require(truth_of(&value, false) == !(string->empty() || *string == "0"), "strings are true as in Perl");
+  if (value.is_null()) require(!truth_of(&value, true), "null is false");
+  if (const auto* list = value.if_array()) {
+    for (const auto& item : *list) check_readers(item);
+  }
+  if (const auto* object = value.if_object()) {
+    for (const auto& [name, item] : *object) {
+      require(member(value, name) == &item, "a member is found by its name");
+      check_readers(item);
+    }
+  }
+}
+
+void check_utf8(std::string_view bytes) {
+  const auto text = to_utf8(bytes);
+  require(to_utf8(text) == text, "what was made UTF-8 is UTF-8", bytes);
+  require(text.size() >= bytes.size() && text.size() <= 2 * bytes.size(), "no byte is lost", bytes);
+  std::string literal;
+  append_json_string(literal, bytes);
+  const auto read = parse_json(literal);
+  require(read.has_value() && read->is_string(), "any bytes can be a string", bytes);
+  require(std::string_view(read->get_string()) == text, "a string keeps its text", bytes);
+}
+
+void check_value(std::string_view text, const json::value& value) {
+  require(depth_of(value) <= 200, "what is nested too deep is refused");
+  const auto written = to_text(value);
+  require(is_one_clean_line(written), "JSON is written on one line", text);
+  require(to_utf8(written) == written, "JSON is written as UTF-8", text);
+  const auto again = parse_json(written);
+  require(again.has_value(), "what is written can be read", text);
+  require(to_text(*again) == written, "and is the same", text);
+  check_readers(value);
+
+  const Payload from_value{json::value(value)};
+  require(from_value.text() == written, "a payload has its value's text", text);
+  const Payload from_text{std::string(text)};
+  require(from_text.json().has_value() && from_text.text() == text, "a payload keeps the text as it came", text);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  check_utf8(text);
+  const auto value = parse_json(text);
+  if (value)
+    check_value(text, *value);
+  else
+    require(!value.error().message.empty(), "what is no JSON is said to be none", text);
+  return 0;
+}

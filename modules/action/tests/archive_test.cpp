@@ -30,6 +30,7 @@ struct ArchiveFixture {
   fs::path folder, destination, file;
   Notes notes;
   AttributeIds ids;
+  std::uint64_t bytes_max = 1 << 30;
 
   ArchiveFixture() {
     std::string name = fs::temp_directory_path() / "gorgone-XXXXXX";
@@ -64,7 +65,7 @@ struct ArchiveFixture {
   }
   Result<std::size_t> unpacked(const std::vector<Entry>& entries) {
     pack(entries);
-    return unpack(file, destination, ids, notes);
+    return unpack(file, destination, ids, notes, bytes_max);
   }
   std::string content(const std::string& path) const {
     std::stringstream text;
@@ -162,13 +163,26 @@ TEST_CASE_METHOD(ArchiveFixture, "a hard link does not carry a symlink to where 
 
 TEST_CASE_METHOD(ArchiveFixture, "a file that is no archive and one that is cut are told") {
   std::ofstream(file) << "this is no archive, just some text that goes on for a while";
-  CHECK_FALSE(unpack(file, destination, ids, notes).has_value());
+  CHECK_FALSE(unpack(file, destination, ids, notes, bytes_max).has_value());
   std::string noise;
   for (unsigned i = 0, x = 1; i < 100'000; ++i) noise += static_cast<char>((x = x * 1664525 + 1013904223) >> 24);
   pack({{"a", noise}, {"b", noise}});
   fs::resize_file(file, fs::file_size(file) / 2);
-  auto cut = unpack(file, destination, ids, notes);
+  auto cut = unpack(file, destination, ids, notes, bytes_max);
   REQUIRE_FALSE(cut.has_value());
   CHECK(cut.error().message.find("the archive cannot be read: ") == 0);
   CHECK_FALSE(fs::exists(destination));
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "an archive that unpacks to more than is allowed is refused before anything is written") {
+  bytes_max = 1 << 20;
+  auto large = unpacked({{"small", "x"}, {"large", std::string(2 << 20, '\0')}});
+  REQUIRE_FALSE(large.has_value());
+  CHECK(large.error().message == "archive refused: it unpacks to more than 1048576 bytes (modules.action.max_unpacked)");
+  CHECK_FALSE(fs::exists(destination));
+  std::vector<Entry> empty_files;
+  for (int i = 0; i < 300; ++i) empty_files.push_back({"f" + std::to_string(i)});
+  CHECK_FALSE(unpacked(empty_files).has_value());
+  CHECK_FALSE(fs::exists(destination));
+  CHECK(unpacked({{"fits", std::string(1 << 19, 'x')}}).has_value());
 }

@@ -54,12 +54,19 @@ TEST_CASE("messages that share a token are answered one by one, the oldest first
   CHECK(queue.in_flight() == 1);
 }
 
-TEST_CASE("an answer without a token belongs to the oldest message") {
+TEST_CASE("an unknown action, which is refused without a token, belongs to the oldest message with it") {
   NodeQueue queue({});
   REQUIRE(queue.push(message("a"), 0).has_value());
-  REQUIRE(queue.push(message("b"), 0).has_value());
+  for (const char* token : {"b", "c"}) {
+    auto other = message(token);
+    other.action = "FOO";
+    REQUIRE(queue.push(std::move(other), 0).has_value());
+  }
   drain(queue);
-  CHECK(queue.answered("")->token == "a");
+  CHECK(queue.unknown_action("FOO")->token == "b");
+  CHECK_FALSE(queue.unknown_action("BAR"));
+  CHECK_FALSE(queue.answered(""));
+  CHECK(queue.in_flight() == 2);
 }
 
 TEST_CASE("a full queue refuses as busy, by count and by bytes, and takes again when there is room") {
@@ -103,18 +110,21 @@ TEST_CASE("no more than the window is sent before answers come, but a message la
   CHECK(drain(large) == Tokens{"b"});
 }
 
-TEST_CASE("what waits too long is taken out, what was sent is not") {
+TEST_CASE("what waits too long is taken out, for the link or for an answer") {
   NodeQueue::Limits limits;
   limits.ttl_s = 10;
   NodeQueue queue(limits);
   REQUIRE(queue.push(message("a"), 0).has_value());
   drain(queue);
   REQUIRE(queue.push(message("b"), 5).has_value());
+  CHECK(queue.next_expiry() == 10);
+  CHECK(queue.expired(9).empty());
+  auto late = queue.expired(10);
+  REQUIRE(late.size() == 1);
+  CHECK(late[0].token == "a");
   CHECK(queue.next_expiry() == 15);
-  CHECK(queue.expired(14).empty());
-  const auto late = queue.expired(15);
+  late = queue.expired(15);
   REQUIRE(late.size() == 1);
   CHECK(late[0].token == "b");
-  CHECK(queue.in_flight() == 1);
-  CHECK(queue.clear().size() == 1);
+  CHECK(queue.clear().empty());
 }

@@ -30,4 +30,11 @@ TEST_CASE("a registration that makes no sense names what is wrong") {
   CHECK(read(R"({"nodes":[{"id":2,"port":70000}]})").error().message.find("70000") != std::string::npos);
   CHECK(read(R"({"nodes":{}})").error().message.find("nodes") != std::string::npos);
   CHECK_FALSE(read("[]").has_value());
+  CHECK_FALSE(read(R"({"nodes":[{"id":"a b"}]})").has_value());
+  CHECK_FALSE(read((R"({"nodes":[{"id":")" + std::string(65, 'a') + "\"}]}").c_str()).has_value());
+}
+
+TEST_CASE("no password of a registration comes into an error") {
+  CHECK(read(R"({"nodes":[{"ssh_password":"secret"}]})").error().message.find("secret") == std::string::npos);
+  CHECK(read(R"({"node":[{"ssh_password":"secret"}]})").error().message.find("secret") == std::string::npos);
 }

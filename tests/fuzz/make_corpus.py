@@ -1,0 +1,270 @@
+#!/usr/bin/env python3
+"""Writes the kept corpus, tests/fuzz/corpus/<target>/, from the project's own examples and test vectors. Each file is named after what
+it holds. Run it again after an example, a vector or the form of a target's input has changed."""
+
+import gzip
+import io
+import json
+import pathlib
+import shutil
+import struct
+import tarfile
+
+here = pathlib.Path(__file__).resolve().parent
+root = here.parent.parent
+vectors = json.loads((root / "tests/data/vectors.json").read_text())
+TOKEN = "0123456789abcdef" * 8
+
+
+def raw(text):
+    return text.encode() if isinstance(text, str) else text
+
+
+def text(value):
+    """A text as tests/fuzz/fuzz.hpp reads it: its length in two bytes, then itself."""
+    value = raw(value)
+    return struct.pack(">H", len(value)) + value
+
+
+def number(value):
+    return struct.pack(">I", value)
+
+
+messages = {
+    "ping": f"[PING] [{TOKEN}] [] {{}}",
+    "command": f'[COMMAND] [{TOKEN}] [2] {{"content":[{{"command":"echo hello","timeout":5}}],"logging":true}}',
+    "getlog": '[GETLOG] [] [] {"ctime":1700000000.12345}',
+    "ack": f'[ACK] [{TOKEN}] {{"code":0,"data":{{"action":"getlog","result":[],"id":1}}}}',
+    "pong": '[PONG] [] [] {"code":0,"data":{"action":"ping","message":"ping ok","id":1,"hostname":"central","data":{}}}',
+    "list_as_data": '[PUTLOG] [t] [2] [{"a":1}]',
+    "issue": '[ACK] [] {"code":1,"data":{"message":"handshake issue"}}',
+    "latin_1": b'[COMMAND] [t] [] {"content":"\xe4\xf6"}',
+    "brackets": "[[[[]]]] [a] [b] [c]",
+}
+
+
+def text_target():
+    yield from messages.items()
+    yield "getpubkey", "[GETPUBKEY]"
+    yield "pubkey", "[PUBKEY] [LS0tLS1CRUdJTg==]"
+    yield "helo", "[poller] [LS0tLS1CRUdJTg==] [AAECAwQF]"
+    yield "helo_junk", "junk [a] [b] [c] \n [LS0t\nLS0t] [AAEC]\n"
+    yield "key", '[KEY] {"hostname":"h","key":"' + "ab" * 32 + '","iv":"' + "cd" * 16 + '","cipher":"AES","padding":"1"}'
+    yield "key_short", '[KEY] {"key":"0","iv":null,"cipher":"DES"}'
+    yield "hexadecimal", "00FFabCD"
+
+
+def session_frames():
+    for padding in range(3):
+        for size in range(3):
+            yield f"key_{16 + 8 * size}_padding_{padding}", bytes([size, 7, 9, padding, 3, 1]) + text("AAAAAAAAAAAAAAAAAAAAAA==") + raw(
+                messages["ping"])
+    for name in ("command", "latin_1"):
+        yield name, bytes([2, 1, 2, 1, 200, 16]) + text("QUJD\nREVGRw=") + raw(messages[name])
+
+
+def server_sessions():
+    helo, verify, yes, no = b"\x01" + text("central"), b"\x03", b"\x01", b"\x00"
+
+    def of(client, *operations):
+        return b"".join(bytes([client]) + operation for operation in operations)
+
+    start = bytes([3, 1])
+    sealed = b"\x04" + text(messages["command"])
+    before = b"\x05" + text(messages["ping"])
+    clock = b"\x06" + number(4000)
+    greeted = of(0, helo, verify + yes)
+    yield "getpubkey", start + of(0, b"\x00" + text("[GETPUBKEY]"))
+    yield "refused", start + of(1, helo, verify + no, b"\x00" + text("noise"))
+    yield "bad_key", start + of(1, b"\x02" + text("no PEM"), verify + yes)
+    yield "command", start + greeted + of(0, sealed, b"\x09" + text(messages["ack"]))
+    yield "no_request", start + greeted + of(0, b"\x04" + text("[X] no more"), b"\x04" + text("no message"))
+    yield "rotated", start + greeted + of(0, clock, sealed, before, clock, before, sealed)
+    yield "silent", start + greeted + of(0, clock, clock, clock, sealed)
+    yield "dropped", start + greeted + of(0, b"\x07", sealed, helo, verify + yes, sealed)
+    yield "restored", start + of(2, b"\x08", sealed) + of(3, helo, helo)
+    yield "crowd", start + of(0, helo) + of(1, helo) + of(2, helo) + of(0, verify + yes) + of(2, helo)
+    yield "long_hostname", bytes([200, 0]) + greeted + of(0, sealed, clock, sealed)
+
+
+def link_machine():
+    start, pubkey, checked, made, opened = b"\x00\x0c\x01", b"\x04\x01", b"\x06\x01", b"\x07\x01", b"\x08\x01\x01\x00"
+    frame = b"\x03" + text("QUJDREVGR0hJSktMTU5PUA==")
+    up = start + pubkey + checked + made + frame + opened
+    due = b"\x0b\x01\x00\x0c\x01"
+    message = b"\x09" + text(messages["pong"])
+    yield "up", b"\x00" + up + message
+    yield "known_key", b"\x01" + start + made + frame + opened + message
+    yield "rotated", b"\x00" + up + b"\x0a" + message
+    yield "lost", b"\x00" + up + b"\x05" + pubkey + checked + made + frame + opened + message
+    yield "noise", b"\x00" + up + b"\x03" + text("AAAA") * 1 + pubkey
+    yield "refused", b"\x00" + start + pubkey + checked + made + b"\x05" + due + pubkey
+    yield "mute", b"\x00" + start + due + due + due
+    yield "other_key", b"\x01" + start + b"\x04\x00" + due
+    yield "pinned_otherwise", b"\x00" + start + pubkey + b"\x06\x00" + due
+    yield "no_address", b"\x00\x00\x0c\x00" + due
+    yield "reset", b"\x00" + up + b"\x02\x0c\x01" + pubkey + b"\x01\x00" + start
+    yield "bad_key", b"\x00" + start + pubkey + checked + made + frame + b"\x08\x00" + text('[KEY] {"key":"00","iv":"00","cipher":"AES"}')
+
+
+def keys():
+    for i, key in enumerate(vectors["keys"]):
+        for form in ("spki", "pkcs1", "pkcs8"):
+            if form in key and key["bits"] <= 2048:
+                yield f"{form}_{i}", b"\x05" + raw(key[form])
+    yield "encrypted", b"\x05" + raw(vectors["encrypted"]["pkcs8"])
+    for which in ("refused_public", "refused_private"):
+        for i, pem in enumerate(vectors[which].values()):
+            yield f"{which}_{i}", b"\x05" + raw(pem)
+    yield "even_exponent", b"\x05" + raw(vectors["refused_even_exponent"])
+    import base64
+    pem = next(k for k in vectors["keys"] if k["bits"] == 2048)["spki"]
+    yield "der_spki", b"\x00" + base64.b64decode("".join(pem.split("\n")[1:-2]))
+    yield "cut_short", b"\x05-----BEGIN RSA PUBLIC KEY-----\nMIIB"
+    yield "headers", b"\x05-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+
+
+def json_target():
+    for name, message in messages.items():
+        body = raw(message)
+        yield name, body[body.index(b"{"):] if b"{" in body else body
+    yield "numbers", '[0,-0.0,1e400,-1e-400,9223372036854775807,18446744073709551615,18446744073709551616,1.5,"12","+7"," 8 ","1e3"]'
+    yield "strings", r'["\u0000","\ud83d\ude00","\ud800","\/\b\f\n\r\t","\u007f"]'
+    yield "scalars", '{"":null,"a":true,"b":false,"a":1}'
+    yield "deep", "[" * 199 + "]" * 199
+    yield "too_deep", "[" * 201
+    yield "latin_1", b'{"\xe4":"\xf6\xc3\xa4"}'
+
+
+def yaml():
+    separator = "\n%%%\n"
+    central = root / "etc/central/config.d"
+    for file in sorted(central.glob("*.yaml")):
+        yield "central_" + file.stem, "configuration:\n" + "".join("  " + line + "\n" for line in file.read_text().splitlines())
+    yield "include", "configuration: !include \"*.yaml\"" + separator + "gorgone:\n  gorgonecore:\n    id: 1\n" + separator + (
+        "gorgone:\n  modules:\n    - name: action\n      package: \"gorgone::modules::core::action::hooks\"\n      enable: yes\n")
+    yield "include_loop", "a: !include a.yaml" + separator + "b: !include a.yaml, main.yaml"
+    yield "wrong_values", ("configuration:\n  gorgone:\n    gorgonecore:\n      timeout: abc\n      ipv6: maybe\n      external_com_keysize: 17\n"
+                           "      fingerprint_mode: never\n      authorized_clients:\n        - kye: x\n        - key: [y]\n    modules: 3\n")
+    yield "aliases", "a: &a [1, 2]\nb: &b [*a, *a]\nc: {<<: *b, d: *b}\n"
+    yield "twice", 'a: 1\na: 2\n"\\e[31m\\n": x\n? [x]\n: y\n'
+    yield "documents", "a: 1\n---\nb: 2\n"
+    yield "tags", "a: !!binary aGVsbG8=\nb: !x y\nc: ~\nd: |\n  text\n  more\ne: >-\n  folded\n"
+    yield "pattern", "a.yaml*.y*"
+    yield "modules", ("configuration:\n  gorgone:\n    modules:\n      - name: a\n        library: x\n      - name: a\n        package: nonsense\n"
+                      "      - package: \"gorgone::modules::core::proxy::hooks\"\n      - 7\n")
+
+
+def http():
+    def request(line, *headers, body="", piece=0):
+        return bytes([piece]) + raw("\r\n".join([line, *headers, "", ""]) + body)
+
+    host = "Host: central"
+    yield "command", request("POST /api/nodes/2/core/action/command?log_wait=100000 HTTP/1.1", host, "Content-Length: 26",
+                             body='[{"command":"echo hello"}]')
+    yield "log", request("GET /api/nodes/2/log/abc?code=2&limit=5&ctime=1.5&id=7&etime=3 HTTP/1.1", host)
+    yield "password", request("GET /api/internal/thumbprint HTTP/1.1", host, "Authorization: Basic Z29yZ29uZTpzZWNyZXQ6w7Y=", piece=7)
+    yield "variables", request("GET /api/core/cron/definitions/one/two%2Fthree HTTP/1.1", host)
+    yield "wrong_method", request("DELETE /api/core/cron/definitions HTTP/1.1", host)
+    yield "outside", request("GET /../../etc/passwd HTTP/1.0")
+    yield "bad_number", request("GET /api/log/x?limit=0&code=%00&sync_wait=-1 HTTP/1.1", host)
+    yield "bad_node", request("GET /api/nodes/%2e%2e%2f/log/x HTTP/1.1", host)
+    yield "proxy_form", request("GET http://central:8085/api/log/x HTTP/1.1", host)
+    yield "chunked", request("POST /api/core/action/command HTTP/1.1", "Transfer-Encoding: chunked", body="4\r\n1::1\r\n4\r\n/128\r\n0\r\n\r\n", piece=3)
+    yield "network", request("POST /api/x HTTP/1.1", "Content-Length: 14", body="192.0.2.128/25")
+    yield "broken", b"\x00GET /api HTTP/9.9\r\n\r\n"
+
+
+def node_queue():
+    def push(size, token=1):
+        return bytes([0, token, size])
+
+    send, lost, clear = b"\x02", b"\x04", b"\x06\x00"
+    answer, tick = (lambda token: bytes([3, token])), (lambda seconds: bytes([5, seconds]))
+    wide = bytes([19, 255, 60, 7, 255])
+    yield "unknown_action", wide + push(5) + push(5) + send + send + b"\x07\x01" + b"\x07\x01" + answer(1)
+    yield "answered", wide + push(5) + push(5, 2) + send + send + answer(2) + answer(1)
+    yield "lost", wide + push(1) + push(2) + push(3) + send + send + lost + send + answer(0) + clear
+    yield "full", bytes([1, 2, 60, 0, 1]) + push(20) * 3 + send * 2 + push(200)
+    yield "expired", wide + push(1) + tick(30) + push(1) + send + tick(31) + lost + tick(30)
+    yield "large", bytes([9, 255, 255, 7, 2]) + push(200) + push(1) + send * 2 + answer(0) + send
+
+
+def tar_bytes(members, pax=False):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT if pax else tarfile.GNU_FORMAT) as tar:
+        for name, kind, link, content in members:
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size, info.mtime = kind, link, len(content), 1_600_000_000
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue().rstrip(b"\0") + b"\0" * 512
+
+
+KINDS = [b"0", b"\0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"L", b"K", b"x", b"g", b"S", b"D", b"V", b"Z"]
+
+
+def member(kind, name, link="", content="", mode=0o644):
+    name = raw(name)
+    flags = b"\0" if len(name) > 100 else b""
+    return bytes([KINDS.index(kind)]) + number(mode) + text(name) + text(link) + text(content) + flags + b"\0"
+
+
+escapes = {
+    "files": member(b"0", "a/b/c", content="hello") + member(b"5", "d/", mode=0o755) + member(b"0", "./file", content="new"),
+    "absolute": member(b"0", "@/secret", content="x"),
+    "climbs": member(b"0", "a/../../outside/secret", content="x"),
+    "link_out": member(b"2", "l", "../outside") + member(b"0", "l/secret", content="x"),
+    "link_chain": member(b"2", "a/l", "../folder") + member(b"2", "m", "a/l/../..") + member(b"0", "m/outside/new", content="x"),
+    "through_old_link": member(b"0", "out/secret", content="x") + member(b"5", "out/new"),
+    "hard_link": member(b"1", "h", "out/secret") + member(b"1", "i", "@/secret") + member(b"1", "j", "file"),
+    "device": member(b"3", "null") + member(b"6", "pipe"),
+    "set_user_id": member(b"0", "suid", content="x", mode=0o6755),
+    "replaced": member(b"2", "x", "folder") + member(b"5", "x") + member(b"0", "folder", content="x"),
+    "gnu_long": member(b"L", "././@LongLink", content="../outside/secret\0") + member(b"0", "short", content="x"),
+    "pax": member(b"x", "h", content="26 path=../outside/secret\n") + member(b"0", "short", content="x"),
+}
+
+
+def archive():
+    plain = [("a", tarfile.REGTYPE, "", b"hello"), ("l", tarfile.SYMTYPE, "a", b""), ("n" * 120, tarfile.REGTYPE, "", b"x")]
+    yield "gnu_bytes", b"\0\0\0" + tar_bytes(plain[:2])
+    yield "pax_bytes_gzip", b"\0\0\0" + gzip.compress(tar_bytes(plain, pax=True), mtime=0)
+    yield "no_archive", b"\0\0\0hello"
+    for name, members in escapes.items():
+        yield name, b"\2\0\0" + members
+    yield "too_large", b"\2\0\x02" + escapes["files"]
+    yield "link_text", b"\1\0\0" + text("a/b/c") + b"../../x"
+    yield "link_climbs", b"\1\0\0" + text("a/b") + b"../../x"
+
+
+def process_copy():
+    def chunk(copy, value, fault=0):
+        return bytes([copy, 0]) + text(value) + bytes([fault, 0])
+
+    def end(copy, fault=0, more=b"", is_archive=False):
+        return bytes([copy, 3 if is_archive else 2, fault]) + more
+
+    yield "file", chunk(0, "hello ") + chunk(0, "world" * 30, 2) + end(0)
+    yield "wrong_sum", chunk(1, "hello") + end(1, 1, text("0" * 32)) + end(1)
+    yield "wrong_size", chunk(1, "hello", 4) + chunk(1, "again") + end(1)
+    yield "mixed", chunk(0, "a") + chunk(1, "b") + chunk(2, "c") + end(2) + end(0) + end(1)
+    yield "owner_and_mode", chunk(0, "a") + end(0, 2, text("0600")) + chunk(0, "b") + end(0, 3, text("nobody-knows"))
+    yield "no_copy", bytes([0, 4]) + text('{"content":{"status":"inprogress"},"logging":false}') + chunk(0, "x") + end(0)
+    for name in ("files", "link_out", "gnu_long"):
+        yield "archive_" + name, bytes([0, 1]) + text(escapes[name]) + b"\0\1" + end(0, is_archive=True)
+    yield "no_archive", chunk(0, "no archive") + end(0, is_archive=True)
+
+
+targets = {
+    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "keys": keys,
+    "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "archive": archive, "process_copy": process_copy,
+}
+
+for target, units in targets.items():
+    folder = here / "corpus" / target
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, unit in units():
+        (folder / name).write_bytes(raw(unit))
+total = sum(f.stat().st_size for f in (here / "corpus").rglob("*") if f.is_file())
+print(f"{sum(1 for f in (here / 'corpus').rglob('*') if f.is_file())} files, {total} bytes")

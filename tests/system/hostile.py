@@ -1,0 +1,114 @@
+"""What the tests of hostile and broken input share: a process seen from outside, and a peer that must stay served."""
+import contextlib
+import os
+import pathlib
+import resource
+import socket
+import threading
+import time
+
+from protocol import request
+
+
+def memory_kb(pid):
+    """PSS: what the process adds to the machine's memory."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError(f"no Pss in /proc/{pid}/smaps_rollup")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def threads(pid):
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Peak:
+    """The highest PSS of a process while the block runs."""
+
+    def __init__(self, pid):
+        self.pid, self.before, self.highest = pid, memory_kb(pid), 0
+        self._ended = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def grown_kb(self):
+        return self.highest - self.before
+
+    def _look(self):
+        while True:
+            with contextlib.suppress(OSError):
+                self.highest = max(self.highest, memory_kb(self.pid))
+            if self._ended.wait(0.05):
+                return
+
+
+class LivePeer:
+    """Pings through a session of its own while the block runs; `answers` are the seconds that each took."""
+
+    def __init__(self, dialer, pause_s=0.02, patience_s=10):
+        self.dialer, self.pause_s, self.patience_s = dialer, pause_s, patience_s
+        self.answers, self.failure = [], None
+        self._ended = threading.Event()
+
+    def __enter__(self):
+        self._thread = threading.Thread(target=self._ping, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._ended.set()
+        self._thread.join()
+        if kind is None and self.failure:
+            raise AssertionError(f"the live peer was not served: {self.failure}")
+
+    def percentile(self, share):
+        return sorted(self.answers)[int(share * (len(self.answers) - 1))]
+
+    def _ping(self):
+        try:
+            while not self._ended.wait(self.pause_s):
+                token = f"live{len(self.answers)}"
+                started = time.monotonic()
+                self.dialer.send(request("PING", token=token))
+                answer = self.dialer.take(self.patience_s)
+                assert (answer.kind, answer.token) == ("PONG", token), answer
+                self.answers.append(time.monotonic() - started)
+        except Exception as failure:
+            self.failure = failure
+
+
+@contextlib.contextmanager
+def limited(pid, which, soft):
+    """A limit of the running process, lowered while the block runs."""
+    before = resource.prlimit(pid, which)
+    resource.prlimit(pid, which, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, which, before)
+
+
+def connect(port, payload=b""):
+    """A plain TCP connection that has sent `payload`."""
+    connection = socket.create_connection(("127.0.0.1", port), 10)
+    connection.settimeout(10)
+    if payload:
+        connection.sendall(payload)
+    return connection

@@ -1,0 +1,189 @@
+"""Configurations that are wrong: all that is wrong is told by file, line, key, value and what was expected, and only that part does not run."""
+import json
+import os
+import re
+import socket
+import subprocess
+import unittest
+
+from fleet import BIN, FleetCase
+
+
+class Wrong(FleetCase):
+    def setUp(self):
+        self.poller = self.make_poller("x" * 43)
+        self.poller.make_keys()
+
+    def check(self):
+        done = subprocess.run([BIN / "gorgoned", "--check", "--config", self.poller.config], capture_output=True, text=True, timeout=30)
+        return done.returncode, done.stderr + done.stdout
+
+    def write(self, name, text):
+        path = self.poller.config_d / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def is_told(self, *expressions, status=1, starts=None):
+        """By --check, and by the daemon, which starts or not."""
+        got, text = self.check()
+        self.assertEqual(got, status, text)
+        for expression in expressions:
+            self.assertRegex(text, expression)
+        self.poller.launch()
+        if starts is False:
+            self.assertEqual(self.poller.process.wait(10), 1)
+            self.poller.process = None
+        else:
+            self.poller.wait_log(r"\[core\] started: \d modules")
+            self.poller.stop()
+        for expression in expressions:
+            self.assertRegex(self.poller.log(), re.sub(r"^\(?(error|warning|\|)+\)?: ", "", expression))
+
+
+class Yaml(Wrong):
+    def test_yaml_that_does_not_parse_is_told_with_file_and_line_and_costs_that_file_only(self):
+        for text, line in (("gorgone: [1, 2\n", 2), ("gorgone:\n  a: 1\n b: 2\n", 3), ("\tgorgone: 1\n", 1), ("a: 'never closed\n\n", 3), ("a: &x\nb: *y\n", 2), ("{" * 500, 1),
+                           ("a: b: c\n", 1), ("- a\nb: 1\n", 2), ("a: !!binary [\n", 2), ("a\x00b: 1\n", 1), ("%YAML 9.9\n---\na: 1\n---\nb: 2\n", 4)):
+            self.write("50-broken.yaml", text)
+            status, said = self.check()
+            self.assertEqual(status, 1, f"{text!r}: {said}")
+            self.assertRegex(said, rf"error: .*50-broken\.yaml:({line}|{line - 1}|{line + 1})\b", text)
+        self.is_told(r"error: .*50-broken\.yaml:\d+: ")
+
+    def test_a_main_file_that_does_not_parse_keeps_the_daemon_from_starting(self):
+        self.poller.config.write_text("configuration: [\n")
+        self.is_told(r"error: .*config\.yaml:\d+: cannot be parsed as YAML", starts=False)
+
+    def test_files_that_swell_or_nest_without_end_are_refused(self):
+        laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
+        for text, reason in ((laughs, "values in all, counting what aliases repeat"), ("a: " + "[" * 5000 + "]" * 5000, "deeper than"), ("- " * 5000, "deeper than"),
+                             ("a: " + "x" * 70_000_000, "larger than")):
+            self.write("50-broken.yaml", text)
+            status, said = self.check()
+            self.assertEqual(status, 1)
+            self.assertIn(reason, said)
+            self.assertLess(len(said), 5000)
+
+    def test_bytes_that_are_no_utf8_are_taken_with_a_warning(self):
+        self.write("50-latin.yaml", 'gorgone: {gorgonecore: {hostname: "p\xf6ller"}}\n'.encode("latin-1"))
+        self.is_told(r"warning: .*50-latin\.yaml.*not all of it is UTF-8", status=0)
+
+    def test_no_value_at_all_is_a_configuration_too(self):
+        for text in ("", "\n", "# nothing\n", "---\n", "null\n", "{}\n"):
+            self.write("50-empty.yaml", text)
+            status, said = self.check()
+            self.assertEqual(status, 0, f"{text!r}: {said}")
+
+
+class Includes(Wrong):
+    def test_a_loop_is_told_with_its_files(self):
+        self.write("50-a.yaml", "gorgone: !include loop/one.yaml\n")
+        loop = self.poller.config_d / "loop"
+        loop.mkdir()
+        (loop / "one.yaml").write_text("x: !include two.yaml\n")
+        (loop / "two.yaml").write_text("y: !include one.yaml\n")
+        self.is_told(r"error: two\.yaml:1: an include loop: one\.yaml -> two\.yaml -> one\.yaml")
+        (loop / "one.yaml").write_text("x: !include one.yaml\n")
+        self.is_told(r"error: one\.yaml:1: an include loop: one\.yaml -> one\.yaml")
+
+    def test_a_file_that_is_missing_or_no_file_is_told_with_where_it_was_asked_for(self):
+        self.write("50-a.yaml", f"gorgone:\n  x: !include {self.directory}/nowhere.yaml\n")
+        self.is_told(rf"warning: 50-a\.yaml:2: !include {self.directory}/nowhere\.yaml: there is no file {self.directory}/nowhere\.yaml", status=0)
+        self.write("50-a.yaml", f"gorgone:\n  x: !include {self.directory}\n")
+        self.is_told(rf"(error|warning): .*{self.directory}\b.*50-a\.yaml:2", status=self.check()[0])
+        self.write("50-a.yaml", "gorgone:\n  x: !include ','\n")
+        self.is_told(r"error: 50-a\.yaml:2: !include names no file, expected a path or a pattern such as config\.d/\*\.yaml")
+
+    def test_a_pattern_that_matches_nothing_is_no_error(self):
+        self.write("50-a.yaml", "gorgone: !include nothing-here/*.yaml\n")
+        self.assertEqual(self.check()[0], 0)
+
+    def test_an_include_that_may_not_be_read_is_told(self):
+        if os.geteuid() == 0:
+            dangling = self.poller.config_d / "55-unreadable.yaml"
+            dangling.mkdir()  # root may read any file; what is no file it cannot
+            self.write("50-a.yaml", "gorgone: !include 55-unreadable.yaml\n")
+        else:
+            self.write("55-unreadable.yaml", "a: 1\n").chmod(0)
+        self.is_told(r"(error|warning): .*55-unreadable\.yaml", status=self.check()[0])
+
+
+class Values(Wrong):
+    def test_unknown_options_name_the_nearest_known_and_do_not_stop_anything(self):
+        self.poller.edit("command_timeout: 30", "comand_timeout: 30")
+        self.write("50-core.yaml", "gorgone:\n  gorgonecore:\n    fingerprint_mod: first\n    entirely_something_else: 1\n")
+        self.is_told(r"warning: modules\.action\.comand_timeout: unknown .*40-gorgoned\.yaml:\d+.*command_timeout",
+                     r"warning: gorgonecore\.fingerprint_mod: unknown .*50-core\.yaml:3.*fingerprint_mode",
+                     r"warning: gorgonecore\.entirely_something_else: unknown .*50-core\.yaml:4", status=0)
+
+    def test_wrong_types_and_ranges_of_the_core_are_told_together_and_it_does_not_start(self):
+        self.write("50-core.yaml", json.dumps({"gorgone": {"gorgonecore": {
+            "external_com_keysize": 33, "external_com_padding": "maybe", "external_com_rotation": 0, "timeout": -1, "max_message_size": "1e9", "max_unread_bytes": 10**30,
+            "fingerprint_mode": ["first"], "modules_dir": {"a": 1}, "ipv6": 2}}}, indent=1))
+        expected = [("external_com_keysize", '"33"', r"16, 24, 32"), ("external_com_padding", '"maybe"', "true or false"), ("external_com_rotation", '"0"', "minutes from 1 to 525600"),
+                    ("timeout", '"-1"', "seconds from 1 to 3600"), ("max_message_size", '"1e9"', "bytes from 65536"), ("max_unread_bytes", '"1' + "0" * 30 + '"', "bytes from 65536"),
+                    ("fingerprint_mode", "a list", "always, first, strict"), ("modules_dir", "a map", "a path"), ("ipv6", '"2"', "true or false")]
+        self.is_told(*(rf"error: gorgonecore\.{key}: got {re.escape(got)} \(50-core\.yaml:\d+\), expected .*{wanted}" for key, got, wanted in expected), starts=False)
+
+    def test_roots_of_the_wrong_kind_are_told(self):
+        for text, key in (("gorgone: text\n", "gorgone"), ("gorgone: {modules: {name: action}}\n", "modules"), ("gorgone: {modules: [text]}\n", "modules"),
+                          ("gorgone: {modules: [{enable: true}]}\n", "modules"), ("gorgone: {gorgonecore: [1]}\n", "gorgonecore")):
+            self.write("50-root.yaml", text)
+            status, said = self.check()
+            self.assertRegex(said, rf"(error|warning): .*{key}.*50-root\.yaml:1", text)
+
+    def test_a_secret_of_the_wrong_kind_is_not_repeated(self):
+        self.poller.configure("60-http", {"modules": [{"name": "httpserver", "package": "gorgone::modules::core::httpserver::hooks", "address": "127.0.0.1", "port": 0,
+                                                       "auth": {"enabled": True, "user": "u", "password": ["hunter2"]}, "passphrase": {"x": "hunter3"}}]})
+        status, said = self.check()
+        self.assertEqual(status, 1)
+        self.assertIn("auth.password", said)
+        self.assertNotIn("hunter", said)
+
+
+class KeysAndPorts(Wrong):
+    def test_a_key_that_is_broken_or_no_key_keeps_it_from_starting_and_stays_as_it_is(self):
+        good = self.poller.private_key.read_bytes()
+        for content in (b"", b"no key", good[:400], os.urandom(1000), self.poller.public_key.read_bytes()):
+            self.poller.private_key.write_bytes(content)
+            self.is_told(rf"error: gorgonecore\.privkey: .*{self.poller.private_key}", starts=False)
+            self.assertEqual(self.poller.private_key.read_bytes(), content, "a key was overwritten")
+        self.assertNotIn("no key\n", self.poller.log())
+
+    def test_a_missing_half_of_the_pair_keeps_it_from_starting_and_is_not_made_anew(self):
+        self.poller.private_key.unlink()
+        self.is_told(rf"error: gorgonecore\.privkey: .*{self.poller.private_key}", starts=False)
+        self.assertFalse(self.poller.private_key.exists())
+
+    def test_halves_of_two_pairs_are_told(self):
+        private = self.poller.private_key.read_bytes()
+        self.poller.make_keys(force=True)
+        self.poller.private_key.write_bytes(private)
+        self.is_told(rf"error: gorgonecore\.pubkey: {self.poller.public_key} does not belong to the private key {self.poller.private_key}", starts=False)
+
+    def test_a_key_readable_by_others_is_a_warning(self):
+        self.poller.private_key.chmod(0o644)
+        self.is_told(rf"warning: gorgonecore\.privkey: others than its owner can read {self.poller.private_key}; expected mode 0600", status=0)
+        self.poller.private_key.chmod(0o600)
+        self.assertNotIn("expected mode", self.check()[1])
+
+    def test_a_directory_for_the_keys_that_cannot_be_made_is_told(self):
+        self.write("50-keys.yaml", "gorgone: {gorgonecore: {privkey: /proc/nowhere/priv.pem, pubkey: /proc/nowhere/pub.pem}}\n")
+        self.poller.launch()
+        self.assertEqual(self.poller.process.wait(10), 1)
+        self.poller.process = None
+        self.assertRegex(self.poller.log(), r"ERROR - \[core\] gorgonecore\.privkey: cannot make a key pair: /proc/nowhere: the directory cannot be made: ")
+
+    def test_a_port_in_use_or_no_address_keeps_it_from_starting(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            for path, why in ((f"127.0.0.1:{port}", "Address already in use"), ("127.0.0.1:99999", ""), ("nonsense", ""), ("192.0.2.1:0", ""), ("no.such.host.invalid:0", "")):
+                self.write("50-port.yaml", f'gorgone: {{gorgonecore: {{external_com_path: "{path}"}}}}\n')
+                self.poller.launch()
+                self.assertEqual(self.poller.process.wait(20), 1, path)
+                self.poller.process = None
+                self.assertRegex(self.poller.log(), rf'ERROR - \[core\] gorgonecore\.external_com_path: cannot listen on "{re.escape(path)}": {why}.*; expected address:port, such as')
+
+
+if __name__ == "__main__":
+    unittest.main()

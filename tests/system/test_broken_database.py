@@ -1,0 +1,242 @@
+"""The database file is missing, locked, read-only, broken or its disk is full: the daemon starts, relays and runs commands, says what is wrong, and
+what was written meanwhile is in the file as soon as it can be written again."""
+import json
+import os
+import pathlib
+import resource
+import secrets
+import sqlite3
+import subprocess
+import time
+import unittest
+
+from fleet import BIN, FleetCase, eventually
+from hostile import LivePeer, limited, memory_kb
+
+IN_MEMORY = r"ERROR - \[journal\] history and sessions are kept in memory until {} can be written again; tried every 2 s"
+IN_USE = r"INFO - \[journal\] {} is in use again, (\d+) rows were taken over from memory"
+
+
+class Broken(FleetCase):
+    def setUp(self):
+        self.central = self.make_central()
+        self.poller = self.make_poller(self.central.thumbprint())
+        self.file = self.poller.database
+
+    def client(self):
+        return self.dial(self.poller, self.central)
+
+    def run_one(self, client, text):
+        """A command's rows, seen through the daemon."""
+        token = f"{text}-{secrets.token_hex(4)}"
+        self.assertEqual(client.call("COMMAND", {"content": [{"command": f"echo {text}"}]}, token=token).body["code"], 0)
+        rows = client.outcome(token)
+        self.assertEqual([row["code"] for row in rows], [0, 0, 100, 2])
+        self.assertEqual(json.loads(rows[2]["data"])["result"]["stdout"], text)
+        return token
+
+    def wait_in_memory(self):
+        self.poller.wait_log(IN_MEMORY.format(self.file), 10)
+
+    def wait_in_use(self):
+        return int(self.poller.wait_log(IN_USE.format(self.file), 15)[1])
+
+    def in_file(self, *tokens):
+        """Each token's rows stand in the file, once and in order; ids and times rise."""
+        rows = self.poller.database_rows()
+        for token in tokens:
+            self.assertEqual([row["code"] for row in rows if row["token"] == token], [0, 0, 100, 2], token)
+        for key in ("id", "ctime"):
+            values = [row[key] for row in rows]
+            self.assertEqual(sorted(values), values, key)
+            self.assertEqual(len(set(values)), len(values), key)
+
+    def make_database(self):
+        """A file with history in it, of a daemon that ran before."""
+        self.poller.start()
+        client = self.client()
+        tokens = [self.run_one(client, f"before{number}") for number in range(20)]
+        self.poller.stop()
+        return client, tokens
+
+
+class AtTheStart(Broken):
+    def goes_on_in_memory_and_comes_back(self, mend, reason):
+        self.poller.start()
+        self.poller.wait_log(rf"ERROR - \[journal\] gorgonecore\.gorgone_db_name: cannot use database {self.file}: {reason}", 5)
+        self.wait_in_memory()
+        client = self.client()
+        token = self.run_one(client, "meanwhile")
+        mend()
+        self.assertGreaterEqual(self.wait_in_use(), 4)
+        after = self.run_one(client, "afterwards")
+        self.in_file(token, after)
+        self.assertEqual([row["code"] for row in client.rows(token=token)], [0, 0, 100, 2])
+        self.assertTrue(self.poller.database_rows("gorgone_identity"), "the session was lost")
+
+    def test_a_directory_that_is_missing_is_told_and_used_as_soon_as_it_is_there(self):
+        self.file = self.poller.database = self.directory / "absent" / "history.sdb"
+        self.poller.configure("50-database", {"gorgonecore": {"gorgone_db_name": f"dbname={self.file}"}})
+        self.goes_on_in_memory_and_comes_back(lambda: self.file.parent.mkdir(), "unable to open database file")
+
+    def test_a_file_locked_by_another_program_is_told_and_used_as_soon_as_it_is_free(self):
+        client, tokens = self.make_database()
+        other = sqlite3.connect(self.file, isolation_level=None)
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        self.goes_on_in_memory_and_comes_back(lambda: (other.execute("COMMIT"), other.close()), "database is locked")
+        self.in_file(*tokens)
+
+    def test_a_directory_in_the_place_of_the_file_is_told(self):
+        self.file.mkdir()
+        self.goes_on_in_memory_and_comes_back(self.file.rmdir, "unable to open database file")
+
+    def test_an_empty_file_is_taken_as_a_new_database(self):
+        self.file.write_bytes(b"")
+        self.poller.start()
+        self.in_file(self.run_one(self.client(), "fresh"))
+        self.assertNotIn(" - ERROR - ", self.poller.log())
+
+    def is_kept_aside(self, content):
+        self.poller.start()
+        self.poller.wait_log(rf"ERROR - \[journal\] .*{self.file}: (file is not a database|database disk image is malformed)", 5)
+        aside = self.poller.wait_log(rf"ERROR - \[journal\] the corrupt database is kept as ({self.file}\.corrupt-\d+); starting with an empty one", 5)[1]
+        self.assertEqual(pathlib.Path(aside).read_bytes(), content)
+        self.in_file(self.run_one(self.client(), "fresh"))
+
+    def test_a_truncated_file_is_kept_aside(self):
+        self.make_database()
+        content = self.file.read_bytes()[:6000]
+        self.file.write_bytes(content)
+        self.is_kept_aside(content)
+
+    def test_a_file_with_a_broken_head_is_kept_aside(self):
+        self.make_database()
+        content = b"SQLite format 3\0" + os.urandom(8000)
+        self.file.write_bytes(content)
+        self.is_kept_aside(content)
+
+    def test_a_write_ahead_log_of_noise_costs_no_row_of_the_file(self):
+        _, tokens = self.make_database()
+        pathlib.Path(f"{self.file}-wal").write_bytes(os.urandom(50_000))
+        self.poller.start()
+        self.in_file(*tokens, self.run_one(self.client(), "on"))
+
+    def test_a_read_only_file_is_told_and_its_rows_can_be_read(self):
+        client, tokens = self.make_database()
+        # Root may write to anything but this.
+        if subprocess.run(["chattr", "+i", self.file], capture_output=True).returncode != 0:
+            if os.geteuid() == 0:
+                self.skipTest("this file system knows no immutable files, and root can write to every other")
+            self.file.chmod(0o444)
+
+        def mend():
+            subprocess.run(["chattr", "-i", self.file], capture_output=True)
+            self.file.chmod(0o640)
+
+        self.addCleanup(mend)
+        self.poller.start()
+        self.poller.wait_log(rf"ERROR - \[journal\] .*{self.file}: .*(readonly|unable to open)", 5)
+        self.wait_in_memory()
+        token = self.run_one(client, "meanwhile")
+        mend()
+        self.wait_in_use()
+        self.in_file(*tokens, token)
+
+    def test_a_second_daemon_on_the_same_database_does_not_start_and_names_the_first(self):
+        self.poller.start()
+        second = self.make_poller(self.central.thumbprint(), identity=3)
+        second.configure("50-database", {"gorgonecore": {"gorgone_db_name": f"dbname={self.file}"}})
+        second.launch()
+        self.assertEqual(second.process.wait(10), 1)
+        second.process = None
+        self.assertRegex(second.log(), rf"ERROR - \[core\] gorgonecore\.gorgone_db_name: {self.file} is in use by another gorgoned, pid {self.poller.process.pid}; "
+                                       "each daemon needs a database of its own")
+        self.in_file(self.run_one(self.client(), "first"))
+        self.poller.kill()
+        second.start()  # a crash leaves no lock behind
+        self.assertTrue(second.alive())
+
+
+class WhileRunning(Broken):
+    def test_a_full_disk_costs_no_row_and_no_command(self):
+        self.poller.start()
+        client, live = self.client(), self.client()
+        before = self.run_one(client, "before")
+        data = {"code": 120, "etime": 1_700_000_000, "token": "filling", "data": {"x": "x" * 20_000}}
+        with LivePeer(live) as seen, limited(self.poller.process.pid, resource.RLIMIT_FSIZE, self.file.stat().st_size + 200_000):
+            for _ in range(100):
+                self.assertEqual(client.call("PUTLOG", data).body["code"], 0)
+            self.poller.wait_log(rf"ERROR - \[journal\] cannot write to database {self.file}: ", 10)
+            self.wait_in_memory()
+            tokens = [self.run_one(client, f"full{number}") for number in range(5)]
+            self.assertEqual([row["code"] for row in client.rows(token=before)], [0, 0, 100, 2], "what is in the file can still be read")
+            self.assertEqual(len(client.rows(token="filling")), 100)
+        self.assertLess(max(seen.answers), 1)
+        self.wait_in_use()
+        tokens.append(self.run_one(client, "afterwards"))
+        self.in_file(before, *tokens)
+        self.assertEqual(len([row for row in self.poller.database_rows() if row["token"] == "filling"]), 100, "a row that was accepted is lost")
+        self.assertTrue(self.poller.alive())
+
+    def test_a_lock_held_by_another_program_costs_no_row_and_holds_up_no_peer(self):
+        self.poller.start()
+        client, live = self.client(), self.client()
+        before = self.run_one(client, "before")
+        other = sqlite3.connect(self.file, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        with LivePeer(live) as seen:
+            client.call("PUTLOG", {"code": 120, "etime": 1_700_000_000, "token": "locked-out", "data": {}})
+            self.poller.wait_log(rf"ERROR - \[journal\] cannot write to database {self.file}: database is locked", 10)
+            tokens = [self.run_one(client, f"locked{number}") for number in range(5)]
+            other.execute("COMMIT")
+            other.close()
+            self.wait_in_use()
+        self.assertLess(seen.percentile(0.9), 0.2)
+        self.assertLess(max(seen.answers), 1)
+        self.in_file(before, *tokens, self.run_one(client, "afterwards"))
+        self.assertEqual(len([row for row in self.poller.database_rows() if row["token"] == "locked-out"]), 1)
+
+    def test_pages_that_are_overwritten_are_noticed_and_the_daemon_goes_on(self):
+        client, _ = self.make_database()
+        pages = bytearray(self.file.read_bytes())
+        for start in range(4096, len(pages), 4096):  # the head stays right, each table is noise
+            pages[start:start + 4096] = os.urandom(4096)
+        self.file.write_bytes(pages)
+        self.poller.start()
+        token = self.run_one(self.client(), "on")
+        self.poller.wait_log(rf"ERROR - \[journal\] the corrupt database is kept as {self.file}\.corrupt-\d+; starting with an empty one", 15)
+        eventually(lambda: self.rows_of(token) == [0, 0, 100, 2], 10, "the rows in the new file")
+        self.assertEqual(len(list(self.file.parent.glob("history.sdb.corrupt-*[0-9]"))), 1)
+
+    def rows_of(self, token):
+        try:
+            return [row["code"] for row in self.poller.database_rows() if row["token"] == token]
+        except sqlite3.Error:
+            return None
+
+    def test_memory_in_place_of_the_file_is_bounded_and_the_loss_is_told(self):
+        self.file = self.poller.database = self.directory / "absent" / "history.sdb"
+        self.poller.configure("50-database", {"gorgonecore": {"gorgone_db_name": f"dbname={self.file}"}})
+        self.poller.severity = "info"
+        self.poller.start()
+        client = self.client()
+        data = '{"code":120,"etime":1700000000,"token":"many","data":{}}'
+        frame = client.cipher.seal(f"[PUTLOG] [] [] {data}")
+        waiting = 0
+        for _ in range(210_000):
+            client.socket.send(frame, copy=False)
+            waiting += 1
+            while waiting > 500 and client.socket.poll(20_000):
+                client.socket.recv(copy=False)
+                waiting -= 1
+        self.poller.wait_log(rf"ERROR - \[journal\] \d+ rows of the history are lost: memory holds \d+ while {self.file} cannot be written", 20)
+        self.assertLess(memory_kb(self.poller.process.pid), 150_000)
+        while waiting and client.socket.poll(2000):
+            client.socket.recv()
+            waiting -= 1
+        self.run_one(client, "on")
+
+
+if __name__ == "__main__":
+    unittest.main()

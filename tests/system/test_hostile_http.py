@@ -1,0 +1,324 @@
+"""The HTTP server among hostile clients: each is told what was wrong, nobody else waits, memory and connections stay bounded."""
+import base64
+import contextlib
+import http.client
+import json
+import resource
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import unittest
+
+from api import Api, outputs
+from fleet import FleetCase, eventually
+from hostile import Peak, connect, descriptors, limited, memory_kb
+
+ADDRESS = {"address": "127.0.0.1", "port": 0}
+
+
+class Hostile(FleetCase):
+    options = {}
+
+    def setUp(self):
+        self.central = self.make_central()
+        self.central.nodes()
+        self.central.replace_module("httpserver", **ADDRESS, **self.options)
+        self.central.start()
+        self.pid, self.port = self.central.process.pid, self.central.http_port
+
+    def exchange(self, payload, port=None, timeout=10):
+        """What comes back until the server closes: status (0: nothing), headers, body of the first answer."""
+        with connect(port or self.port) as connection:
+            connection.settimeout(timeout)
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(payload)
+            return self.read(connection)
+
+    @staticmethod
+    def read(connection):
+        received = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65536):
+                received += piece
+                head, gap, rest = received.partition(b"\r\n\r\n")
+                length = [int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                if gap and length and len(rest) >= length[0]:
+                    break
+        if not received:
+            return 0, {}, None
+        head, _, rest = received.partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        return int(first.split()[1]), headers, json.loads(rest[:int(headers["content-length"])]) if rest else None
+
+    def is_served(self):
+        started = time.monotonic()
+        self.assertEqual(self.central.api().request("GET", "/api/internal/constatus")[0], 200)
+        self.assertLess(time.monotonic() - started, 1)
+
+
+class Requests(Hostile):
+    def test_broken_request_lines_and_headers_are_answered_400_and_the_connection_is_closed(self):
+        for text in (b"\r\n\r\n\r\n\r\nx\r\n\r\n", b"GET\r\n\r\n", b"GET /api\r\n\r\n", b"GET /api HTTP/9.9\r\n\r\n", b"GET /api HTTP/1.1 x\r\n\r\n",
+                     b"GET /a b HTTP/1.1\r\n\r\n", b"G\x00T /api HTTP/1.1\r\n\r\n", b"GET /api HTTP/1.1\r\nno colon\r\n\r\n",
+                     b"GET /api HTTP/1.1\r\n: no name\r\n\r\n", b"GET /api HTTP/1.1\r\nHost: x\r\n folded\x00\r\n\r\n",
+                     b"POST /api HTTP/1.1\r\nContent-Length: -1\r\n\r\n", b"POST /api HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+                     b"POST /api HTTP/1.1\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+                     b"POST /api HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+                     b"POST /api HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+                     b"POST /api/core/action/command HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"\x00" * 100 + b"\r\n\r\n", b"\xff" * 100 + b"\r\n\r\n"):
+            status, headers, body = self.exchange(text)
+            self.assertEqual((status, headers.get("connection")), (400, "close"), text)
+            self.assertIn("error", body, text)
+        self.is_served()
+
+    def test_a_head_beyond_the_limit_is_answered_431(self):
+        for text in (b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n", b"GET /api HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+                     b"GET /api HTTP/1.1\r\n" + b"X: y\r\n" * 5_000 + b"\r\n", b"G" * 100_000):
+            status, _, body = self.exchange(text)
+            self.assertIn((status, body["error"]), ((431, "http_error_431"), (400, "bad_request")), text[:30])
+        status, _, body = self.exchange(b"GET /api HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n")
+        self.assertEqual((status, body["message"]), (431, "the request's head is longer than 16384 bytes"))
+
+    def test_a_body_beyond_the_limit_is_answered_413_and_not_kept(self):
+        head = b"POST /api/core/action/command HTTP/1.1\r\nHost: x\r\n"
+        with Peak(self.pid) as peak:
+            status, _, body = self.exchange(head + b"Content-Length: 8388609\r\n\r\n[")
+            self.assertEqual((status, body), (413, {"error": "http_error_413", "message": "the request's body is longer than 8388608 bytes"}))
+            status, _, body = self.exchange(head + b"Content-Length: 9223372036854775807\r\n\r\n" + b"[" * 100_000)
+            self.assertEqual(status, 413)
+            chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+            status, _, _ = self.exchange(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 200)
+            self.assertEqual(status, 413)
+        self.assertLess(peak.grown_kb, 40_000)
+        largest = json.dumps([{"command": "true " + "x" * 8_000_000}])
+        self.assertEqual(self.central.api().request("POST", "/api/core/action/command", largest)[0], 200, "what is below the limit is taken")
+        eventually(lambda: memory_kb(self.pid) < peak.before + 30_000, 10, "the giving back of the memory")
+
+    def test_tricks_with_paths_lead_nowhere(self):
+        expected = {"/": 403, "/api": 404, "//api/internal/constatus": 403, "/../api/internal/constatus": 403, "/api/../internal/constatus": 404,
+                    "/api/internal/../internal/constatus": 404, "/api/%2e%2e/%2e%2e/etc/passwd": 404, "/api%2finternal%2fconstatus": 403,
+                    "/api/internal%2fconstatus": 404, "/api/internal/constatus%00": 404, "/api//internal/constatus": 404, "/API/internal/constatus": 403,
+                    "/api/nodes/../internal/constatus": 404, "/api/nodes/%2e%2e%2f/internal/constatus": 400, "/api/nodes/a%00b/core/action/command": 400,
+                    "/api/%": 400, "/api/%zz": 400, "/api/\x7f": 400, "http://elsewhere.example/api/internal/constatus": 200, "*": 400, "api/internal/constatus": 400,
+                    "/api/internal/constatus?%": 400, "/api/log/%00?limit=1": 200, "/api/log/x?limit=-1": 400, "/api/log/x?limit=1e9": 400,
+                    "/api/log/x?ctime=nan": 400, "/api/log/x?id=99999999999999999999": 400, "/api/core/action/command/" + "a/" * 3000: 405}
+        for path, status in expected.items():
+            got = self.exchange(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            if path == "/api/nodes/../internal/constatus":
+                self.assertIn(got[0], (400, 404), path)  # ".." may be no node, or none that serves this
+                continue
+            self.assertEqual(got[0], status, f"{path[:60]} {got[2]}")
+        self.assertNotIn("root:", self.central.log())
+        self.is_served()
+
+    def test_a_wrong_method_is_answered_405_with_those_allowed(self):
+        for method in ("GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "TRACE", "BREW", "post"):
+            status, headers, body = self.exchange(f"{method} /api/core/action/command HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            self.assertEqual((status, headers.get("allow")), (405, "POST"), method)
+        self.assertEqual(self.exchange(b"POST /api/log/x HTTP/1.1\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")[1]["allow"], "GET")
+        self.assertEqual(self.exchange(b"CONNECT x:1 HTTP/1.1\r\n\r\n")[0] // 100, 4)
+
+    def test_content_that_is_no_json_is_answered_400_and_bytes_that_are_no_utf8_are_taken(self):
+        wrong = {"error": "decode_error", "message": "POST content must be JSON-formated"}
+        for body in (b"{", b"\0", b"[" * 100_000, b"\xff\xfe[\0]\0", b"[1]x", b"nan", b"'a'", b"[1,]"):
+            payload = b"POST /api/core/action/command HTTP/1.1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+            self.assertEqual(self.exchange(payload)[::2], (400, wrong), body[:20])
+        body = b'[{"command":"echo \xe4"}]'
+        status, _, answer = self.exchange(b"POST /api/core/action/command?log_wait=5000000 HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertEqual(status, 200)
+        self.assertEqual(outputs([{**row, "data": json.loads(row["data"])} for row in answer["data"]]), ["ä"])
+
+    def test_pipelined_requests_without_reading_the_answers_are_bounded(self):
+        with connect(self.port) as connection, Peak(self.pid) as peak:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.setblocking(False)
+            request, sent = b"GET /api/internal/information HTTP/1.1\r\nHost: x\r\n\r\n" * 100, 0
+            end = time.monotonic() + 2
+            while time.monotonic() < end and sent < 50_000_000:
+                try:
+                    sent += connection.send(request)
+                except BlockingIOError:
+                    time.sleep(0.01)
+            self.is_served()
+        self.assertLess(peak.grown_kb, 15_000)
+
+    def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(self):
+        before = descriptors(self.pid)
+        for number in range(300):
+            with connect(self.port, b"POST /api/core/action/command?log_wait=30000000 HTTP/1.1\r\nContent-Length: 26\r\n\r\n" +
+                         (b'[{"command":"sleep 0.01"}]' if number % 2 else b"[")) as connection:
+                if number % 3 == 0:
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset in place of an end
+        eventually(lambda: descriptors(self.pid) <= before + 3, 15, "the closing of the descriptors")
+        self.is_served()
+
+
+class SlowClients(Hostile):
+    options = {"request_timeout": 2, "idle_timeout": 2, "max_connections": 300}
+
+    def test_requests_that_trickle_in_are_answered_408_and_idle_connections_are_closed(self):
+        beginnings = [b"G", b"GET /api HTTP/1.1\r\nX: ", b"POST /api/core/action/command HTTP/1.1\r\nContent-Length: 100\r\n\r\n[", b""]
+        held = [(text, connect(self.port, text)) for text in beginnings for _ in range(30)]
+        started, ended = time.monotonic(), threading.Event()
+
+        def trickle():
+            while not ended.wait(0.3):
+                for _, connection in held[:60]:
+                    with contextlib.suppress(OSError):
+                        connection.send(b"x")
+
+        thread = threading.Thread(target=trickle, daemon=True)
+        thread.start()
+        self.is_served()
+        for text, connection in held:
+            connection.settimeout(8)
+            status, _, body = self.read(connection)
+            if text:
+                self.assertEqual((status, body["message"]), (408, "the request did not arrive within 2 seconds"), text)
+            else:
+                self.assertEqual(status, 0, "an idle connection is closed without a word")
+            connection.close()
+        self.assertLess(time.monotonic() - started, 7)
+        ended.set()
+        thread.join()
+
+    def test_thousands_of_connections_are_bounded_and_the_next_ones_are_told(self):
+        before, memory = descriptors(self.pid), memory_kb(self.pid)
+        held = [connect(self.port) for _ in range(300)]
+        eventually(lambda: descriptors(self.pid) >= before + 300, 2, "300 connections taken")
+        status, headers, body = self.exchange(b"")
+        self.assertEqual((status, headers["retry-after"], body["error"]), (503, "1", "http_error_503"))
+        more = [connect(self.port) for _ in range(3000)]
+        self.assertLess(descriptors(self.pid), before + 300 + 80)
+        self.assertLess(memory_kb(self.pid), memory + 30_000)
+        self.central.wait_log(r"WARNING - \[httpserver\] connections are refused: there are 300 already \(max_connections\)", 5)
+        self.assertLess(len([line for line in self.central.log().splitlines() if "connections are refused" in line]), 5)
+        for connection in held + more:
+            connection.close()
+        eventually(lambda: self.can_be_reached(), 10, "an answer after the flood")
+        eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the closing of the descriptors")
+
+    def can_be_reached(self):
+        with contextlib.suppress(OSError, AssertionError, http.client.HTTPException):
+            return self.central.api().request("GET", "/api/internal/constatus")[0] == 200
+
+    def test_without_free_descriptors_it_goes_on_and_recovers(self):
+        with limited(self.pid, resource.RLIMIT_NOFILE, descriptors(self.pid) + 20):
+            held = [connect(self.port) for _ in range(60)]
+            self.central.wait_log(r"WARNING - \[httpserver\] cannot accept a connection, trying again in 1 s: Too many open files", 5)
+            time.sleep(0.5)
+            self.assertLess(len([line for line in self.central.log().splitlines() if "cannot accept" in line]), 5)
+            for connection in held:
+                connection.close()
+        eventually(self.can_be_reached, 5, "an answer once there are descriptors again")
+
+
+class Passwords(Hostile):
+    options = {"auth": {"enabled": True, "user": "jürgen", "password": "pä:ß 漢"}}
+
+    def ask(self, credentials, source="127.0.0.1"):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20, source_address=(source, 0))
+        headers = {"Authorization": credentials} if credentials is not None else {}
+        connection.request("GET", "/api/internal/constatus", headers=headers)
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+        connection.close()
+        return answer.status, answer.getheader("WWW-Authenticate"), body
+
+    @staticmethod
+    def basic(text):
+        return "Basic " + base64.b64encode(text).decode()
+
+    def test_credentials_beyond_ascii_are_taken_and_wrong_ones_of_every_form_refused(self):
+        right = self.basic("jürgen:pä:ß 漢".encode())
+        self.assertEqual(self.ask(right)[0], 200)
+        self.assertEqual(self.ask(right.replace("Basic", "basic"))[0], 200)
+        denied = {"error": "http_error_401", "message": "unauthorized"}
+        for number, wrong in enumerate((None, "", "Basic", "Basic ", "Basic !!!", "Bearer x", right + "x", right[:-2], self.basic(b""), self.basic(b":"), self.basic(b"\0" * 100),
+                                        self.basic("jürgen:".encode()), self.basic("jürgen".encode()), self.basic("jürgen:pä:ß 漢\0".encode()),
+                                        self.basic("JÜRGEN:pä:ß 漢".encode()), "Basic " + "A" * 10_000, self.basic(b"\xff\xfe:\xff"))):
+            status, realm, body = self.ask(wrong, source=f"127.0.1.{number + 1}")  # of its own, so that it waits for no other's guesses
+            self.assertEqual((status, body), (401, denied), wrong)
+            self.assertIn("Basic", realm)
+        self.assertNotIn("pä:ß", self.central.log())
+
+    def test_guesses_get_slower_and_delay_nobody_else(self):
+        right, wrong = self.basic("jürgen:pä:ß 漢".encode()), self.basic("jürgen:x".encode())
+        times = []
+
+        def guess():
+            for _ in range(5):
+                started = time.monotonic()
+                self.assertEqual(self.ask(wrong, "127.0.2.1")[0], 401)
+                times.append(time.monotonic() - started)
+
+        thread = threading.Thread(target=guess)
+        thread.start()
+        while thread.is_alive():
+            started = time.monotonic()
+            self.assertEqual(self.ask(right, "127.0.2.2")[0], 200)
+            self.assertLess(time.monotonic() - started, 0.5)
+            time.sleep(0.05)
+        thread.join()
+        self.assertEqual(len(times), 5)
+        self.assertGreater(times[4], 2 * times[0])
+        self.assertGreater(times[4], 1)
+        self.assertRegex(self.central.log(), r"WARNING - \[httpserver\] a request was refused: wrong user or password \(client=127\.0\.2\.1 delay_ms=\d+\)")
+
+    def test_a_strangers_body_is_not_read(self):
+        with Peak(self.pid) as peak:
+            status, _, _ = self.exchange(b"POST /api/core/action/command HTTP/1.1\r\nContent-Length: 8000000\r\n\r\n" + b"x" * 8_000_000)
+        self.assertEqual(status, 401)
+        self.assertLess(peak.grown_kb, 4_000)
+
+
+class Tls(Hostile):
+    def setUp(self):
+        key, certificate = self.directory / "http.key", self.directory / "http.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        self.options = {"ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "request_timeout": 2}
+        self.trusted = ssl.create_default_context(cafile=certificate)
+        super().setUp()
+
+    def is_served(self):
+        self.assertEqual(Api("127.0.0.1", self.port, tls=self.trusted).request("GET", "/api/internal/constatus")[0], 200)
+
+    def test_handshakes_that_stop_or_are_noise_are_ended_and_harm_nobody(self):
+        before = descriptors(self.pid)
+        hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+        held = [connect(self.port, text) for text in (b"", hello[:3], hello, b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 3000, b"\x16\x03\x00\x00\x02\x01\x00") for _ in range(20)]
+        self.is_served()
+        eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the end of all handshakes within request_timeout")
+        for connection in held:
+            connection.close()
+
+    def test_old_versions_and_weak_ciphers_are_refused(self):
+        for version, ciphers in (("-tls1", "ALL:@SECLEVEL=0"), ("-tls1_1", "ALL:@SECLEVEL=0"), ("-tls1_2", "aNULL:@SECLEVEL=0"), ("-tls1_2", "eNULL:@SECLEVEL=0"),
+                                 ("-tls1_2", "RC4:@SECLEVEL=0")):
+            done = self.s_client(version, "-cipher", ciphers)
+            self.assertNotIn("HTTP/1.1", done, f"{version} {ciphers}")
+        for version in ("-tls1_2", "-tls1_3"):
+            self.assertIn("HTTP/1.1 200", self.s_client(version), version)
+
+    def s_client(self, *arguments):
+        question = b"GET /api/internal/constatus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        done = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{self.port}", "-quiet", *arguments], input=question, capture_output=True, timeout=20)
+        return done.stdout.decode(errors="replace")
+
+    def test_tls_without_a_certificate_is_told_by_key_and_the_rest_runs(self):
+        central = self.make_central("second")
+        central.nodes()
+        central.replace_module("httpserver", **ADDRESS, ssl=True)
+        central.launch()
+        central.wait_log(r"ERROR.*modules\.httpserver\.ssl_cert_file: is missing while ssl is set .*80-httpserver\.yaml:\d+.*expected")
+        central.wait_log(r"ERROR.*modules\.httpserver\.ssl_key_file: is missing while ssl is set")
+        central.wait_log(r"INFO.*started: \d modules")
+        self.assertTrue(central.alive())
+
+
+if __name__ == "__main__":
+    unittest.main()
