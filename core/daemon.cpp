@@ -112,7 +112,8 @@ class Daemon {
     await_signals();
     if (!config_.core.text("external_com_type").empty()) {
       if (const auto path = config_.core.text("external_com_path"); has_wrong_port(path)) {
-        log_.error("gorgonecore.external_com_path: cannot listen on \"{}\": ports end at 65535; expected address:port, such as \"*:5556\"", path);
+        log_.error("gorgonecore.external_com_path: cannot listen on \"{}\": ports end at 65535; expected address:port, such as \"*:5556\"",
+                   path);
         return 1;
       }
       const auto listening = listener_.start(listener_spec(config_.core, *keys_, hostname_));

@@ -83,7 +83,12 @@ void Child::read() {
 
 void Child::wait_for_exit() {
   auto on_done = [self = shared_from_this()](error_code error) {
-    if (!error) self->on_exit();
+    if (error) return;
+    // Asio may tell a descriptor ready by an event of an earlier one; reaping now would leave a zombie and invent its status.
+    if (self->has_exited())
+      self->on_exit();
+    else
+      self->wait_for_exit();
   };
   pidfd_.async_wait(boost::asio::posix::stream_descriptor::wait_read, std::move(on_done));
 }
@@ -170,6 +175,11 @@ void Child::kill_group() {
   } else {
     set_timer(kill_to_giving_up);
   }
+}
+
+bool Child::has_exited() {
+  siginfo_t info{};
+  return waitid(P_PIDFD, static_cast<id_t>(pidfd_.native_handle()), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
 }
 
 void Child::reap() {

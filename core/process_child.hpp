@@ -43,6 +43,7 @@ class Child : public std::enable_shared_from_this<Child> {
   void on_timer();
   void terminate();
   void kill_group();
+  bool has_exited();
   void reap();
   void await_output_end();
   void complete();

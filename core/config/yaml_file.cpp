@@ -61,16 +61,16 @@ void find_open_quote(const std::string& text) {
   std::istringstream in(text.substr(0, text.find_last_not_of(" \t\r\n") + 1));
   YAML::Parser parser(in);
   Deaf deaf;
-  while (parser.HandleNextDocument(deaf)) {
-  }
+  // One document: a file with more is refused, and there are texts of which the parser makes documents without end.
+  parser.HandleNextDocument(deaf);
 }
 
 ConfigValue build(const std::string& text, YamlBuilder& builder) {
-  find_open_quote(text);
   std::istringstream in(text);
   YAML::Parser parser(in);
   while (parser.HandleNextDocument(builder)) {
   }
+  find_open_quote(text);
   return builder.take();
 }
 

@@ -9,7 +9,8 @@ namespace gorgone::net {
 namespace {
 
 constexpr std::string_view routing_prefix = "gorgone-";
-constexpr int refusals_per_tick = 10;
+constexpr int refusals_per_peer = 3;
+constexpr std::size_t refused_peers_per_tick = 20;
 constexpr auto tick_interval = std::chrono::seconds(5);
 // What ZeroMQ may hold for one client beside the kernel's buffers; the rest waits in the AnswerQueue, which counts bytes.
 constexpr int answers_in_socket_max = 1000;
@@ -216,7 +217,7 @@ void Listener::tick() {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     if (refusals_silent_ > 0) log_.warning("{} more refused messages in the last {} s", refusals_silent_, tick_interval.count());
-    refusals_logged_ = 0;
+    refusals_of_.clear();
     refusals_silent_ = 0;
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
@@ -227,7 +228,9 @@ void Listener::tick() {
 }
 
 void Listener::log_refusal(const std::string& routing_id, const std::string& why) {
-  if (refusals_logged_++ < refusals_per_tick)
+  // One noisy peer must not hide another, and many must not fill the log.
+  const bool is_heard = refusals_of_.contains(routing_id) || refusals_of_.size() < refused_peers_per_tick;
+  if (is_heard && refusals_of_[routing_id]++ < refusals_per_peer)
     log_.warning("refused a message of {}: {}", printable(routing_id), why);
   else
     ++refusals_silent_;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <zmq.hpp>
 
 #include "core/journal/journal_file.hpp"
@@ -75,7 +76,7 @@ class Listener {
   std::unique_ptr<AnswerQueue> answers_;
   boost::asio::steady_timer timer_, retry_timer_;
   bool retrying_ = false;
-  int refusals_logged_ = 0;  // since the last tick
+  std::unordered_map<std::string, int> refusals_of_;  // lines logged for a peer since the last tick
   std::int64_t refusals_silent_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

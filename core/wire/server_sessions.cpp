@@ -41,6 +41,18 @@ std::optional<std::string> ServerSessions::open(ServerSession& session, std::str
   return {};
 }
 
+std::optional<std::string> ServerSessions::open_offered(ServerSession& session, std::string_view frame, std::int64_t now) const {
+  if (!session.offered) return {};
+  auto text = session.offered->open(frame);
+  if (!text || !looks_like_message(*text)) return {};
+  // The client has the key of its last handshake: the session goes on under it alone.
+  session.cipher = std::move(*session.offered);
+  session.offered.reset();
+  session.previous.reset();
+  session.key_time = now;
+  return text;
+}
+
 ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, std::string_view frame, std::int64_t now) {
   Steps steps;
   if (is_get_pubkey(frame)) {
@@ -50,8 +62,11 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
   const auto found = sessions_.find(routing_id);
   if (found != sessions_.end()) {
     auto& session = found->second;
-    if (const auto text = open(session, frame)) {
+    auto text = open(session, frame);
+    if (!text && (text = open_offered(session, frame, now))) steps.push_back(Save{});
+    if (text) {
       session.last_time = now;
+      session.is_used = true;
       const auto parsed = parse_request(*text);
       if (!parsed) {
         steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
@@ -88,9 +103,15 @@ ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id,
     sealed = client->encrypt(format_key(text));
   }
   if (!sealed) return refuse(sealed.error().message);
-  sessions_.insert_or_assign(routing_id, ServerSession{SessionCipher(std::move(*key)), {}, now, now, now});
   Steps steps;
-  steps.push_back(Save{});
+  if (const auto found = sessions_.find(routing_id); found != sessions_.end() && found->second.is_used) {
+    found->second.offered.emplace(std::move(*key));
+  } else {
+    ServerSession session{SessionCipher(std::move(*key)), {}, now, now, now};
+    session.is_used = false;
+    sessions_.insert_or_assign(routing_id, std::move(session));
+    steps.push_back(Save{});
+  }
   steps.push_back(Send{base64_encode(*sealed)});
   return steps;
 }
@@ -105,7 +126,7 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
   Due due;
   for (auto entry = sessions_.begin(); entry != sessions_.end();) {
     auto& [routing_id, session] = *entry;
-    if (session.last_time + config_.idle_s < now) {
+    if (session.last_time + (session.is_used ? config_.idle_s : config_.unused_s) < now) {
       due.dropped.push_back(routing_id);
       entry = sessions_.erase(entry);
       continue;

@@ -39,7 +39,7 @@ class ServerSessions {
     int padding = 1;
     std::int64_t rotation_s = 1440 * 60;
     std::int64_t idle_s = 24 * 3600;
-    std::int64_t unused_s = 600;  ///< for a session under which no message has come
+    std::int64_t unused_s = 600;       ///< for a session under which no message has come
     std::size_t max_handshakes = 256;  ///< under verification at once; more are answered with "handshake issue"
   };
 
@@ -86,6 +86,7 @@ class ServerSessions {
 
  private:
   std::optional<std::string> open(ServerSession& session, std::string_view frame) const;
+  std::optional<std::string> open_offered(ServerSession& session, std::string_view frame, std::int64_t now) const;
   Steps refuse(std::string why) const;
 
   Config config_;

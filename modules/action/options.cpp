@@ -26,7 +26,8 @@ Schema schema() {
              "how much of received files may wait for the disk; beyond it a copy is refused as busy"}
           .range(1048576, 17179869184)
           .in("bytes"),
-      Option{"max_unpacked", integer, "4294967296", "how much a received archive may take on the disk when it is unpacked; a larger one is refused"}
+      Option{"max_unpacked", integer, "4294967296",
+             "how much a received archive may take on the disk when it is unpacked; a larger one is refused"}
           .range(1048576, 1099511627776)
           .in("bytes"),
       Option{"copy_idle_timeout", integer, "3600", "when a copy is given up of which nothing more has come"}

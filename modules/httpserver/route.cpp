@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <span>
 
 namespace gorgone::httpserver {
@@ -150,9 +151,10 @@ std::variant<Route, HttpAnswer> route(std::string_view method, std::string_view 
     }
     found.kind = rest[0] == "internal" ? Route::Kind::internal : Route::Kind::action;
     found.action = std::move(endpoint->action);
-    // The same parts as in endpoint->variables, but decoded once and with their own slashes.
-    auto variables = rest.last(std::min(endpoint->variables.size(), rest.size()));
-    found.variables.assign(variables.begin(), variables.end());
+    // The same parts as in endpoint->variables, which knows no empty ones, but decoded once and with their own slashes.
+    std::copy_if(rest.begin(), rest.end(), std::back_inserter(found.variables), [](const std::string& part) { return !part.empty(); });
+    const auto before = found.variables.size() - std::min(endpoint->variables.size(), found.variables.size());
+    found.variables.erase(found.variables.begin(), found.variables.begin() + static_cast<std::ptrdiff_t>(before));
   }
   if (numbers.refused()) return *numbers.refused();
   return found;

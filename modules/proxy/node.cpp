@@ -12,6 +12,10 @@ std::int64_t now_s() {
   return duration_cast<seconds>(steady_clock::now().time_since_epoch()).count();
 }
 
+// Nodes answer each message at once. One that has not for so long may have been cut off unnoticed (a stranger who takes a routing id
+// leaves its owner with a connection that leads nowhere), so it is pinged.
+constexpr std::int64_t answer_awaited_s = 5;
+
 std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
 constexpr std::int64_t clock_error_s_max = 86400;
@@ -87,6 +91,21 @@ void Node::flush() {
   }
 }
 
+void Node::watch_answers() {
+  auto oldest = queue_.oldest_in_flight();
+  if (oldest == awaited_) return;
+  awaited_ = std::move(oldest);
+  awaited_since_ = now_s();
+}
+
+// Answers come in order, so a pong to a later ping says that the message or its answer was lost: the node was killed with it in its
+// buffers and came back with its sessions. Once for each message: a node may have nothing to say to it.
+void Node::resend_if_lost() {
+  if (awaited_.empty() || awaited_ == resent_ || ping_sent_ <= awaited_since_ || now_s() < awaited_since_ + answer_awaited_s) return;
+  resent_ = awaited_;
+  link_->reset("it answers pings, but not the message before them; it is sent again");
+}
+
 void Node::link_up() {
   changed_at_ = wall_s();
   last_error_.clear();
@@ -109,7 +128,7 @@ void Node::link_down(const Error& why) {
 void Node::link_received(Message message) {
   message.origin = Origin{Origin::Kind::node, spec_.id};
   if (message.action == "PONG") {
-    pings_.pong(message.token, now_s(), wall_s());
+    if (pings_.pong(message.token, now_s(), wall_s())) resend_if_lost();
     if (const auto data = message.data.json())
       if (const auto* inner = member(**data, "data"))
         if (const auto* nodes = member(*inner, "data"); nodes && nodes->is_object()) subnodes_ = *nodes;
@@ -232,11 +251,13 @@ void Node::finish_fetch(const Result<void>& outcome) {
 void Node::send_ping() {
   const auto token = new_token();
   if (!link_->send(Message{"PING", token, {}, Payload(), {}})) return pings_.not_sent(now_s());
-  pings_.sent(token, now_s(), wall_s());
+  ping_sent_ = now_s();
+  pings_.sent(token, ping_sent_, wall_s());
 }
 
 void Node::on_clock() {
   const auto now = now_s();
+  if (!awaited_.empty() && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
@@ -250,10 +271,12 @@ void Node::on_clock() {
 }
 
 void Node::arm() {
+  watch_answers();
   std::optional<std::int64_t> next = pings_.deadline();
   auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
   if (fetch_) sooner(fetch_->deadline);
   if (is_up() && !fetch_) sooner(next_fetch_);
+  if (!awaited_.empty() && awaited_since_ + answer_awaited_s > now_s()) sooner(awaited_since_ + answer_awaited_s);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!next) {
     timer_.cancel();

@@ -57,6 +57,8 @@ class Node final : public LinkOwner {
  private:
   void open();
   void flush();
+  void watch_answers();
+  void resend_if_lost();
   void arm();
   void on_clock();
   void send_ping();
@@ -74,6 +76,8 @@ class Node final : public LinkOwner {
   std::unique_ptr<Link> link_;
   NodeQueue queue_;
   PingWatch pings_;
+  std::string awaited_, resent_;  // tokens: of the oldest message without an answer, of the last one sent again for want of one
+  std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
   json::value subnodes_ = json::object();
   std::int64_t changed_at_ = 0;  // wall time of the last change of the link's state

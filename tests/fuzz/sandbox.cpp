@@ -72,7 +72,8 @@ void Sandbox::check_outside() const {
   require(count == 1, "nothing is added outside of the destination, nothing is taken away");
   for (const auto& entry : fs::directory_iterator(root())) {
     const auto name = entry.path().filename();
-    require(name == "to" || name == "outside" || name == "cache" || name == "copied" || name == "archive", "nothing is made beside the destination", name.string());
+    require(name == "to" || name == "outside" || name == "cache" || name == "copied" || name == "archive",
+            "nothing is made beside the destination", name.string());
   }
   std::ostringstream content;
   content << std::ifstream(outside() / "secret").rdbuf();

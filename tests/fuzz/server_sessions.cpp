@@ -1,12 +1,13 @@
 // The listening side of the protocol under a sequence of frames, results of RSA work and clock ticks of a few clients. The clients are
 // modelled: what they know tells what the server must answer.
 
-#include "core/wire/base64.hpp"
 #include "core/wire/server_sessions.hpp"
+#include "core/wire/base64.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 using namespace gorgone;
 using namespace gorgone::fuzz;
@@ -30,17 +31,16 @@ const Keys& keys() {
 struct Client {
   std::string routing_id;
   std::optional<HeloText> under_verification = {};
-  std::optional<SessionCipher> cipher = {}, previous = {};
+  std::optional<SessionCipher> cipher = {}, previous = {}, offered = {};
   std::int64_t key_time = 0, last_time = 0;
+  bool is_used = false;
+
+  void forget() { *this = Client{routing_id, std::move(under_verification)}; }
 };
 
-std::optional<std::string> opened(const Client& client, std::string_view frame) {
-  for (const auto* cipher : {&client.cipher, &client.previous}) {
-    if (!*cipher) continue;
-    auto text = (*cipher)->open(frame);
-    if (text && looks_like_message(*text)) return text;
-  }
-  return {};
+std::optional<std::string> opened(const std::optional<SessionCipher>& cipher, std::string_view frame) {
+  auto text = cipher ? cipher->open(frame) : std::nullopt;
+  return text && looks_like_message(*text) ? text : std::nullopt;
 }
 
 class Run {
@@ -58,7 +58,7 @@ class Run {
 
   void step() {
     auto& client = clients_[input_.below(clients_.size())];
-    switch (input_.below(10)) {
+    switch (input_.below(11)) {
       case 0:
         return send(client, input_.text());
       case 1:
@@ -76,13 +76,13 @@ class Run {
         return tick();
       case 7:
         server_->drop(client.routing_id);
-        client.cipher.reset();
-        client.previous.reset();
-        return;
+        return client.forget();
       case 8:
         return restore(client);
-      default:
+      case 9:
         return answer(client, input_.text());
+      default:
+        return send_sealed(client, client.offered, input_.text());
     }
   }
 
@@ -96,6 +96,7 @@ class Run {
       require(session->cipher.key() == client.cipher->key(), "both have the same key");
       require(session->previous.has_value() == client.previous.has_value(), "the key before is kept, and only that");
       if (client.previous) require(session->previous->key() == client.previous->key(), "the key before is the one before");
+      require(session->offered.has_value() == client.offered.has_value(), "the key of a repeated handshake waits for its first message");
     }
     require(server_->size() == live, "there are no more sessions than clients have");
   }
@@ -106,12 +107,16 @@ class Run {
   }
 
   void send(Client& client, std::string_view frame) {
-    const auto plain = is_get_pubkey(frame) ? std::nullopt : opened(client, frame);
+    auto plain = opened(client.cipher, frame);
+    if (!plain) plain = opened(client.previous, frame);
+    const bool is_new_key = !plain && (plain = opened(client.offered, frame));
     auto steps = server_->on_frame(client.routing_id, frame, now_);
     require(!steps.empty(), "every frame is answered or worked on");
     if (is_get_pubkey(frame)) return expect_send(steps, format_pubkey(config_.pubkey_pem), "who asks for the key is told it");
     if (plain) {
+      if (is_new_key) adopt_offered(client, steps);
       client.last_time = now_;
+      client.is_used = true;
       return check_request(client, *plain, steps);
     }
     if (auto* verify = std::get_if<ServerSessions::Verify>(&steps.front())) {
@@ -123,6 +128,15 @@ class Run {
       return require(all <= config_.max_handshakes, "handshakes are bounded");
     }
     check_refused(steps);
+  }
+
+  void adopt_offered(Client& client, ServerSessions::Steps& steps) const {
+    require(std::holds_alternative<ServerSessions::Save>(steps.front()), "a key that is used first is saved");
+    steps.erase(steps.begin());
+    require(!steps.empty(), "the message under it is answered or worked on");
+    client.cipher = std::exchange(client.offered, {});
+    client.previous.reset();
+    client.key_time = now_;
   }
 
   static void expect_send(const ServerSessions::Steps& steps, std::string_view frame, const char* what) {
@@ -142,7 +156,8 @@ class Run {
     require(steps.size() == 1 && (request != nullptr) == parsed.has_value(), "what parses is a request", plain);
     if (request == nullptr) {
       const auto* send = std::get_if<ServerSessions::Send>(&steps.front());
-      require(send != nullptr && client.cipher->open(send->frame).has_value(), "what does not parse is told under the session's key", plain);
+      require(send != nullptr && client.cipher->open(send->frame).has_value(), "what does not parse is told under the session's key",
+              plain);
       return;
     }
     const auto& message = request->message;
@@ -161,23 +176,27 @@ class Run {
     const auto steps = server_->on_verified(client.routing_id, std::move(outcome), now_);
     if (!accepted) return check_refused(steps);
     require(authorized.contains(keys().client_half.thumbprint()), "only keys that are listed are accepted");
-    require(steps.size() == 2 && std::holds_alternative<ServerSessions::Save>(steps[0]), "a session is saved before its key is sent");
-    const auto* send = std::get_if<ServerSessions::Send>(&steps[1]);
+    const auto* send = std::get_if<ServerSessions::Send>(&steps.back());
     require(send != nullptr, "a session's key is sent");
     const auto text = keys().client.decrypt(base64_decode(send->frame));
     require(text.has_value(), "the client can open what it gets");
-    client.previous.reset();
-    take_key(client, *text);
+    if (client.is_used) {
+      require(steps.size() == 1, "a session in use goes on until the new key is used");
+      client.offered = cipher_in(*text);
+      return;
+    }
+    require(steps.size() == 2 && std::holds_alternative<ServerSessions::Save>(steps[0]), "a session is saved before its key is sent");
+    client.forget();
+    client.cipher = cipher_in(*text);
+    client.key_time = client.last_time = now_;
   }
 
-  void take_key(Client& client, std::string_view text) {
+  static SessionCipher cipher_in(std::string_view text) {
     const auto key = parse_key(text);
     require(key.has_value(), "the client can read its key", text);
     SessionKey session{key->key, key->iv, key->padding};
     require(!session.problem(), "the client can use its key", text);
-    client.cipher.emplace(std::move(session));
-    client.key_time = now_;
-    client.last_time = std::max(client.last_time, now_);
+    return SessionCipher(std::move(session));
   }
 
   void tick() {
@@ -190,30 +209,30 @@ class Run {
         require(!dropped && sent == due.send.end(), "who has no session is left alone");
         continue;
       }
-      require(dropped == (client.last_time + config_.idle_s < now_), "who is silent too long is dropped, and nobody else");
+      require(dropped == (client.last_time + (client.is_used ? config_.idle_s : config_.unused_s) < now_),
+              "who is silent too long is dropped, and nobody else");
       if (dropped) {
         require(sent == due.send.end(), "who is dropped gets no key");
-        client.cipher.reset();
-        client.previous.reset();
+        client.forget();
         continue;
       }
       require((sent != due.send.end()) == (client.key_time + config_.rotation_s < now_), "a key that is too old is changed, and no other");
       if (sent == due.send.end()) continue;
       const auto text = client.cipher->open(sent->second);
       require(text.has_value(), "a new key comes under the old one");
-      const auto last_time = client.last_time;
       client.previous = client.cipher;
-      take_key(client, *text);
-      client.last_time = last_time;
+      client.cipher = cipher_in(*text);
+      client.key_time = now_;
       require(std::find(due.save.begin(), due.save.end(), id) != due.save.end(), "a changed key is saved");
     }
   }
 
   void restore(Client& client) {
     auto key = SessionKey::draw(32, config_.padding);
+    client.forget();
     client.cipher.emplace(*key);
-    client.previous.reset();
     client.key_time = client.last_time = now_;
+    client.is_used = true;
     server_->restore(client.routing_id, ServerSession{*client.cipher, {}, now_, now_, now_});
   }
 

@@ -21,7 +21,8 @@ void compare_request(std::string_view text) {
   const auto theirs = deployed.find(text);
   if (theirs.gave_up) return;
   if (!request) {
-    const bool is_odd = theirs.found && (holds_bracket(theirs.parts[1]) || holds_bracket(theirs.parts[2]) || holds_bracket(theirs.parts[3]));
+    const bool is_odd =
+        theirs.found && (holds_bracket(theirs.parts[1]) || holds_bracket(theirs.parts[2]) || holds_bracket(theirs.parts[3]));
     return require(!theirs.found || is_odd, "a request that deployed daemons take is taken", text);
   }
   require(theirs.found, "a request that is taken would be taken by deployed daemons", text);
@@ -29,8 +30,8 @@ void compare_request(std::string_view text) {
           "a request has the parts that deployed daemons see", text);
   require(request->data == text.substr(theirs.parts[0].size()), "all that follows the brackets is the data", text);
 
-  const Message message{std::string(request->action), std::string(request->token), std::string(*request->target),
-                        Payload(std::string(request->data)), {}};
+  const Message message{
+      std::string(request->action), std::string(request->token), std::string(*request->target), Payload(std::string(request->data)), {}};
   const std::string written = format_request(message);
   const auto again = parse_request(written);
   require(again && again->action == request->action && again->token == request->token && again->target == request->target,

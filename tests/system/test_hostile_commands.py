@@ -1,6 +1,7 @@
 """Commands that misbehave: output without end or bounds, children that do not end, more of them than can run, and none that can be started."""
 import json
 import os
+import pathlib
 import resource
 import secrets
 import subprocess
@@ -139,7 +140,7 @@ class Many(Commands):
         folder = self.directory / "running"
         folder.mkdir()
         # Each leaves a line with how many ran beside it.
-        command = f"mkdir {folder}/$$; ls {folder} | wc -l >> {self.directory}/beside; rmdir {folder}/$$"
+        command = f"mkdir {folder}/$$; ls {folder} | wc -l >> {self.directory}/beside; rmdir {folder}/$$; exit 7"
         tokens = [f"many-{number}" for number in range(2000)]
         before = descriptors(self.pid), threads(self.pid)
         with Peak(self.pid) as peak, LivePeer(self.live, patience_s=20) as live:
@@ -157,6 +158,10 @@ class Many(Commands):
         ended = [row for row in self.poller.database_rows() if row["code"] in (1, 2)]
         self.assertEqual(sorted(row["token"] for row in ended), sorted(tokens))
         self.assertEqual({row["code"] for row in ended}, {2})
+        results = [json.loads(row["data"])["result"] for row in self.poller.database_rows() if row["code"] == 100]
+        self.assertEqual({result["exit_code"] for result in results}, {7}, "an exit code was invented")
+        self.assertEqual(len(results), 2000)
+        eventually(lambda: not pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text(), 5, "the reaping of all children")
         eventually(lambda: (descriptors(self.pid), threads(self.pid)) <= (before[0] + 1, before[1]), 5, "the giving back of descriptors")
 
 

@@ -31,6 +31,7 @@ Endpoints known() {
         else
           found.variables.back() += c;
       }
+      std::erase(found.variables, "");  // as the router does
       return found;
     }
     return {};
@@ -89,6 +90,11 @@ TEST_CASE("a slash at the end changes nothing") {
 TEST_CASE("parts of the path behind the action are its variables, decoded once") {
   auto route = found("GET", "/api/core/cron/definitions/a%20b/c%2Fd/%2541");
   CHECK(route.variables == std::vector<std::string>{"a b", "c/d", "%41"});
+}
+
+TEST_CASE("empty parts of the path are no variables and take none away") {
+  auto route = found("GET", "/api/core/cron/definitions/a//b///c");
+  CHECK(route.variables == std::vector<std::string>{"a", "b", "c"});
 }
 
 TEST_CASE("an encoded slash does not split a part of the path") { CHECK(refused("POST", "/api/core%2Faction/command").status == 404); }

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""A fleet under load with restarts: file descriptors, threads and memory must be flat afterwards.
+
+    tests/soak.py [MINUTES]
+
+A central and two pollers run for MINUTES (default 10) under commands through the API (local, to each poller, read by log_wait and by polling), files that are
+copied, pings of a client of its own, strangers who greet in vain, connections that stop half way, and a restart of one node every few seconds, by SIGTERM or by
+SIGKILL. Prints the figures of each node every half minute and at the end, and ends with status 1 where a command that was accepted has no outcome, ran
+twice, or a node is not as small as before. GORGONE_BIN names the directory of the programs.
+"""
+import base64
+import binascii
+import hashlib
+import os
+import pathlib
+import random
+import secrets
+import socket
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
+from fleet import FleetCase, eventually
+from dialer import Dialer, Refused  # found by way of fleet
+from hostile import descriptors, memory_kb, threads
+from protocol import draw_key, read_private_key
+
+SETTLED_KB = 6000     # what a node may have grown by: SQLite's cache and pages of libraries that were touched meanwhile
+DESCRIPTORS = 4
+
+
+class Fleet(FleetCase):
+    """Not a test by itself: run_for() is the soak."""
+
+    def runTest(self):
+        self.run_for(float(os.environ["SOAK_MINUTES"]) * 60, every_s=5, report=print)
+
+    def run_for(self, seconds, every_s, report, seed=None):
+        self.random = random.Random(seed)
+        self.end, self.trouble, self.counts = time.monotonic() + seconds, [], {}
+        self.lock = threading.Lock()
+        self.central, *self.pollers = self.start_pair((2, 3))
+        for daemon in self.daemons:
+            daemon.severity = "info"
+        self.marks = self.directory / "marks"
+        self.marks.mkdir()
+        self.accepted = []
+        self.warm_up()
+        before = self.figures()
+        report(f"before    {self.shown(before)}")
+        loads = [self.commands, self.commands, self.local_commands, self.copies, self.pings, self.strangers, self.half_connections]
+        self.started = {daemon: time.monotonic() for daemon in self.daemons}
+        workers = [threading.Thread(target=self.work, args=(load,), daemon=True) for load in loads]
+        for worker in workers:
+            worker.start()
+        last_report = time.monotonic()
+        while time.monotonic() < self.end - every_s:
+            time.sleep(every_s)
+            self.restart(self.random.choice(self.pollers))
+            if time.monotonic() - last_report > 30:
+                last_report = time.monotonic()
+                report(f"meanwhile {self.shown(self.figures())}")
+        time.sleep(max(0, self.end - time.monotonic()))
+        for worker in workers:
+            worker.join(60)
+            self.assertFalse(worker.is_alive(), "a load did not end")
+        self.assertEqual(self.trouble, [])
+        self.all_is_done()
+        self.settle(before, report)
+
+    def warm_up(self):
+        """Every path once, so that what is made at its first use is there."""
+        self.end, end = time.monotonic() + 1.5, self.end
+        for load in (self.commands, self.local_commands, self.copies, self.pings, self.strangers, self.half_connections):
+            load()
+        for poller in self.pollers:
+            self.restart(poller, kill=False)
+        for load in (self.commands, self.copies, self.pings, self.strangers):
+            load()
+        self.end = end
+        time.sleep(1)
+
+    def work(self, load):
+        while time.monotonic() < self.end:
+            try:
+                load()
+            except (OSError, Refused, binascii.Error):  # by a restart; a plain text in a session says that the session is gone
+                self.count(f"{load.__name__} cut off")
+                time.sleep(0.2)
+            except Exception as failure:
+                with self.lock:
+                    self.trouble.append(f"{load.__name__}: {type(failure).__name__}: {failure}")
+                return
+
+    def count(self, what):
+        with self.lock:
+            self.counts[what] = self.counts.get(what, 0) + 1
+
+    # Loads: each is one piece of work
+
+    def commands(self):
+        node = self.random.choice((2, 3))
+        name = secrets.token_hex(8)
+        api = self.central.api()
+        token = api.submit(node, f"echo x >> {self.marks}/{name}; head -c {self.random.randrange(20000)} /dev/zero | tr '\\0' x")
+        with self.lock:
+            self.accepted.append((node, token, name))
+        if self.random.random() < 0.5:
+            api.log(node, token)
+        self.count("commands")
+
+    def local_commands(self):
+        rows = self.central.api().run(None, "echo here", wait_s=10)
+        assert [row["code"] for row in rows] == [0, 0, 100, 2], rows
+        self.count("local commands")
+
+    def session(self, poller):
+        dialer = Dialer(f"tcp://127.0.0.1:{poller.port}", read_private_key(self.central.private_key), name="gorgone-soak")
+        try:
+            dialer.greet(timeout=3)
+            return dialer
+        except BaseException:
+            dialer.close()
+            raise
+
+    def copies(self):
+        dialer = self.session(self.random.choice(self.pollers))
+        try:
+            blob, token = os.urandom(self.random.randrange(1, 400_000)), secrets.token_hex(16)
+            common = {"type": "regular", "destination": f"{self.directory}/copied", "cache_dir": f"{self.directory}/cache"}
+            for start in range(0, len(blob), 150_000):
+                part = blob[start:start + 150_000]
+                content = {**common, "status": "inprogress", "md5": None, "chunk": {"data": base64.b64encode(part).decode(), "size": len(part)}}
+                dialer.call("PROCESSCOPY", {"content": content}, token=token, timeout=3)
+            dialer.call("PROCESSCOPY", {"content": {**common, "status": "end", "chunk": None, "md5": hashlib.md5(blob).hexdigest()}}, token=token, timeout=3)
+            self.count("copies")
+        finally:
+            dialer.close()
+
+    def pings(self):
+        dialer = self.session(self.random.choice(self.pollers))
+        try:
+            for _ in range(50):
+                answer = dialer.call("PING", timeout=3)
+                if "stopping" in str(answer.body):
+                    raise ConnectionError(answer.body)
+                assert answer.kind == "PONG", answer
+            self.count("50 pings")
+        finally:
+            dialer.close()
+
+    stranger_key = draw_key()
+
+    def strangers(self):
+        dialer = Dialer(f"tcp://127.0.0.1:{self.random.choice(self.pollers).port}", self.stranger_key)
+        try:
+            dialer.greet(timeout=3)
+            raise AssertionError("a stranger was let in")
+        except Refused:
+            self.count("strangers")
+        finally:
+            dialer.close()
+        time.sleep(0.05)
+
+    def half_connections(self):
+        for port in (self.pollers[0].port, self.pollers[1].port, self.central.http_port):
+            with socket.create_connection(("127.0.0.1", port), 3) as connection:
+                connection.sendall(self.random.choice((b"\xff", b"GET /api/int", os.urandom(300))))
+        self.count("half connections")
+        time.sleep(0.05)
+
+    def restart(self, daemon, kill=None):
+        if kill if kill is not None else self.random.random() < 0.5:
+            daemon.kill()
+            self.count("kills")
+        else:
+            daemon.stop()
+            self.count("restarts")
+        daemon.start()
+
+    # What must hold at the end
+
+    def all_is_done(self):
+        api = self.central.api()
+        for identity in (2, 3):
+            eventually(lambda: str(api.nodes()[str(identity)].get("link")) == "up", 30, f"the link to node {identity}")
+        for node, token, name in self.accepted:
+            mark = self.marks / name
+            eventually(lambda: mark.exists() or any(row["code"] == 1 for row in api.log(None, token)), 60, f"an outcome of command {token[:12]}… on node {node}")
+        twice = [name for _, _, name in self.accepted if (self.marks / name).exists() and (self.marks / name).read_text().count("x") > 1]
+        self.counts["ran twice"] = len(twice)
+        self.counts["ran"] = sum((self.marks / name).exists() for _, _, name in self.accepted)
+
+    def settle(self, before, report):
+        """Restarted nodes are new processes; what counts is that none is larger than one of its kind was after the warm-up."""
+        def flat():
+            now = self.figures()
+            return all(size <= before[name][0] + SETTLED_KB and files <= before[name][1] + DESCRIPTORS and count <= before[name][2] for name, (size, files, count) in now.items())
+
+        try:
+            eventually(flat, 40, "the return of memory, descriptors and threads to where they were")
+        finally:
+            report(f"after     {self.shown(self.figures())}")
+            report("load      " + ", ".join(f"{count} {what}" for what, count in sorted(self.counts.items())))
+        eventually(lambda: not any(pathlib.Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text() for daemon in self.daemons), 10, "the end of all children")
+
+    def figures(self):
+        return {daemon.directory.name: (memory_kb(daemon.process.pid), descriptors(daemon.process.pid), threads(daemon.process.pid)) for daemon in self.daemons}
+
+    @staticmethod
+    def shown(figures):
+        return "  ".join(f"{name}: {size / 1024:.1f} MB, {files} descriptors, {count} threads" for name, (size, files, count) in figures.items())
+
+
+if __name__ == "__main__":
+    os.environ["SOAK_MINUTES"] = sys.argv[1] if len(sys.argv) > 1 else "10"
+    result = unittest.TextTestRunner(verbosity=0).run(Fleet())
+    sys.exit(not result.wasSuccessful())
