@@ -83,13 +83,15 @@ class LivePeer:
 
     def _ping(self):
         try:
-            while not self._ended.wait(self.pause_s):
+            while True:  # once at least, however short the block is
                 token = f"live{len(self.answers)}"
                 started = time.monotonic()
                 self.dialer.send(request("PING", token=token))
                 answer = self.dialer.take(self.patience_s)
                 assert (answer.kind, answer.token) == ("PONG", token), answer
                 self.answers.append(time.monotonic() - started)
+                if self._ended.wait(self.pause_s):
+                    return
         except Exception as failure:
             self.failure = failure
 
