@@ -17,10 +17,21 @@ target_include_directories(gorgone_options INTERFACE ${CMAKE_SOURCE_DIR}/include
 target_include_directories(gorgone_options SYSTEM INTERFACE ${Boost_INCLUDE_DIRS})
 target_link_libraries(gorgone_options INTERFACE Threads::Threads fmt::fmt)
 
-# Headers that nearly every file includes, compiled once per target.
-function(gorgone_precompile target)
-  target_precompile_headers(${target} PRIVATE
-    <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp> <boost/asio/io_context.hpp>
-    <boost/asio/post.hpp> <boost/asio/steady_timer.hpp> <boost/asio/use_awaitable.hpp> <boost/json.hpp> <fmt/format.h>
-    <chrono> <functional> <map> <memory> <optional> <string> <string_view> <vector>)
+# Headers that nearly every file includes, compiled once for all targets: they share the options above, so their objects must all be
+# position-independent (OBJECT libraries; CMake compiles executables otherwise).
+file(WRITE ${CMAKE_BINARY_DIR}/headers.cpp.new "// The precompiled headers belong to this file.\n")
+file(COPY_FILE ${CMAKE_BINARY_DIR}/headers.cpp.new ${CMAKE_BINARY_DIR}/headers.cpp ONLY_IF_DIFFERENT)
+add_library(gorgone_headers OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/headers.cpp)
+target_link_libraries(gorgone_headers PRIVATE gorgone_options)
+set(GORGONE_HEADERS <boost/asio/awaitable.hpp> <boost/asio/co_spawn.hpp> <boost/asio/detached.hpp> <boost/asio/io_context.hpp>
+  <boost/asio/post.hpp> <boost/asio/steady_timer.hpp> <boost/asio/use_awaitable.hpp> <boost/json.hpp> <fmt/format.h>
+  <chrono> <functional> <map> <memory> <optional> <string> <string_view> <vector>)
+target_precompile_headers(gorgone_headers PRIVATE ${GORGONE_HEADERS})
+
+# gorgone_objects_of(target SOURCES … [LIBRARIES …]): an OBJECT library that uses them.
+function(gorgone_objects_of target)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBRARIES" ${ARGN})
+  add_library(${target} OBJECT ${ARG_SOURCES})
+  target_link_libraries(${target} PUBLIC gorgone_options ${ARG_LIBRARIES})
+  target_precompile_headers(${target} REUSE_FROM gorgone_headers)
 endfunction()
