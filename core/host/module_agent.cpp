@@ -53,6 +53,24 @@ Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner&
   return net::Dialer::make(std::move(services), spec, owner);
 }
 
+Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routing_id, LinkOwner&) {
+  return Error{"no session of " + routing_id};
+}
+
+std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)> tell) { return services_.parents.add(std::move(tell)); }
+
+void ModuleAgent::tell_parents(const Message& message) { services_.parents.tell(message); }
+
+asio::awaitable<void> ModuleAgent::begin(const Message& message) {
+  if (message.delivery.empty()) co_return;
+  auto start = [this, delivery = message.delivery](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    services_.journal.begin_incoming(delivery, [shared](const Result<void>&) { std::move (*shared)(); });
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+}
+
 const ConfigValue& ModuleAgent::gorgone_config() const {
   static const ConfigValue none;
   const auto* value = services_.config.gorgone();

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "core/net/key_ring.hpp"
+#include "core/parents.hpp"
 #include "core/router.hpp"
 
 namespace zmq {
@@ -30,6 +31,7 @@ struct Services {
   zmq::context_t& zmq;
   Journal& journal;
   Router& router;
+  Parents& parents;
   std::shared_ptr<const net::KeyRing> keys;
   const AgentConfig& config;
   std::string hostname;
@@ -53,6 +55,10 @@ class ModuleAgent final : public Agent {
   void set_gateway(Gateway* gateway) override { services_.router.set_gateway(gateway); }
   Result<LinkFactory*> link_factory(const std::string& type) override;
   Result<std::unique_ptr<Link>> dial(const DialSpec& spec, LinkOwner& owner) override;
+  Result<std::unique_ptr<Link>> client_link(const std::string& routing_id, LinkOwner& owner) override;
+  std::shared_ptr<void> add_parent(std::function<void(const Message&)> tell) override;
+  void tell_parents(const Message& message) override;
+  asio::awaitable<void> begin(const Message& message) override;
   const ConfigValue& gorgone_config() const override;
   const ConfigValue& centreon_config() const override;
 

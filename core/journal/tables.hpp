@@ -19,6 +19,9 @@ struct StoredSession {
   std::int64_t ctime = 0, mtime = 0;
 };
 
+/// How far a message with a delivery id has come (gorgone_delivery).
+enum class Progress { taken = 0, begun = 1, ended = 2, gone = 3 };  // gone: taken out of an outbox in the file, which could not be written
+
 class Tables {
  public:
   enum class Access { write, read };
@@ -48,12 +51,23 @@ class Tables {
   void pin_fingerprint(const std::string& target, const std::string& thumbprint);
   std::optional<double> fetched_until(const std::string& node);
   void set_fetched_until(const std::string& node, double ctime);
+
+  void add_outgoing(const StoredMessage& message);
+  void drop_outgoing(const std::string& delivery);
+  std::vector<StoredMessage> outgoing();
+  void add_incoming(const StoredMessage& message, Progress progress);
+  /// What has begun keeps no data.
+  void set_progress(const std::string& delivery, Progress progress);
+  std::optional<Progress> progress(const std::string& delivery);
+  std::vector<StoredMessage> incoming(Progress progress);
   Journal::Purged purge(const Journal::Purge& what);
 
   /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.
   void take_over(Tables& other);
 
  private:
+  std::vector<StoredMessage> messages(sqlite::Statement& statement);
+
   sqlite::Database database_;
 };
 

@@ -3,6 +3,7 @@
 
 #include <gorgone/json.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,6 +36,7 @@ struct Origin {
     api,       ///< the HTTP API
     client,    ///< a session of our listener; `id` is its routing id
     node,      ///< a node that a link leads to; `id` is the node's id
+    parent,    ///< a daemon that this node has dialled (pull, pullwss) and that gives it work
   };
   Kind kind = Kind::internal;
   std::string id = {};
@@ -46,6 +48,9 @@ struct Message {
   std::string target;  ///< empty or the own id: for this node
   Payload data;
   Origin origin = {};
+  /// The id under which it runs once, however often it is sent, the same on all hops; empty: it has none yet.
+  std::string delivery = {};
+  std::int64_t ttl_s = 0;  ///< how long it may wait for its node; 0: as configured
 };
 
 /// What a request is answered with at once: `[kind] [token] {"code":code,"data":data}`.
