@@ -238,12 +238,16 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
   auto compare = [this, thumbprint = key.thumbprint()](const Result<std::optional<std::string>>& pinned) -> Result<void> {
     if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
     if (*pinned && **pinned == thumbprint) return {};
+    if (*pinned || services_.keys->fingerprint_mode == FingerprintMode::strict)
+      services_.journal.note_refused_key(spec_.endpoint, spec_.node, thumbprint);
     if (*pinned)
-      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + "; if that is right: gorgonectl trust " +
-                       spec_.endpoint + " --replace",
+      return Error{"the server's key changed: its thumbprint is " + thumbprint + ", pinned was " + **pinned +
+                       "; if that is right: gorgonectl trust " + (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace",
                    down::key_changed};
     if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", down::key_changed};
+      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict; gorgonectl trust " +
+                       (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace pins it",
+                   down::key_changed};
     services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
     log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
     return {};

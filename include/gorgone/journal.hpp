@@ -100,6 +100,8 @@ class GORGONE_API Journal {
   /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".
   virtual void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) = 0;
   virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
+  /// A key that was refused, for another is pinned: kept for whoever decides about it (gorgonectl trust).
+  virtual void note_refused_key(std::string target, std::string node, std::string thumbprint) = 0;
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970
