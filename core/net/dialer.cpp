@@ -178,7 +178,8 @@ void Dialer::connect_to(const std::string& address) {
 Result<void> Dialer::open_socket(const std::string& endpoint) {
   try {
     zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
-    socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
+    routing_id_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
+    socket.set(zmq::sockopt::routing_id, routing_id_);
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, 0);
     socket.set(zmq::sockopt::rcvhwm, 0);

@@ -42,6 +42,7 @@ class Dialer final : public Link {
   void reset(const std::string& why) override;
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
+  std::string identity() const override { return routing_id_; }
 
  private:
   Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
@@ -69,6 +70,7 @@ class Dialer final : public Link {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmqSocket> socket_;
+  std::string routing_id_;
   boost::asio::ip::tcp::resolver resolver_;  // libzmq would look names up on its one I/O thread, and hold up every link
   boost::asio::steady_timer timer_;
   std::string last_reason_;  // told once, not at each retry
