@@ -17,8 +17,12 @@ using namespace std::chrono_literals;
 constexpr std::array<std::string_view, 4> for_owner{"PONG", "SETLOGS", "ACK", "SYNCLOGS"};
 
 // A probe that finds no connection costs next to nothing. One that was sent lies in a buffer until the client reads it.
-constexpr milliseconds unreached_pause = 1s, long_unreached_pause = 5s, unanswered_pause_min = 5s, unanswered_pause_max = 60s;
-constexpr int long_unreached = 60;
+constexpr milliseconds unanswered_pause_min = 5s, unanswered_pause_max = 60s;
+
+milliseconds pause_after(int unreached) {
+  if (unreached <= 20) return 200ms;
+  return unreached <= 60 ? 1s : 5s;
+}
 
 }  // namespace
 
@@ -144,7 +148,7 @@ void ClientLink::probe() {
   if (links_.sessions_.state(routing_id_) == ClientSessions::State::none) return;
   const Message ping{"PING", new_token(), {}, Payload(), {}};
   if (links_.sessions_.send_text(routing_id_, wire::format_request(ping)) == ClientSessions::Sent::no_route)
-    return arm(++unreached_ > long_unreached ? long_unreached_pause : unreached_pause);
+    return arm(pause_after(++unreached_));
   unreached_ = 0;
   pause_ = std::clamp(2 * pause_, unanswered_pause_min, unanswered_pause_max);
   arm(pause_);
