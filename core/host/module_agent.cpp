@@ -65,13 +65,18 @@ std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)
 void ModuleAgent::tell_parents(const Message& message) { services_.parents.tell(message); }
 
 asio::awaitable<void> ModuleAgent::begin(const Message& message) {
-  if (message.delivery.empty()) co_return;
+  if (message.delivery.empty() || !begun_.insert(message.delivery).second) co_return;
   auto start = [this, delivery = message.delivery](auto handler) {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     services_.journal.begin_incoming(delivery, [shared](const Result<void>&) { std::move (*shared)(); });
   };
   const auto& token = asio::use_awaitable;
   co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+}
+
+void ModuleAgent::end(const std::string& delivery) {
+  begun_.erase(delivery);
+  services_.journal.end_incoming(delivery);
 }
 
 const ConfigValue& ModuleAgent::gorgone_config() const {

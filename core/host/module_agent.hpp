@@ -9,6 +9,7 @@
 
 #include <list>
 #include <memory>
+#include <set>
 
 #include "core/net/key_ring.hpp"
 #include "core/parents.hpp"
@@ -67,6 +68,11 @@ class ModuleAgent final : public Agent {
   const ConfigValue& gorgone_config() const override;
   const ConfigValue& centreon_config() const override;
 
+  /// See begin(): whether the message with that delivery id was, and that it has ended.
+  bool has_begun(const std::string& delivery) const { return begun_.contains(delivery); }
+  void end(const std::string& delivery);
+  bool is_stopping() const { return services_.router.is_stopping(); }
+
   /// Cancels what was spawned and waits until it has ended; false where it has not within `limit`.
   asio::awaitable<bool> finish(std::chrono::milliseconds limit);
 
@@ -75,6 +81,7 @@ class ModuleAgent final : public Agent {
   ModuleHost& host_;
   Log log_;
   std::list<asio::cancellation_signal> running_;
+  std::set<std::string> begun_;
   asio::steady_timer idle_;  // ends when nothing runs
 };
 

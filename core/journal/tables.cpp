@@ -9,7 +9,6 @@ namespace gorgone {
 namespace {
 
 constexpr std::int64_t purge_portion = 5000;
-constexpr std::size_t portion_bytes_max = std::size_t{1} << 20;
 
 HistoryRow row_of(const sqlite::Statement& statement) {
   HistoryRow row;
@@ -92,7 +91,7 @@ Rows Tables::select(const HistoryFilter& filter) {
   while (statement.step()) {
     rows.push_back(row_of(statement));
     bytes += rows.back().data.size();
-    if (filter.portion && bytes > portion_bytes_max) break;
+    if (filter.portion && bytes >= HistoryFilter::portion_bytes) break;
   }
   if (filter.limit) std::reverse(rows.begin(), rows.end());
   return rows;

@@ -15,7 +15,11 @@ std::int64_t now_ms() {
 }
 
 constexpr std::size_t suffix_length = 24;
-constexpr int reconnect_ms = 100, reconnect_ms_max = 2000;
+// A link is to be up within 5 s of its path's return: an attempt at a connection, with the repeated packet within it, comes at least
+// every 4.5 s; and what was sent into a path that drops everything is not waited for longer.
+constexpr int reconnect_ms = 100, reconnect_ms_max = 2400, connect_timeout_ms = 2000, unacknowledged_ms_max = 5000;
+// For a path that is dead while nobody sends anything: a NAT that has forgotten the connection.
+constexpr int heartbeat_ms = 30000, heartbeat_timeout_ms = 10000;
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -125,11 +129,18 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
   } else if (auto* up = std::get_if<Machine::Up>(&step)) {
     log_.info("link up: {} hostname={}", spec_.endpoint, printable(up->peer_hostname));
     last_reason_.clear();
+    probe_.reset();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
-    log_down(down->why, down->was_up);
-    owner_.link_down(down->why);
+    on_down(down->why, down->was_up);
+  } else if (std::get_if<Machine::NoPeer>(&step)) {
+    find_out();
   }
+}
+
+void Dialer::on_down(const Error& why, bool was_up) {
+  log_down(why, was_up);
+  owner_.link_down(why);
 }
 
 void Dialer::arm() {
@@ -152,6 +163,10 @@ auto Dialer::for_this_attempt(F f) {
   };
 }
 
+void Dialer::find_out() {
+  probe_ = std::make_unique<TcpProbe>(services_.loop, address_, for_this_attempt([this](const Error& why) { on_down(why, false); }));
+}
+
 void Dialer::connect() {
   socket_.reset();
   resolver_.cancel();
@@ -159,41 +174,55 @@ void Dialer::connect() {
   boost::system::error_code is_a_name;
   const auto literal = boost::asio::ip::make_address(host, is_a_name);
   if (!is_a_name) return connect_to(literal.to_string());
-  resolver_.async_resolve(host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
-                            for (const auto& result : results)
-                              if (services_.ipv6 || result.endpoint().address().is_v4())
-                                return connect_to(result.endpoint().address().to_string());
-                            const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
-                            perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why}, now_ms()));
-                          }));
+  resolver_.async_resolve(
+      host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
+        for (const auto& result : results)
+          if (services_.ipv6 || result.endpoint().address().is_v4()) return connect_to(result.endpoint().address().to_string());
+        const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
+        perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why, down::name}, now_ms()));
+      }));
 }
 
 void Dialer::connect_to(const std::string& address) {
   const bool is_ipv6 = address.find(':') != std::string::npos;
   const auto port = spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1);
-  auto outcome = open_socket("tcp://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + port);
-  later(for_this_attempt([this, outcome = std::move(outcome)]() mutable { perform(machine_.on_connected(std::move(outcome), now_ms())); }));
+  address_ = "tcp://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + port;
+  auto outcome = open_socket(address_);
+  later(for_this_attempt([this, outcome = std::move(outcome)]() mutable {
+    perform(machine_.on_connected(std::move(outcome), now_ms()));
+    if (has_peer_) perform(machine_.on_peer(true, now_ms()));
+  }));
 }
 
 Result<void> Dialer::open_socket(const std::string& endpoint) {
   try {
     zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
-    routing_id_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
-    socket.set(zmq::sockopt::routing_id, routing_id_);
+    identity_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
+    socket.set(zmq::sockopt::routing_id, identity_);
+    socket.set(zmq::sockopt::immediate, true);
     socket.set(zmq::sockopt::linger, 0);
     socket.set(zmq::sockopt::sndhwm, 0);
     socket.set(zmq::sockopt::rcvhwm, 0);
     socket.set(zmq::sockopt::maxmsgsize, services_.max_message_size);
     socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
     socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
-    socket.set(zmq::sockopt::connect_timeout, 30000);
+    socket.set(zmq::sockopt::connect_timeout, connect_timeout_ms);
+    socket.set(zmq::sockopt::tcp_maxrt, unacknowledged_ms_max);
+    socket.set(zmq::sockopt::heartbeat_ivl, heartbeat_ms);
+    socket.set(zmq::sockopt::heartbeat_timeout, heartbeat_timeout_ms);
     socket.set(zmq::sockopt::tcp_keepalive, 1);
     socket.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
     socket.connect(endpoint);
-    socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
+    has_peer_ = false;
+    auto on_message = [this](Frames frames) {
       if (frames.size() != 1) return;
       perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
-    });
+    };
+    auto on_peer = [this](bool is_there) {
+      has_peer_ = is_there;
+      perform(machine_.on_peer(is_there, now_ms()));
+    };
+    socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), std::move(on_message), std::move(on_peer));
     return {};
   } catch (const std::exception& failure) {
     return Error{"no socket to " + endpoint + ": " + failure.what()};
@@ -210,10 +239,11 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
     if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
     if (*pinned && **pinned == thumbprint) return {};
     if (*pinned)
-      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
-                   "key_changed"};
+      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + "; if that is right: gorgonectl trust " +
+                       spec_.endpoint + " --replace",
+                   down::key_changed};
     if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"};
+      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", down::key_changed};
     services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
     log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
     return {};

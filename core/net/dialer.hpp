@@ -17,6 +17,7 @@
 #include <zmq.hpp>
 
 #include "core/net/key_ring.hpp"
+#include "core/net/tcp_probe.hpp"
 #include "core/net/zmq_socket.hpp"
 #include "core/wire/link_machine.hpp"
 
@@ -42,7 +43,7 @@ class Dialer final : public Link {
   void reset(const std::string& why) override;
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
-  std::string identity() const override { return routing_id_; }
+  std::string identity() const override { return identity_; }
 
  private:
   Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
@@ -56,6 +57,8 @@ class Dialer final : public Link {
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
+  void on_down(const Error& why, bool was_up);
+  void find_out();
   void log_down(const Error& why, bool was_up);
   template <class F>
   void later(F f);
@@ -70,9 +73,11 @@ class Dialer final : public Link {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmqSocket> socket_;
-  std::string routing_id_;
+  bool has_peer_ = false;
+  std::string identity_, address_;           // of the connection: its routing id, where it leads
   boost::asio::ip::tcp::resolver resolver_;  // libzmq would look names up on its one I/O thread, and hold up every link
   boost::asio::steady_timer timer_;
+  std::unique_ptr<TcpProbe> probe_;
   std::string last_reason_;  // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

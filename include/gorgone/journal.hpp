@@ -47,7 +47,8 @@ struct HistoryFilter {
   std::optional<std::int64_t> etime_after;
   std::optional<int> code;
   std::optional<std::size_t> limit;    ///< the newest so many
-  std::optional<std::size_t> portion;  ///< the oldest so many, and at most about a megabyte of their data
+  std::optional<std::size_t> portion;  ///< the oldest so many; fewer where their data comes to portion_bytes
+  static constexpr std::size_t portion_bytes = std::size_t{1} << 20;
   bool empty() const { return !id_after && !token && !ctime_after && !etime_after && !code; }
 };
 

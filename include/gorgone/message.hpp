@@ -53,6 +53,12 @@ struct Message {
   std::int64_t ttl_s = 0;  ///< how long it may wait for its node; 0: as configured
 };
 
+/// A message between two of our own agents, wrapped so that it runs once (docs/protocol.md, DELIVER): its token is the delivery id,
+/// under which it is acknowledged, `ttl_s` the time that it has left.
+GORGONE_API Message wrap_delivery(const Message& message, std::int64_t ttl_s);
+/// The message in a DELIVER, an Error where there is none.
+GORGONE_API Result<Message> unwrap_delivery(const Message& wrapped);
+
 /// What a request is answered with at once: `[kind] [token] {"code":code,"data":data}`.
 struct Answer {
   std::string kind = "ACK";
