@@ -104,7 +104,7 @@ class Daemon {
         listener_(
             loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
             [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_}, std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());

@@ -7,6 +7,7 @@
 #include "core/config/agent_config.hpp"
 #include "core/host/module_host.hpp"
 #include "core/net/dialer.hpp"
+#include "core/net/listener.hpp"
 
 namespace gorgone {
 
@@ -53,8 +54,10 @@ Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner&
   return net::Dialer::make(std::move(services), spec, owner);
 }
 
-Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routing_id, LinkOwner&) {
-  return Error{"no session of " + routing_id};
+Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routing_id, LinkOwner& owner) {
+  if (!services_.listener.is_open())
+    return Error{"this daemon has no listener for it to connect to; set gorgonecore.external_com_type and external_com_path"};
+  return services_.listener.attach(routing_id, owner);
 }
 
 std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)> tell) { return services_.parents.add(std::move(tell)); }

@@ -19,6 +19,10 @@ namespace zmq {
 class context_t;
 }
 
+namespace gorgone::net {
+class Listener;
+}
+
 namespace gorgone {
 
 class ModuleHost;
@@ -33,6 +37,7 @@ struct Services {
   Journal& journal;
   Router& router;
   Parents& parents;
+  net::Listener& listener;
   std::shared_ptr<const net::KeyRing> keys;
   const AgentConfig& config;
   std::string hostname;

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <ctime>
 
+#include "core/wire/text.hpp"
+
 namespace gorgone {
 
 struct JournalFile::Watch {
@@ -231,6 +233,21 @@ void JournalFile::incoming(std::function<void(Result<std::vector<StoredMessage>>
         }
         if (!rows.empty()) store.insert(rows);
         return store.incoming(Progress::taken);
+      },
+      std::move(done));
+}
+
+void JournalFile::keep_pull_identity(std::string node, std::string routing_id) {
+  command([node = std::move(node), identity = wire::to_hex(routing_id)](Store& store) { store.keep_pull_identity(node, identity); }, {});
+}
+
+void JournalFile::pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) {
+  ask<std::map<std::string, std::string>>(
+      [](Store& store) {
+        std::map<std::string, std::string> all;
+        for (const auto& [node, identity] : store.pull_identities())
+          if (const auto routing_id = wire::from_hex(identity)) all[node] = *routing_id;
+        return all;
       },
       std::move(done));
 }

@@ -44,6 +44,8 @@ class GORGONE_API JournalFile final : public Journal {
   void begin_incoming(std::string delivery, std::function<void(Result<void>)> done) override;
   void end_incoming(std::string delivery) override;
   void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override;
+  void keep_pull_identity(std::string node, std::string routing_id) override;
+  void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override;
   void purge(Purge what, std::function<void(Result<Purged>)> done) override;
 
   void sessions(std::function<void(Result<std::vector<StoredSession>>)> done);

@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS gorgone_outbox (
 CREATE TABLE IF NOT EXISTS gorgone_refused_key (target TEXT PRIMARY KEY, node TEXT, thumbprint TEXT, seen INTEGER);
 CREATE TABLE IF NOT EXISTS gorgone_delivery (
   id INTEGER PRIMARY KEY, delivery TEXT UNIQUE, progress INTEGER, action TEXT, token TEXT, data TEXT, until INTEGER);
+CREATE TABLE IF NOT EXISTS gorgone_pull_identity (node TEXT PRIMARY KEY, identity TEXT);
 )";
 
 // Columns in older files may be missing under an index, so the columns come first.

@@ -255,4 +255,12 @@ std::vector<StoredMessage> Store::incoming(Progress progress) {
   return all;
 }
 
+std::map<std::string, std::string> Store::pull_identities() {
+  std::map<std::string, std::string> all;
+  if (auto* file = readable()) all = file->pull_identities();
+  for (auto& [node, identity] : current().pull_identities()) all[node] = identity;
+  std::erase_if(all, [](const auto& entry) { return entry.second.empty(); });
+  return all;
+}
+
 }  // namespace gorgone

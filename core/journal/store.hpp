@@ -45,6 +45,8 @@ class Store {
   bool store_incoming(const StoredMessage& message);
   void set_incoming(const std::string& delivery, Progress progress) { current().set_progress(delivery, progress); }
   std::vector<StoredMessage> incoming(Progress progress);
+  void keep_pull_identity(const std::string& node, const std::string& identity) { current().set_pull_identity(node, identity); }
+  std::map<std::string, std::string> pull_identities();
   Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
 
  private:

@@ -223,10 +223,23 @@ std::vector<StoredMessage> Tables::incoming(Progress progress) {
   return messages(statement.bind(1, static_cast<std::int64_t>(progress)));
 }
 
+void Tables::set_pull_identity(const std::string& node, const std::string& identity) {
+  database_.prepare("INSERT OR REPLACE INTO gorgone_pull_identity (node, identity) VALUES (?, ?)").bind(1, node).bind(2, identity).step();
+}
+
+std::map<std::string, std::string> Tables::pull_identities() {
+  std::map<std::string, std::string> all;
+  auto& statement = database_.prepare("SELECT node, identity FROM gorgone_pull_identity");
+  while (statement.step()) all[statement.text(0)] = statement.text(1);
+  return all;
+}
+
 Journal::Purged Tables::purge(const Journal::Purge& what) {
   Journal::Purged purged;
   database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
   purged.sessions = database_.changes();
+  // Who has no session any more will say who he is when he opens one.
+  database_.prepare("DELETE FROM gorgone_pull_identity WHERE identity NOT IN (SELECT identity FROM gorgone_identity)").step();
   database_.prepare("DELETE FROM gorgone_delivery WHERE progress >= 2 AND until < ?").bind(1, what.deliveries_before).step();
   database_
       .prepare(
@@ -261,6 +274,7 @@ void Tables::take_over(Tables& other) {
     if (progress == Progress::gone) drop_outgoing(delivery);
   }
   for (const auto& message : other.outgoing()) add_outgoing(message);
+  for (const auto& [node, identity] : other.pull_identities()) set_pull_identity(node, identity);
 }
 
 }  // namespace gorgone

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <gorgone/journal.hpp>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -65,6 +66,9 @@ class Tables {
   void set_progress(const std::string& delivery, Progress progress);
   std::optional<Progress> progress(const std::string& delivery);
   std::vector<StoredMessage> incoming(Progress progress);
+  /// Identities in hex, as in the sessions; an empty one says that the node is forgotten.
+  void set_pull_identity(const std::string& node, const std::string& identity);
+  std::map<std::string, std::string> pull_identities();
   Journal::Purged purge(const Journal::Purge& what);
 
   /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.

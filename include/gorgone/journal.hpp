@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -102,6 +103,11 @@ class GORGONE_API Journal {
   virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
   /// A key that was refused, for another is pinned: kept for whoever decides about it (gorgonectl trust).
   virtual void note_refused_key(std::string target, std::string node, std::string thumbprint) = 0;
+
+  /// Nodes that dial us (pull), and the session of our listener through which each spoke last: node id → routing id. An empty routing id
+  /// forgets the node.
+  virtual void keep_pull_identity(std::string node, std::string routing_id) = 0;
+  virtual void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) = 0;
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970

@@ -190,7 +190,8 @@ void Node::on_pong(const Message& pong) {
     log_.set_can_hold(features_.contains("log_wait"));
   }
   if (pings_.pong(pong.token, now_s(), wall_s())) {
-    if (!link_->answers_requests())
+    // One of ours acknowledges each by itself, once it has written it down.
+    if (!link_->answers_requests() && !is_one_of_ours())
       for (const auto& message : queue_.sent_until(pinged_sequence_)) taken(message);
     resend_if_lost();
   }

@@ -7,8 +7,10 @@
 #include <set>
 
 #include "node.hpp"
+#include "node_table.hpp"
 #include "outbox.hpp"
 #include "paths.hpp"
+#include "pull_nodes.hpp"
 #include "registration.hpp"
 
 namespace {
@@ -23,7 +25,7 @@ constexpr auto starting_time = std::chrono::seconds(10);
 constexpr std::size_t delivery_length = 32;
 constexpr std::int64_t outbox_ttl_max_s = 604800;
 
-class Proxy final : public Module, public Gateway {
+class Proxy final : public Module, public Gateway, private proxy::NodeTable {
  public:
   Proxy(Agent& agent, const Settings& settings)
       : agent_(agent),
@@ -43,6 +45,7 @@ class Proxy final : public Module, public Gateway {
   asio::awaitable<Result<void>> start() override {
     // Before anything new: what waits already is older.
     co_await homeless_.load();
+    co_await pull_nodes_.load();
     agent_.set_gateway(this);
     co_return Result<void>{};
   }
@@ -54,7 +57,8 @@ class Proxy final : public Module, public Gateway {
     }
     const bool add = message.action == "REGISTERNODES";
     const auto data = message.data.json();
-    const auto outcome = data ? (add ? register_nodes(**data) : unregister_nodes(**data)) : Result<void>(data.error());
+    const auto outcome =
+        data ? (add ? register_nodes(message.origin, **data) : unregister_nodes(message.origin, **data)) : Result<void>(data.error());
     if (!outcome) {
       agent_.log().error("{}: {}", message.action, outcome.error().message);
       agent_.journal().write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", outcome.error().message}}))});
@@ -161,10 +165,17 @@ class Proxy final : public Module, public Gateway {
     return (*factory)->open(spec, owner);
   }
 
-  Result<void> register_nodes(const json::value& data) {
+  Result<void> register_nodes(const Origin& origin, const json::value& data) {
+    if (origin.kind == Origin::Kind::client) return pull_nodes_.register_by(origin.id, data);
     auto list = proxy::read_registration(data);
     if (!list) return list.error();
-    for (auto& entry : *list) {
+    for (const auto& entry : *list) pull_nodes_.listed(entry.spec.id);
+    register_all(std::move(*list));
+    return {};
+  }
+
+  void register_all(std::vector<proxy::Registration> list) override {
+    for (auto& entry : list) {
       const std::string id = entry.spec.id;
       const bool prevails = prevailing_.contains(id);
       if (prevails && !entry.prevail) {
@@ -172,6 +183,7 @@ class Proxy final : public Module, public Gateway {
         continue;
       }
       if (entry.prevail) prevailing_.insert(id);
+      pull_nodes_.complete(entry.spec);
       paths_.add_node(id);
       paths_.set_static(id, entry.subnodes);
       const auto known = nodes_.find(id);
@@ -188,22 +200,37 @@ class Proxy final : public Module, public Gateway {
       }
     }
     homeless_.settle();
+  }
+
+  Result<void> unregister_nodes(const Origin& origin, const json::value& data) {
+    if (origin.kind == Origin::Kind::client) return pull_nodes_.unregister_by(origin.id, data);
+    auto list = proxy::read_ids(data);
+    if (!list) return list.error();
+    for (const auto& id : *list) unregister(id);
     return {};
   }
 
-  Result<void> unregister_nodes(const json::value& data) {
-    auto list = proxy::read_ids(data);
-    if (!list) return list.error();
-    for (const auto& id : *list) {
-      const auto known = nodes_.find(id);
-      if (known == nodes_.end()) continue;
-      known->second->abandon("proxy - node '" + id + "' was unregistered");
-      nodes_.erase(known);
-      paths_.remove_node(id);
-      prevailing_.erase(id);
-      agent_.log().info("node '{}' unregistered", printable(id));
-    }
-    return {};
+  // proxy::NodeTable
+  std::optional<NodeSpec> spec_of(const std::string& id) const override {
+    const auto known = nodes_.find(id);
+    return known == nodes_.end() ? std::nullopt : std::optional(known->second->spec());
+  }
+  void change(NodeSpec spec) override {
+    const auto known = nodes_.find(spec.id);
+    if (known != nodes_.end()) known->second->change(std::move(spec));
+  }
+  void learn(const std::string& parent, const std::string& id) override { paths_.learn(parent, id); }
+  void unlearn(const std::string& parent, const std::string& id) override { paths_.forget(parent, id); }
+
+  void unregister(const std::string& id) override {
+    const auto known = nodes_.find(id);
+    if (known == nodes_.end()) return;
+    known->second->abandon("proxy - node '" + id + "' was unregistered");
+    nodes_.erase(known);
+    paths_.remove_node(id);
+    prevailing_.erase(id);
+    pull_nodes_.unregistered(id);
+    agent_.log().info("node '{}' unregistered", printable(id));
   }
 
   // A node's own nodes are reached through it.
@@ -236,6 +263,7 @@ class Proxy final : public Module, public Gateway {
   std::set<std::string> prevailing_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;
+  proxy::PullNodes pull_nodes_{agent_, *this};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

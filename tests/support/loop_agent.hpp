@@ -47,6 +47,8 @@ class RecordingJournal : public Journal {
   void begin_incoming(std::string, std::function<void(Result<void>)> done) override { done(Result<void>{}); }
   void end_incoming(std::string) override {}
   void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override { done(std::vector<StoredMessage>{}); }
+  void keep_pull_identity(std::string, std::string) override {}
+  void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override { done({}); }
   void purge(Purge, std::function<void(Result<Purged>)> done) override { done(Purged{}); }
 
   /// The rows of a token.
