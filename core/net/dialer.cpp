@@ -15,7 +15,6 @@ std::int64_t now_ms() {
 }
 
 constexpr std::size_t suffix_length = 24;
-constexpr int reconnect_ms = 100, reconnect_ms_max = 2000;
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -78,9 +77,8 @@ void Dialer::later(F f) {
 
 Result<void> Dialer::send(const Message& message) {
   const auto frame = machine_.seal(wire::format_request(message));
-  if (!frame || !socket_) return Error{"the link is not up"};
-  if (socket_->send({}, *frame) != ZmqSocket::Sent::yes) return Error{"the socket takes no more"};
-  return {};
+  if (!frame || !connection_) return Error{"the link is not up"};
+  return connection_->send(*frame);
 }
 
 void Dialer::reset(const std::string& why) {
@@ -111,11 +109,11 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
                     {}};
     owner_.link_received(std::move(message));
   } else if (auto* send = std::get_if<Machine::Send>(&step)) {
-    if (socket_) socket_->send({}, send->frame);
+    if (connection_) (void)connection_->send(send->frame);
   } else if (std::get_if<Machine::Connect>(&step)) {
     connect();
   } else if (std::get_if<Machine::Close>(&step)) {
-    socket_.reset();
+    connection_.reset();
   } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
     check_key(check->key);
   } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
@@ -140,7 +138,9 @@ void Dialer::arm() {
   }
   timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::milliseconds(*deadline)));
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-    if (!error && !alive.expired()) perform(machine_.on_clock(now_ms()));
+    if (error || alive.expired()) return;
+    const bool is_late = connection_ && machine_.state() == wire::LinkMachine::State::connecting && now_ms() >= machine_.deadline();
+    perform(is_late ? machine_.on_lost(connection_->delay(), now_ms()) : machine_.on_clock(now_ms()));
   });
 }
 
@@ -153,50 +153,30 @@ auto Dialer::for_this_attempt(F f) {
 }
 
 void Dialer::connect() {
-  socket_.reset();
+  connection_.reset();
   resolver_.cancel();
   const auto host = host_of(spec_.endpoint);
   boost::system::error_code is_a_name;
   const auto literal = boost::asio::ip::make_address(host, is_a_name);
-  if (!is_a_name) return connect_to(literal.to_string());
+  if (!is_a_name) return connect_to(literal);
   resolver_.async_resolve(host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
                             for (const auto& result : results)
-                              if (services_.ipv6 || result.endpoint().address().is_v4())
-                                return connect_to(result.endpoint().address().to_string());
+                              if (services_.ipv6 || result.endpoint().address().is_v4()) return connect_to(result.endpoint().address());
                             const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
                             perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why}, now_ms()));
                           }));
 }
 
-void Dialer::connect_to(const std::string& address) {
-  const bool is_ipv6 = address.find(':') != std::string::npos;
-  const auto port = spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1);
-  auto outcome = open_socket("tcp://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + port);
-  later(for_this_attempt([this, outcome = std::move(outcome)]() mutable { perform(machine_.on_connected(std::move(outcome), now_ms())); }));
-}
-
-Result<void> Dialer::open_socket(const std::string& endpoint) {
-  try {
-    zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
-    socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
-    socket.set(zmq::sockopt::linger, 0);
-    socket.set(zmq::sockopt::sndhwm, 0);
-    socket.set(zmq::sockopt::rcvhwm, 0);
-    socket.set(zmq::sockopt::maxmsgsize, services_.max_message_size);
-    socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
-    socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
-    socket.set(zmq::sockopt::connect_timeout, 30000);
-    socket.set(zmq::sockopt::tcp_keepalive, 1);
-    socket.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
-    socket.connect(endpoint);
-    socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
-      if (frames.size() != 1) return;
-      perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
-    });
-    return {};
-  } catch (const std::exception& failure) {
-    return Error{"no socket to " + endpoint + ": " + failure.what()};
-  }
+void Dialer::connect_to(const boost::asio::ip::address& address) {
+  const auto port = static_cast<std::uint16_t>(std::stoi(spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1)));
+  ZmtpConnection::Spec spec{{address, port},
+                            spec_.routing_name + "-" + new_token().substr(0, suffix_length),
+                            static_cast<std::size_t>(services_.max_message_size)};
+  ZmtpConnection::Events events;
+  events.ready = [this] { perform(machine_.on_connected({}, now_ms())); };
+  events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
+  events.lost = [this](const Error& why) { perform(machine_.on_lost(why, now_ms())); };
+  connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {

@@ -72,6 +72,11 @@ LinkMachine::Steps LinkMachine::on_connected(Result<void> outcome, std::int64_t 
   return steps;
 }
 
+LinkMachine::Steps LinkMachine::on_lost(Error why, std::int64_t now) {
+  if (state_ == State::closed || state_ == State::pausing) return {};
+  return fail(std::move(why), now);
+}
+
 LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) {
   const bool was_up = state_ == State::up;
   pause_ms_ = std::clamp(pause_ms_ * 2, config_.retry_ms_min, config_.retry_ms_max);
@@ -189,7 +194,7 @@ LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int
 LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   if (!deadline_ || now < *deadline_) return {};
   if (state_ == State::pausing) return greet(now, true);
-  if (state_ == State::connecting) return fail(Error{fmt::format("its address was not found within {} s", config_.greet_ms / 1000)}, now);
+  if (state_ == State::connecting) return fail(Error{fmt::format("its name was not looked up within {} s", config_.greet_ms / 1000)}, now);
   if (state_ == State::asking_key || (state_ == State::awaiting_key && config_.server_key))
     return fail(Error{fmt::format("no answer to the greeting within {} s", config_.greet_ms / 1000)}, now);
   return fail(Error{fmt::format("the handshake was not finished within {} s", config_.greet_ms / 1000)}, now);

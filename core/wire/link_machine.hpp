@@ -19,10 +19,10 @@ namespace gorgone::wire {
 class LinkMachine {
  public:
   struct Config {
-    std::string name;                        ///< in HELO and before the routing id's random suffix
-    std::optional<RsaPublicKey> server_key;  ///< known beforehand: the server is not asked, another key is refused
-    std::int64_t greet_ms = 5000;            ///< for each answer of a handshake
-    std::int64_t retry_ms_min = 500, retry_ms_max = 15000;
+    std::string name;                                      ///< in HELO and before the routing id's random suffix
+    std::optional<RsaPublicKey> server_key;                ///< known beforehand: the server is not asked, another key is refused
+    std::int64_t greet_ms = 5000;                          ///< for each answer of a handshake
+    std::int64_t retry_ms_min = 500, retry_ms_max = 3000;  ///< between two attempts; a node that is back is to be usable within 5 s
   };
   enum class State { closed, connecting, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
 
@@ -63,6 +63,8 @@ class LinkMachine {
   Steps reset(const std::string& why, std::int64_t now);
   Steps on_frame(std::string_view frame, std::int64_t now);
   Steps on_connected(Result<void> outcome, std::int64_t now);
+  /// The connection ended, or was not made in time.
+  Steps on_lost(Error why, std::int64_t now);
   Steps on_key_checked(Result<void> outcome, std::int64_t now);
   Steps on_helo_made(Result<std::string> frame, std::int64_t now);
   Steps on_key_opened(Result<std::string> text, std::int64_t now);

@@ -130,6 +130,10 @@ class Lab:
             ip("-n", self.router, "route", "del", "blackhole", f"{host.address}/32")
         self.lost.clear()
 
+    def unreachable(self, address):
+        """The router says at once that there is no way."""
+        ip("-n", self.router, "route", "replace", "unreachable", f"{address}/32")
+
     def lead(self, address, host):
         """The router takes `address` to `host`, which answers for it from now on."""
         host.run("address", "replace", f"{address}/32", "dev", "lo")
