@@ -77,9 +77,14 @@ LinkMachine::Steps LinkMachine::on_lost(Error why, std::int64_t now) {
   return fail(std::move(why), now);
 }
 
-LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) {
+LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) { return pause(std::move(why), config_.retry_ms_max, now); }
+
+// Only a person can mend it: no need to ask as often as for a path.
+LinkMachine::Steps LinkMachine::refused(Error why, std::int64_t now) { return pause(std::move(why), config_.refused_ms_max, now); }
+
+LinkMachine::Steps LinkMachine::pause(Error why, std::int64_t longest_ms, std::int64_t now) {
   const bool was_up = state_ == State::up;
-  pause_ms_ = std::clamp(pause_ms_ * 2, config_.retry_ms_min, config_.retry_ms_max);
+  pause_ms_ = std::clamp(pause_ms_ * 2, config_.retry_ms_min, longest_ms);
   state_ = State::pausing;
   deadline_ = now + with_jitter(pause_ms_);
   cipher_.reset();
@@ -102,9 +107,10 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
       const auto pem = parse_pubkey(frame);
       if (!pem) return {};  // a late answer of the session before
       auto key = RsaPublicKey::from_pem(*pem);
-      if (!key) return fail(Error{"the server's public key does not load: " + key.error().message}, now);
+      if (!key) return refused(Error{"the server's public key does not load: " + key.error().message}, now);
       if (config_.server_key && !(*config_.server_key == *key))
-        return fail(Error{"the server's key is " + key->thumbprint() + ", but server_pubkey is " + config_.server_key->thumbprint()}, now);
+        return refused(Error{"the server's key is " + key->thumbprint() + ", but server_pubkey is " + config_.server_key->thumbprint()},
+                       now);
       server_key_ = *key;
       await(State::checking_key, now);
       Steps steps;
@@ -113,8 +119,8 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
     }
     case State::awaiting_key: {
       if (is_handshake_issue(frame))
-        return fail(Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know"},
-                    now);
+        return refused(
+            Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know"}, now);
       if (frame.starts_with("[")) return {};
       await(State::opening_key, now);
       Steps steps;
@@ -158,7 +164,7 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
 
 LinkMachine::Steps LinkMachine::on_key_checked(Result<void> outcome, std::int64_t now) {
   if (state_ != State::checking_key) return {};
-  if (!outcome) return fail(outcome.error(), now);
+  if (!outcome) return refused(outcome.error(), now);
   await(State::sending_helo, now);
   Steps steps;
   steps.push_back(MakeHelo{*server_key_});
@@ -176,11 +182,11 @@ LinkMachine::Steps LinkMachine::on_helo_made(Result<std::string> frame, std::int
 
 LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int64_t now) {
   if (state_ != State::opening_key) return {};
-  if (!text) return fail(Error{"the server's answer to HELO was not encrypted with our public key"}, now);
+  if (!text) return refused(Error{"the server's answer to HELO was not encrypted with our public key"}, now);
   auto key = parse_key(*text);
-  if (!key) return fail(key.error(), now);
+  if (!key) return refused(key.error(), now);
   auto cipher = cipher_of(*key);
-  if (!cipher) return fail(cipher.error(), now);
+  if (!cipher) return refused(cipher.error(), now);
   cipher_.emplace(std::move(*cipher));
   state_ = State::up;
   deadline_.reset();

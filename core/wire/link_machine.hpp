@@ -22,7 +22,8 @@ class LinkMachine {
     std::string name;                                      ///< in HELO and before the routing id's random suffix
     std::optional<RsaPublicKey> server_key;                ///< known beforehand: the server is not asked, another key is refused
     std::int64_t greet_ms = 5000;                          ///< for each answer of a handshake
-    std::int64_t retry_ms_min = 500, retry_ms_max = 3000;  ///< between two attempts; a node that is back is to be usable within 5 s
+    std::int64_t retry_ms_min = 500, retry_ms_max = 3000;  ///< between attempts: usable within 5 s of the path's return
+    std::int64_t refused_ms_max = 15000;                   ///< where the server answered, and not as it should
   };
   enum class State { closed, connecting, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
 
@@ -81,6 +82,8 @@ class LinkMachine {
  private:
   Steps greet(std::int64_t now, bool new_connection);
   Steps fail(Error why, std::int64_t now);
+  Steps refused(Error why, std::int64_t now);
+  Steps pause(Error why, std::int64_t longest_ms, std::int64_t now);
   Steps on_session_frame(std::string_view frame, std::int64_t now);
   void await(State state, std::int64_t now);
 
