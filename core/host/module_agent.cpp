@@ -45,7 +45,6 @@ Result<LinkFactory*> ModuleAgent::link_factory(const std::string& type) { return
 
 Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner& owner) {
   net::Dialer::Services services{services_.loop,
-                                 services_.zmq,
                                  services_.keys,
                                  services_.journal,
                                  [&crypto = services_.crypto](std::function<void()> work) { asio::post(crypto, std::move(work)); },

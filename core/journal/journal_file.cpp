@@ -5,6 +5,7 @@
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <ctime>
 
 #include "core/wire/text.hpp"
 
@@ -180,6 +181,11 @@ void JournalFile::fingerprint_of(std::string target, std::function<void(Result<s
 void JournalFile::pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) {
   command([target = std::move(target), thumbprint = std::move(thumbprint)](Store& store) { store.pin_fingerprint(target, thumbprint); },
           std::move(done));
+}
+
+void JournalFile::note_refused_key(std::string target, std::string node, std::string thumbprint) {
+  RefusedKey key{std::move(target), std::move(node), {}, std::move(thumbprint), static_cast<std::int64_t>(std::time(nullptr))};
+  command([key = std::move(key)](Store& store) { store.note_refused_key(key); }, {});
 }
 
 void JournalFile::store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) {

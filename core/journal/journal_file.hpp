@@ -35,6 +35,7 @@ class GORGONE_API JournalFile final : public Journal {
   void fetched_until(std::string node, std::function<void(Result<double>)> done) override;
   void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) override;
   void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) override;
+  void note_refused_key(std::string target, std::string node, std::string thumbprint) override;
   void store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) override;
   void forget_outgoing(std::string delivery, std::function<void(Result<void>)> done) override;
   void give_up_outgoing(std::string delivery, NewRow row) override;

@@ -37,6 +37,7 @@ class Store {
   void pin_fingerprint(const std::string& target, const std::string& thumbprint) { current().pin_fingerprint(target, thumbprint); }
   double fetched_until(const std::string& node);
   void set_fetched_until(const std::string& node, double ctime) { current().set_fetched_until(node, ctime); }
+  void note_refused_key(const RefusedKey& key) { current().add_refused_key(key); }
   // See Journal.
   bool store_outgoing(const StoredMessage& message, bool is_passed_on);
   void forget_outgoing(const std::string& delivery);

@@ -142,6 +142,26 @@ void Tables::pin_fingerprint(const std::string& target, const std::string& thumb
       .step();
 }
 
+void Tables::add_refused_key(const RefusedKey& key) {
+  database_.prepare("INSERT OR REPLACE INTO gorgone_refused_key (target, node, thumbprint, seen) VALUES (?, ?, ?, ?)")
+      .bind(1, key.target)
+      .bind(2, key.node)
+      .bind(3, key.offered)
+      .bind(4, key.seen)
+      .step();
+}
+
+void Tables::forget_refused_key(const std::string& target) {
+  database_.prepare("DELETE FROM gorgone_refused_key WHERE target = ?").bind(1, target).step();
+}
+
+std::vector<RefusedKey> Tables::refused_keys() {
+  std::vector<RefusedKey> keys;
+  auto& statement = database_.prepare("SELECT target, node, thumbprint, seen FROM gorgone_refused_key ORDER BY seen DESC");
+  while (statement.step()) keys.push_back({statement.text(0), statement.text(1), {}, statement.text(2), statement.integer(3)});
+  return keys;
+}
+
 std::optional<double> Tables::fetched_until(const std::string& node) {
   return first(database_.prepare("SELECT ctime FROM gorgone_synchistory WHERE id = ?").bind(1, node), number);
 }
@@ -244,6 +264,7 @@ void Tables::take_over(Tables& other) {
   while (pins.step()) pin_fingerprint(pins.text(0), pins.text(1));
   auto& fetched = other.database_.prepare("SELECT id, ctime FROM gorgone_synchistory");
   while (fetched.step()) set_fetched_until(fetched.text(0), fetched.number(1));
+  for (const auto& key : other.refused_keys()) add_refused_key(key);
   auto& deliveries = other.database_.prepare("SELECT delivery, progress, action, token, data, until FROM gorgone_delivery ORDER BY id");
   while (deliveries.step()) {
     const auto progress = static_cast<Progress>(deliveries.integer(1));

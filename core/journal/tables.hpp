@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/journal/sqlite.hpp"
+#include "core/trust.hpp"
 
 namespace gorgone {
 
@@ -50,6 +51,10 @@ class Tables {
 
   std::optional<std::string> fingerprint_of(const std::string& target);
   void pin_fingerprint(const std::string& target, const std::string& thumbprint);
+  void add_refused_key(const RefusedKey& key);
+  void forget_refused_key(const std::string& target);
+  /// Without what is pinned.
+  std::vector<RefusedKey> refused_keys();
   std::optional<double> fetched_until(const std::string& node);
   void set_fetched_until(const std::string& node, double ctime);
 

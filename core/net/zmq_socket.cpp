@@ -6,19 +6,15 @@ namespace gorgone::net {
 
 // Outlives the ZmqSocket by the handlers that are still queued; `open` tells them that it is gone.
 struct ZmqSocket::Shared {
-  Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, std::function<void(Frames)> the_handler,
-         std::function<void(bool)> the_peer_handler)
+  Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, std::function<void(Frames)> the_handler)
       : loop(the_loop),
         socket(std::move(the_socket)),
         on_message(std::move(the_handler)),
-        on_peer(std::move(the_peer_handler)),
         readable(the_loop, socket.get(zmq::sockopt::fd)) {}
 
   boost::asio::io_context& loop;
   zmq::socket_t socket;
   std::function<void(Frames)> on_message;
-  std::function<void(bool)> on_peer;
-  bool has_peer = false;
   boost::asio::posix::stream_descriptor readable;  // the socket's own descriptor: released, never closed
   bool open = true;
   bool drain_posted = false;
@@ -30,9 +26,8 @@ constexpr int portion = 128;
 
 }  // namespace
 
-ZmqSocket::ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message,
-                     std::function<void(bool is_there)> on_peer)
-    : shared_(std::make_shared<Shared>(loop, std::move(socket), std::move(on_message), std::move(on_peer))) {
+ZmqSocket::ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message)
+    : shared_(std::make_shared<Shared>(loop, std::move(socket), std::move(on_message))) {
   post_drain(shared_);
   wait(shared_);
 }
@@ -78,35 +73,18 @@ void ZmqSocket::post_drain(const std::shared_ptr<Shared>& shared) {
 }
 
 void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
-  if (!drain_portion(shared)) {
-    if (shared->open) post_drain(shared);
-    return;
-  }
-  if (!shared->on_peer) return;
-  // Asking arms the descriptor's edge again: what has come meanwhile must be seen now.
-  const auto events = static_cast<unsigned>(shared->socket.get(zmq::sockopt::events));
-  if ((events & ZMQ_POLLIN) != 0) post_drain(shared);
-  const bool has_peer = (events & ZMQ_POLLOUT) != 0;
-  if (has_peer == shared->has_peer) return;
-  shared->has_peer = has_peer;
-  const auto on_peer = shared->on_peer;
-  on_peer(has_peer);
-}
-
-// True where nothing is left; false where something may be, or the socket is gone.
-bool ZmqSocket::drain_portion(const std::shared_ptr<Shared>& shared) {
   for (int n = 0; n < portion; ++n) {
     // Nothing there arms the descriptor's edge again, as asking for ZMQ_EVENTS would, but at no system call for each message.
     Frames frames;
     do {
       zmq::message_t frame;
-      if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return true;
+      if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
       frames.push_back(std::move(frame));
     } while (frames.back().more());
     shared->on_message(std::move(frames));
-    if (!shared->open) return false;
+    if (!shared->open) return;
   }
-  return false;
+  post_drain(shared);
 }
 
 }  // namespace gorgone::net

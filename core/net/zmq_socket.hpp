@@ -20,10 +20,8 @@ using Frames = std::vector<zmq::message_t>;
 
 class ZmqSocket {
  public:
-  /// `on_message` gets each message, whole; it may destroy the socket. `on_peer`, for a socket with one peer and ZMQ_IMMEDIATE, is told
-  /// when the connection to it is there and when it is gone; it may destroy the socket too.
-  ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message,
-            std::function<void(bool is_there)> on_peer = {});
+  /// `on_message` gets each message, whole; it may destroy the socket.
+  ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message);
   ~ZmqSocket();
   ZmqSocket(const ZmqSocket&) = delete;
 
@@ -35,7 +33,6 @@ class ZmqSocket {
   struct Shared;
   static void wait(const std::shared_ptr<Shared>& shared);
   static void drain(const std::shared_ptr<Shared>& shared);
-  static bool drain_portion(const std::shared_ptr<Shared>& shared);
   static void post_drain(const std::shared_ptr<Shared>& shared);
 
   std::shared_ptr<Shared> shared_;

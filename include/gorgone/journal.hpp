@@ -101,6 +101,8 @@ class GORGONE_API Journal {
   /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".
   virtual void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) = 0;
   virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
+  /// A key that was refused, for another is pinned: kept for whoever decides about it (gorgonectl trust).
+  virtual void note_refused_key(std::string target, std::string node, std::string thumbprint) = 0;
 
   /// Nodes that dial us (pull), and the session of our listener through which each spoke last: node id → routing id. An empty routing id
   /// forgets the node.

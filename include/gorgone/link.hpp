@@ -79,6 +79,7 @@ struct DialSpec {
   std::string endpoint;                                      ///< "tcp://address:port"
   std::string routing_name;                                  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection
   std::string server_pubkey, client_pubkey, client_privkey;  ///< files; empty: ask the server, the agent's own
+  std::string node = {};                                     ///< id of the node it leads to, for messages; empty: it is none
 };
 
 /// The rest of the daemon's way to other nodes, offered by the proxy.

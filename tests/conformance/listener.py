@@ -1,5 +1,6 @@
 """A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only."""
 import base64
+import queue
 import re
 import secrets
 import threading
@@ -23,12 +24,12 @@ class Listener:
         self.taken, self.work, self.greetings = [], Work(), 0
         self.sessions = {}  # routing id -> its ciphers, the newest first, two at most
         self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.ROUTER)
-        self.socket.linger = 0
-        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self.socket = self._open()
         if port:
             self.socket.bind(f"tcp://127.0.0.1:{port}")
         self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.faults = queue.SimpleQueue()  # done by the serving thread, between two messages
+        self.swallowed = 0
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -45,9 +46,52 @@ class Listener:
     def actions(self):
         return [message.kind for message in list(self.taken)]
 
+    def renew(self):
+        """New session keys, told under the old ones."""
+        self.faults.put(self._renew)
+
+    def forget(self):
+        """All sessions are lost."""
+        self.faults.put(self.sessions.clear)
+
+    def swallow(self, messages):
+        """The next messages are read and lost, as by a daemon that is killed with them in its hands."""
+        self.faults.put(lambda: setattr(self, "swallowed", messages))
+
+    def restart(self, keep_sessions=True):
+        """All connections end; rows stay."""
+        self.faults.put(lambda: self._restart(keep_sessions))
+
+    def _open(self):
+        socket = self.context.socket(zmq.ROUTER)
+        socket.linger = 0
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        return socket
+
+    def _restart(self, keep_sessions):
+        self.socket.close(0)
+        if not keep_sessions:
+            self.sessions.clear()
+        self.socket = self._open()
+        for attempt in range(200):
+            try:
+                self.socket.bind(f"tcp://127.0.0.1:{self.port}")
+                return
+            except zmq.ZMQError:  # the old socket's thread has not closed it yet
+                time.sleep(0.01)
+        raise OSError(f"port {self.port} is not free again")
+
+    def _renew(self):
+        for other, ciphers in self.sessions.items():
+            fresh = SessionCipher.draw()
+            self.socket.send_multipart([other, ciphers[0].seal(key_text(fresh))])
+            self.sessions[other] = [fresh, ciphers[0]]
+
     def _serve(self):
         while not self.ending.is_set():
             self._between()
+            while not self.faults.empty():
+                self.faults.get()()
             if self.socket.poll(50):
                 frames = self.socket.recv_multipart()
                 if len(frames) == 2 and frames[0].startswith(b"gorgone-"):
@@ -58,6 +102,9 @@ class Listener:
 
     def _take(self, who, frame):
         if self.mute_after and len(self.taken) >= self.mute_after:
+            return
+        if self.swallowed > 0:
+            self.swallowed -= 1
             return
         if frame.lstrip().startswith(b"[GETPUBKEY]"):
             self.socket.send_multipart([who, b"[PUBKEY] [" + base64.b64encode(write_public_key(self.key)) + b"]"])
@@ -89,10 +136,7 @@ class Listener:
         token = message.token or secrets.token_hex(64)
         self.socket.send_multipart([who, self.sessions[who][0].seal(self._reply(message, token))])
         if self.rotate_every and len(self.taken) % self.rotate_every == 0:
-            for other, ciphers in self.sessions.items():
-                fresh = SessionCipher.draw()
-                self.socket.send_multipart([other, ciphers[0].seal(key_text(fresh))])
-                self.sessions[other] = [fresh, ciphers[0]]
+            self._renew()
         if self.forget_every and len(self.taken) % self.forget_every == 0:
             self.sessions.clear()
 

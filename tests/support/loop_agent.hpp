@@ -36,6 +36,7 @@ class RecordingJournal : public Journal {
     done(std::optional<std::string>{});
   }
   void pin_fingerprint(std::string, std::string, std::function<void(Result<void>)> done) override { done(Result<void>{}); }
+  void note_refused_key(std::string, std::string, std::string) override {}
   void store_outgoing(StoredMessage, bool, std::function<void(Result<bool>)> done) override { done(true); }
   void forget_outgoing(std::string, std::function<void(Result<void>)> done = {}) override {
     if (done) done(Result<void>{});
