@@ -43,10 +43,11 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   ~Proxy() override { leave(); }
 
   asio::awaitable<Result<void>> start() override {
+    // At once, for the API answers already; messages with registrations wait until the start has ended.
+    agent_.set_gateway(this);
     // Before anything new: what waits already is older.
     co_await homeless_.load();
     co_await pull_nodes_.load();
-    agent_.set_gateway(this);
     co_return Result<void>{};
   }
 

@@ -22,7 +22,7 @@ class PullNode:
         self.endpoint, self.key, self.node_id, self.keepalive_s, self.slow_s, self.claims = endpoint, key, node_id, keepalive_s, slow_s, claims
         self.taken, self.acknowledged, self.routing_ids, self.keys, self.work = [], [], [], 0, Work()
         self.context, self.socket, self.cipher = zmq.Context(), None, None
-        self.ending, self.mute = threading.Event(), threading.Event()
+        self.ending, self.mute, self.renewing = threading.Event(), threading.Event(), threading.Event()
         self.outgoing = []
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -47,10 +47,13 @@ class PullNode:
 
     def renew(self):
         """Drops the connection and opens a new session."""
-        self.cipher = None
+        self.renewing.set()
 
     def _serve(self):
         while not self.ending.is_set():
+            if self.renewing.is_set():
+                self.renewing.clear()
+                self.cipher = None
             if self.cipher is None and not self._greet():
                 time.sleep(0.2)
                 continue

@@ -87,14 +87,15 @@ class BothOurs(PullCase):
         central.wait_log(r"ERROR - \[proxy\] node '2' cannot be reached: node 2 of type pull dials: this daemon has no listener .*; "
                          "set gorgonecore.external_com_type and external_com_path", 5)
 
-    def test_many_commands_at_once_run_in_their_order_and_once(self):
+    def test_many_commands_at_once_arrive_in_their_order_and_run_once(self):
         central, poller = self.pair()
         mark = self.directory / "mark"
         tokens = [central.api().submit(2, f"echo {number} >> {mark}.{number}") for number in range(400)]
         central.api().poll(2, tokens[-1], 60)
         eventually(lambda: len(list(self.directory.glob("mark.*"))) == 400, 30, "all commands")
         ran = [row["token"] for row in poller.database_rows() if row["code"] == 0 and "processing has started" in row["data"]]
-        self.assertEqual(ran, tokens)
+        self.assertEqual(sorted(ran), sorted(tokens), "a command ran twice or never")
+        self.assertEqual([row["token"] for row in poller.database_rows("gorgone_delivery")], tokens)
 
     def test_a_large_message_and_a_large_result_cross_whole(self):
         central, _ = self.pair()
@@ -133,14 +134,16 @@ class BothOurs(PullCase):
 
 
 class Restarts(PullCase):
+    def one_session(self, central):
+        self.assertEqual(len(central.database_rows("gorgone_identity")), 1, "the session was lost")
+
     def test_the_central_restarts_and_its_node_is_usable_at_once(self):
         central, poller = self.pair()
-        routing_id = poller.log().count("link up:")
         central.stop()
         started = time.monotonic()
         central.start()
         self.usable_after(central, started, "the central's restart")
-        self.assertEqual(poller.log().count("link up:"), routing_id, "the session was lost")
+        self.one_session(central)
 
     def test_the_central_is_killed_and_its_node_that_no_file_knows_is_usable_at_once(self):
         central, _ = self.pair(listed=False)
@@ -196,7 +199,7 @@ class Restarts(PullCase):
         self.assertEqual(outputs(central.api().run(2, "echo renewed")), ["renewed"])
         for daemon in (central, poller):
             self.assertNotIn("refused a message", daemon.log())
-        self.assertEqual(poller.log().count("link up:"), 1)
+        self.one_session(central)
 
     def test_a_central_that_is_mute_is_dialled_anew_by_a_new_routing_id(self):
         central, poller = self.pair(ping=1, ping_timeout=1)
