@@ -14,7 +14,8 @@
 
 namespace gorgone::test {
 
-inline std::filesystem::path source_directory() { return std::filesystem::absolute(__FILE__).parent_path().parent_path().parent_path(); }
+/// Not from __FILE__: a compiler cache may make that relative to the folder of the build.
+std::filesystem::path source_directory();
 
 inline std::string text_of_file(const std::filesystem::path& file) {
   std::ifstream stream{file, std::ios::binary};
