@@ -7,6 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
@@ -155,6 +156,8 @@ class Daemon {
       else
         log_.error("module '{}' is not loaded: {}", entry.name, outcome.error().message);
     }
+    // The door for clients opens last, when the nodes are known.
+    std::stable_partition(loaded.begin(), loaded.end(), [this](const std::string& name) { return !modules_.serves_clients(name); });
     for (const auto& name : loaded) {
       const auto outcome = co_await modules_.start(name);
       if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);

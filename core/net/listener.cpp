@@ -8,6 +8,8 @@
 namespace gorgone::net {
 namespace {
 
+// Who pings us is a parent for so long.
+constexpr std::int64_t parent_silent_s_max = 600;
 constexpr std::string_view routing_prefix = "gorgone-";
 constexpr int refusals_per_peer = 3;
 constexpr std::size_t refused_peers_per_tick = 20;
@@ -139,6 +141,7 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
     } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
       links_.heard(routing_id);
       if (links_.take(routing_id, request->message)) continue;
+      if (request->message.action == "PING") parents_[routing_id] = now_s();
       auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
         if (!alive.expired()) (void)this->send(routing_id, wire::format_answer(answer));
       };
@@ -150,6 +153,12 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
       log_refusal(routing_id, refused->why);
     }
   }
+}
+
+void Listener::tell_parents(const Message& message) {
+  if (!sessions_) return;
+  std::erase_if(parents_, [this](const auto& entry) { return entry.second + parent_silent_s_max < now_s() || !sessions_->session(entry.first); });
+  for (const auto& [routing_id, seen] : parents_) (void)send(routing_id, wire::format_request(message));
 }
 
 void Listener::verify(const std::string& routing_id, wire::HeloText helo) {

@@ -242,9 +242,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
       const auto* inner = member(**parsed, "data");
       const auto* nodes = inner ? member(*inner, "data") : nullptr;
       if (!nodes || !nodes->is_object()) return;
-      std::set<std::string> ids;
-      for (const auto& [id, state] : nodes->get_object()) ids.insert(std::string(id));
-      paths_.set_learned(node, std::move(ids));
+      paths_.set_learned(node, proxy::nodes_behind(*nodes));
+      homeless_.settle();
       return;
     }
     const auto ids = proxy::read_ids(**parsed);
