@@ -1,6 +1,7 @@
 #include "log_sync.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <ctime>
 
 namespace gorgone::proxy {
@@ -11,6 +12,11 @@ constexpr std::int64_t held_s = 300;
 constexpr std::int64_t portion = 1000;
 // A larger answer is parsed off the loop.
 constexpr std::size_t large_answer = std::size_t{256} << 10;
+
+double wall_now() {
+  using namespace std::chrono;
+  return duration<double>(system_clock::now().time_since_epoch()).count();
+}
 
 std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
@@ -77,7 +83,7 @@ void LogSync::ask(std::int64_t now) {
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
     if (alive.expired() || !question_ || question_->number != number) return;
-    fetched_until_ = ctime ? std::min(*ctime, static_cast<double>(wall_s())) : 0;
+    fetched_until_ = ctime ? std::min(*ctime, wall_now()) : 0;
     send_question();
   });
 }

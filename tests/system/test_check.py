@@ -3,11 +3,12 @@ import subprocess
 import unittest
 
 from fleet import BIN, FleetCase
+from pace import SLOWNESS
 
 
 class Check(FleetCase):
     def check(self, daemon):
-        done = subprocess.run([BIN / "gorgoned", "--check", f"--config={daemon.config}"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([BIN / "gorgoned", "--check", f"--config={daemon.config}"], capture_output=True, text=True, timeout=30 * SLOWNESS)
         return done.returncode, done.stdout + done.stderr
 
     def line_of(self, daemon, text, file="40-gorgoned.yaml"):
@@ -98,7 +99,7 @@ class Check(FleetCase):
         poller = self.make_poller("x" * 43)
         poller.edit("external_com_type: tcp", "external_com_type: pigeon")
         poller.launch()
-        self.assertNotEqual(poller.process.wait(15), 0)
+        self.assertNotEqual(poller.process.wait(15 * SLOWNESS), 0)
         poller.process = None
         self.assertRegex(poller.log() + poller.output_file.read_text(), r"gorgonecore\.external_com_type: got \"pigeon\"")
 
@@ -111,14 +112,14 @@ class Check(FleetCase):
         self.assertEqual(self.dial(poller, central).call("PING").kind, "PONG")
 
     def test_unknown_arguments_are_refused_and_help_is_given(self):
-        done = subprocess.run([BIN / "gorgoned", "--colour"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--colour"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("--colour", done.stderr + done.stdout)
-        done = subprocess.run([BIN / "gorgoned", "--help"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--help"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertEqual(done.returncode, 0)
         for argument in ("--config", "--logfile", "--severity", "--check", "--modules", "--version"):
             self.assertIn(argument, done.stdout)
-        done = subprocess.run([BIN / "gorgoned", "--version"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--version"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertRegex(done.stdout, r"\d+\.\d+\.\d+")
 
 

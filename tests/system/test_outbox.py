@@ -1,5 +1,6 @@
 """What was accepted runs once, whoever is restarted or killed meanwhile, and is told when its time is up."""
-import pathlib
+import signal
+import socket
 import time
 import unittest
 
@@ -30,7 +31,8 @@ class Outbox(FleetCase):
 
     def run_once(self, tokens, numbers, timeout=20):
         rows = [self.central.api().poll(2, token, timeout) for token in tokens]
-        self.assertEqual(self.marks.seen(), list(numbers), "each once, in order")
+        # They are begun in their order and run side by side.
+        self.assertEqual(sorted(self.marks.seen()), list(numbers), "each once")
         self.assertEqual([codes(one)[-1] for one in rows], [2] * len(rows))
 
     def test_what_was_accepted_for_a_node_that_is_away_outlives_a_kill_of_the_central(self):
@@ -201,8 +203,6 @@ class Reasons(FleetCase):
         return {"id": 2, "type": "push_zmq", "address": address, "port": port}
 
     def test_a_port_where_nothing_listens_is_refused(self):
-        import socket
-
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             port = unused.getsockname()[1]
@@ -210,8 +210,6 @@ class Reasons(FleetCase):
         self.assertIn(str(port), state["last_error"])
 
     def test_something_that_takes_connections_and_says_nothing_is_mute(self):
-        import socket
-
         with socket.socket() as mute:
             mute.bind(("127.0.0.1", 0))
             mute.listen()
@@ -225,8 +223,6 @@ class Reasons(FleetCase):
         self.assertIn("authorized_clients", self.why(poller.node(2), "handshake_refused")["last_error"])
 
     def test_a_node_that_is_suspended_is_mute_and_comes_back(self):
-        import signal
-
         central, poller = self.start_pair()
         central.stop()
         poller.process.send_signal(signal.SIGSTOP)

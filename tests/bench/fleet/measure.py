@@ -24,12 +24,13 @@ SIMULATOR = BIN.parent / "bench" / "bench_fleet"
 KEY_BITS = 2048
 FIRST = 2            # the id of the first node, the one that commands are sent to
 COMMANDS = 300
+SPARE_FILES = 200
 GOALS = {"kb": 40, "idle": 5, "back": 30, "p99": 1.2}
 rows = []
 
 
 def raise_files():
-    """Two descriptors of the central for each node and one of the simulator: 10,000 nodes need more than most shells have."""
+    """A descriptor of the central for each node and one of the simulator: thousands of nodes need more than most shells have."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (131072, 65536, 32768, hard):
         try:
@@ -77,12 +78,12 @@ class Run:
 
     def start(self, alive, limit=300):
         """Seconds until each of the living nodes has answered a ping."""
-        before = self.simulator.ask("reset")
+        self.simulator.ask("reset")
         begin = time.monotonic()
         self.central.launch()
-        return self.until_seen(alive, begin, limit, before)
+        return self.until_seen(alive, begin, limit)
 
-    def until_seen(self, alive, begin, limit=300, _=None):
+    def until_seen(self, alive, begin, limit=300):
         while True:
             counts = self.simulator.ask("counts")
             now = time.monotonic() - begin
@@ -127,8 +128,8 @@ def row(count, figure, goal, value, reached, more=""):
 def idle(run, count, seconds, bare_mb, settle):
     time.sleep(settle)
     pid = run.central.process.pid
-    before, pings, begin = cpu_s(pid), run.simulator.ask("reset"), time.monotonic()
-    del pings
+    run.simulator.ask("reset")
+    before, begin = cpu_s(pid), time.monotonic()
     time.sleep(seconds)
     used, span, counts = cpu_s(pid) - before, time.monotonic() - begin, run.simulator.ask("counts")
     mb = pss_mb(pid)
@@ -227,8 +228,8 @@ def main():
     try:
         bare_mb = without_nodes(directory / "bare")
         for count in map(int, given.counts.split(",")):
-            if 2 * count + 200 > files:
-                print(f"  {count} nodes SKIPPED: they need {2 * count + 200} descriptors, {files} are allowed (ulimit -n)", flush=True)
+            if count + SPARE_FILES > files:
+                print(f"  {count} nodes SKIPPED: they need {count + SPARE_FILES} descriptors, {files} are allowed (ulimit -n)", flush=True)
                 continue
             measure(directory / str(count), count, given, bare_mb)
     except BaseException:
