@@ -16,7 +16,8 @@ class Check(FleetCase):
         return next(number for number, line in enumerate(lines, 1) if text in line)
 
     def make_all(self):
-        return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43)]
+        return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43),
+                self.make("poller-5", "poller-pull", {"id: 2": "id: 5"}, free=False)]
 
     def test_the_examples_are_right_as_they_are(self):
         for daemon in self.make_all():
@@ -35,6 +36,17 @@ class Check(FleetCase):
         status, text = self.check(poller)
         self.assertEqual(status, 1, text)
         self.assertRegex(text, rf'modules\.action\.command_timeout: got "abc" \(40-gorgoned\.yaml:{line}\), expected .*\(default 30')
+
+    def test_a_central_to_dial_that_is_no_host_and_port_is_told(self):
+        poller = self.make("poller-5", "poller-pull", {"id: 2": "id: 5"})
+        for path in ("192.0.2.1", "192.0.2.1:", ":5556", "192.0.2.1:65536", "tcp://192.0.2.1:5556", "2001:db8::1:5556"):
+            poller.replace_module("pull", target_path=path)
+            status, text = self.check(poller)
+            self.assertEqual(status, 1, text)
+            self.assertRegex(text, rf'modules\.pull\.target_path: got "{path}" \(80-pull\.yaml:\d+\), expected host:port')
+        for path in ("central.example:5556", "[2001:db8::1]:5556"):
+            poller.replace_module("pull", target_path=path)
+            self.assertNotIn("target_path", self.check(poller)[1])
 
     def test_all_that_is_wrong_is_told_at_once(self):
         central = self.make_central()
