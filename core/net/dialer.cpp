@@ -62,6 +62,7 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       machine_(std::move(config)),
       private_key_(std::move(private_key)),
       public_key_(std::move(public_key)),
+      turnstile_(boost::asio::use_service<Turnstile>(services_.loop)),
       resolver_(services_.loop),
       timer_(services_.loop) {}
 
@@ -114,6 +115,7 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     connect();
   } else if (std::get_if<Machine::Close>(&step)) {
     connection_.reset();
+    ticket_.reset();
   } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
     check_key(check->key);
   } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
@@ -123,6 +125,7 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
   } else if (auto* up = std::get_if<Machine::Up>(&step)) {
     log_.info("link up: {} hostname={}", spec_.endpoint, printable(up->peer_hostname));
     last_reason_.clear();
+    ticket_.reset();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
     log_down(down->why, down->was_up);
@@ -131,7 +134,8 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
 }
 
 void Dialer::arm() {
-  const auto deadline = machine_.deadline();
+  // Who waits for his turn is not late.
+  const auto deadline = ticket_ && ticket_->is_waiting() ? std::nullopt : machine_.deadline();
   if (!deadline) {
     timer_.cancel();
     return;
@@ -153,6 +157,7 @@ auto Dialer::for_this_attempt(F f) {
 }
 
 void Dialer::connect() {
+  ticket_.reset();
   connection_.reset();
   resolver_.cancel();
   const auto host = host_of(spec_.endpoint);
@@ -173,7 +178,10 @@ void Dialer::connect_to(const boost::asio::ip::address& address) {
                             spec_.routing_name + "-" + new_token().substr(0, suffix_length),
                             static_cast<std::size_t>(services_.max_message_size)};
   ZmtpConnection::Events events;
-  events.ready = [this] { perform(machine_.on_connected({}, now_ms())); };
+  events.ready = [this] {
+    ticket_ = turnstile_.enter([this] { perform(machine_.on_connected({}, now_ms())); });
+    arm();
+  };
   events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
   events.lost = [this](const Error& why) { perform(machine_.on_lost(why, now_ms())); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));

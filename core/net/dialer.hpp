@@ -16,6 +16,7 @@
 #include <string>
 
 #include "core/net/key_ring.hpp"
+#include "core/net/turnstile.hpp"
 #include "core/net/zmtp_connection.hpp"
 #include "core/wire/link_machine.hpp"
 
@@ -66,6 +67,8 @@ class Dialer final : public Link {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmtpConnection> connection_;
+  Turnstile& turnstile_;
+  std::shared_ptr<Turnstile::Ticket> ticket_;  // while it greets
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
   std::string last_reason_;  // told once, not at each retry
