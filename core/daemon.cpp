@@ -105,7 +105,8 @@ class Daemon {
         listener_(
             loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
             [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
+                 std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
@@ -113,6 +114,7 @@ class Daemon {
     add_core_actions(
         {loop_, router_, modules_, journal_, listeners_, log_waiters_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
     router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
+    listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);
     zmq_.set(zmq::ctxopt::max_sockets, zmq_.get(zmq::ctxopt::socket_limit));
     await_signals();
@@ -210,6 +212,7 @@ class Daemon {
   Deliveries deliveries_;
   LogWaiters log_waiters_;
   Parents parents_;
+  std::shared_ptr<void> listener_as_parents_;
   net::Listener listener_;
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};

@@ -68,6 +68,7 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       machine_(std::move(config)),
       private_key_(std::move(private_key)),
       public_key_(std::move(public_key)),
+      turnstile_(boost::asio::use_service<Turnstile>(services_.loop)),
       resolver_(services_.loop),
       timer_(services_.loop),
       reconnect_timer_(services_.loop) {}
@@ -130,6 +131,7 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
   } else if (auto* up = std::get_if<Machine::Up>(&step)) {
     log_.info("link up: {} hostname={}", spec_.endpoint, printable(up->peer_hostname));
     last_reason_.clear();
+    ticket_.reset();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
     on_down(down->why, down->was_up);
@@ -144,7 +146,8 @@ void Dialer::on_down(const Error& why, bool was_up) {
 }
 
 void Dialer::arm() {
-  const auto deadline = machine_.deadline();
+  // Who waits for his turn is not late.
+  const auto deadline = ticket_ && ticket_->is_waiting() ? std::nullopt : machine_.deadline();
   if (!deadline) {
     timer_.cancel();
     return;
@@ -187,6 +190,7 @@ void Dialer::connect() {
 }
 
 void Dialer::disconnect() {
+  ticket_.reset();
   connection_.reset();
   ++timer_number_;
   reconnect_timer_.cancel();
@@ -202,7 +206,10 @@ void Dialer::connect_again() {
     ++timer_number_;
     reconnect_timer_.cancel();
     reconnect_ms_ = reconnect_ms;
-    perform(machine_.on_peer(true, now_ms()));
+    // A session that lives on costs nobody anything; a handshake waits for its turn.
+    if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
+    ticket_ = turnstile_.enter([this] { perform(machine_.on_peer(true, now_ms())); });
+    arm();
   };
   events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
   events.lost = [this](const Error& why) { on_connection_lost(why); };
@@ -215,6 +222,7 @@ void Dialer::connect_again() {
 
 void Dialer::on_connection_lost(const Error& why) {
   lost_why_ = why;
+  ticket_.reset();
   connection_.reset();
   // Between half of the pause and the whole: nodes that were lost together do not come back together.
   static std::minstd_rand random{std::random_device{}()};

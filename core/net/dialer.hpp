@@ -16,6 +16,7 @@
 #include <string>
 
 #include "core/net/key_ring.hpp"
+#include "core/net/turnstile.hpp"
 #include "core/net/zmtp_connection.hpp"
 #include "core/wire/link_machine.hpp"
 
@@ -76,6 +77,8 @@ class Dialer final : public Link {
   std::int64_t reconnect_ms_ = 0;
   std::uint64_t timer_number_ = 0;
   Error lost_why_{"", ""};
+  Turnstile& turnstile_;
+  std::shared_ptr<Turnstile::Ticket> ticket_;  // of a handshake
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one

@@ -27,6 +27,15 @@ std::int64_t now_ms() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
+// One of our own asks for rows before they are there (docs/protocol.md, log_wait): it needs no SYNCLOGS.
+bool holds_questions(const Message& ping) {
+  const auto data = ping.data.json();
+  const auto* features = data ? member(**data, "features") : nullptr;
+  if (!features || !features->is_array()) return false;
+  return std::any_of(features->get_array().begin(), features->get_array().end(),
+                     [](const auto& name) { return text_of(&name) == "log_wait"; });
+}
+
 std::string_view view(const zmq::message_t& frame) { return {static_cast<const char*>(frame.data()), frame.size()}; }
 
 }  // namespace
@@ -141,7 +150,7 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
     } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
       links_.heard(routing_id);
       if (links_.take(routing_id, request->message)) continue;
-      if (request->message.action == "PING") parents_[routing_id] = now_s();
+      if (request->message.action == "PING" && !holds_questions(request->message)) parents_[routing_id] = now_s();
       auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
         if (!alive.expired()) (void)this->send(routing_id, wire::format_answer(answer));
       };
@@ -157,7 +166,8 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
 
 void Listener::tell_parents(const Message& message) {
   if (!sessions_) return;
-  std::erase_if(parents_, [this](const auto& entry) { return entry.second + parent_silent_s_max < now_s() || !sessions_->session(entry.first); });
+  std::erase_if(parents_,
+                [this](const auto& entry) { return entry.second + parent_silent_s_max < now_s() || !sessions_->session(entry.first); });
   for (const auto& [routing_id, seen] : parents_) (void)send(routing_id, wire::format_request(message));
 }
 

@@ -53,6 +53,9 @@ class Listener final : private ClientSessions {
   /// A link over a client's session; see Agent::client_link().
   std::unique_ptr<Link> attach(const std::string& routing_id, LinkOwner& owner) { return links_.attach(routing_id, owner); }
 
+  /// Sends a message to every client that has sent a PING lately (PROTOCOL.md section 5) and does not hold a question for our rows.
+  void tell_parents(const Message& message);
+
  private:
   State state(const std::string& routing_id) const override;
   Sent send_text(const std::string& routing_id, std::string_view text) override;
@@ -87,6 +90,7 @@ class Listener final : private ClientSessions {
   bool retrying_ = false;
   std::unordered_map<std::string, int> refusals_of_;  // lines logged for a peer since the last tick
   std::int64_t refusals_silent_ = 0;
+  std::unordered_map<std::string, std::int64_t> parents_;  // routing id → when it sent its last PING
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

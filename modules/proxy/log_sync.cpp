@@ -155,11 +155,12 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
                  alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
     if (alive.expired()) return;
     if (!outcome) fetched_until_ = before;
+    // Deployed daemons above learn by this that there is something to fetch.
+    json::object synclogs{{"data", json::object{{"id", agent_.node_id()}}}};
+    if (outcome) agent_.tell_parents(Message{"SYNCLOGS", {}, {}, Payload(json::value(std::move(synclogs)))});
     if (question_ && question_->number == number) finish(outcome, now, has_more);
   };
   agent_.journal().store_fetched(node_, newest, std::move(rows), std::move(stored));
-  // Deployed daemons above learn by this that there is something to fetch.
-  agent_.tell_parents(Message{"SYNCLOGS", {}, {}, Payload(json::value(json::object{{"data", json::object{{"id", agent_.node_id()}}}}))});
 }
 
 void LogSync::finish(const Result<void>& outcome, std::int64_t now, bool has_more) {

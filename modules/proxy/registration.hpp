@@ -4,6 +4,7 @@
 #include <gorgone/link.hpp>
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 

@@ -1,0 +1,76 @@
+#pragma once
+// How many links greet at once. When thousands of nodes come back together, each handshake that were begun would wait for the pool and for
+// the loop until its time is up, and all would be begun again. Only links whose node has answered at all queue here, so a dead one is in
+// nobody's way. One for each loop; lives on it.
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+namespace gorgone::net {
+
+class Turnstile final : public boost::asio::execution_context::service {
+ public:
+  static inline boost::asio::execution_context::id id;
+  static constexpr std::size_t at_once = 64;
+
+  /// A place in the queue, and then at work; given back when it dies.
+  class Ticket {
+   public:
+    Ticket(Turnstile& owner, std::function<void()> go) : owner_(owner), go_(std::move(go)) {}
+    ~Ticket() {
+      if (is_in_) owner_.leave();
+    }
+    Ticket(const Ticket&) = delete;
+    bool is_waiting() const { return !has_gone_; }
+
+   private:
+    friend class Turnstile;
+    Turnstile& owner_;
+    std::function<void()> go_;
+    bool is_in_ = false, has_gone_ = false;
+  };
+
+  explicit Turnstile(boost::asio::execution_context& loop) : service(loop), loop_(static_cast<boost::asio::io_context&>(loop)) {}
+
+  /// `go` is called in turn, never from inside this call, and not where the ticket is gone by then.
+  std::shared_ptr<Ticket> enter(std::function<void()> go) {
+    auto ticket = std::make_shared<Ticket>(*this, std::move(go));
+    queue_.push_back(ticket);
+    admit();
+    return ticket;
+  }
+
+ private:
+  void admit() {
+    while (busy_ < at_once && !queue_.empty()) {
+      const auto ticket = queue_.front().lock();
+      queue_.pop_front();
+      if (!ticket) continue;
+      ++busy_;
+      ticket->is_in_ = true;
+      boost::asio::post(loop_, [weak = std::weak_ptr<Ticket>(ticket)] {
+        const auto turn = weak.lock();
+        if (!turn) return;
+        turn->has_gone_ = true;
+        turn->go_();
+      });
+    }
+  }
+
+  void leave() {
+    --busy_;
+    admit();
+  }
+
+  void shutdown() override { queue_.clear(); }
+
+  boost::asio::io_context& loop_;
+  std::size_t busy_ = 0;
+  std::deque<std::weak_ptr<Ticket>> queue_;
+};
+
+}  // namespace gorgone::net
