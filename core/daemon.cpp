@@ -18,6 +18,7 @@
 #include "core/config/core_schema.hpp"
 #include "core/config/document.hpp"
 #include "core/core_actions.hpp"
+#include "core/deliveries.hpp"
 #include "core/host/module_host.hpp"
 #include "core/host/module_library.hpp"
 #include "core/journal/journal_file.hpp"
@@ -98,15 +99,19 @@ class Daemon {
         journal_(loop_, database_path(config_.core)),
         router_(journal_),
         listeners_(loop_, journal_, router_),
+        deliveries_(journal_, router_),
+        log_waiters_(loop_, journal_),
         listener_(
             loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
             [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_}, std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
     router_.set_own_id(config_.core.text("id"));
-    add_core_actions({loop_, router_, modules_, journal_, listeners_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    add_core_actions(
+        {loop_, router_, modules_, journal_, listeners_, log_waiters_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
     signals_.add(SIGUSR1);
     zmq_.set(zmq::ctxopt::max_sockets, zmq_.get(zmq::ctxopt::socket_limit));
     await_signals();
@@ -154,6 +159,7 @@ class Daemon {
       const auto outcome = co_await modules_.start(name);
       if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
     }
+    deliveries_.resume();
     log_.info("started: {} modules", modules_.names().size());
   }
 
@@ -181,6 +187,7 @@ class Daemon {
       _exit(1);
     });
     listeners_.clear();
+    log_waiters_.clear();
     router_.stop();
     co_await modules_.stop_all();
     deadline_.cancel();
@@ -197,6 +204,9 @@ class Daemon {
   JournalFile journal_;
   Router router_;
   TokenListeners listeners_;
+  Deliveries deliveries_;
+  LogWaiters log_waiters_;
+  Parents parents_;
   net::Listener listener_;
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};

@@ -118,14 +118,19 @@ asio::awaitable<void> ModuleHost::run(Module& module, ModuleAgent& agent, Messag
   const auto token = message.token;
   const auto action = message.action;
   std::string what;
+  const auto delivery = message.delivery;
   try {
     co_await module.handle(std::move(message));
+    if (!delivery.empty()) agent.end(delivery);
     co_return;
   } catch (const boost::system::system_error& failure) {
     what = failure.code() == asio::error::operation_aborted ? "interrupted: the module stops" : failure.what();
   } catch (const std::exception& failure) {
     what = failure.what();
   }
+  // It runs at the next start: nothing of it has happened yet.
+  if (!delivery.empty() && agent.is_stopping() && !agent.has_begun(delivery)) co_return;
+  if (!delivery.empty()) agent.end(delivery);
   agent.log().error("{} failed: {} token={}", action, what, printable(token));
   agent.journal().write(NewRow{token, code::failed, message_json(action + " failed: " + what)});
 }

@@ -4,7 +4,10 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <random>
 
 namespace gorgone::net {
 namespace {
@@ -15,7 +18,9 @@ std::int64_t now_ms() {
 }
 
 constexpr std::size_t suffix_length = 24;
-constexpr int reconnect_ms = 100, reconnect_ms_max = 2000;
+// A link is to be up within 5 s of its path's return: an attempt may take 2 s, so that it holds one repeated packet, and the pause
+// after it at most 2.4 s.
+constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -64,7 +69,8 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       private_key_(std::move(private_key)),
       public_key_(std::move(public_key)),
       resolver_(services_.loop),
-      timer_(services_.loop) {}
+      timer_(services_.loop),
+      reconnect_timer_(services_.loop) {}
 
 Dialer::~Dialer() = default;
 
@@ -78,9 +84,8 @@ void Dialer::later(F f) {
 
 Result<void> Dialer::send(const Message& message) {
   const auto frame = machine_.seal(wire::format_request(message));
-  if (!frame || !socket_) return Error{"the link is not up"};
-  if (socket_->send({}, *frame) != ZmqSocket::Sent::yes) return Error{"the socket takes no more"};
-  return {};
+  if (!frame || !connection_) return Error{"the link is not up"};
+  return connection_->send(*frame);
 }
 
 void Dialer::reset(const std::string& why) {
@@ -111,11 +116,11 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
                     {}};
     owner_.link_received(std::move(message));
   } else if (auto* send = std::get_if<Machine::Send>(&step)) {
-    if (socket_) socket_->send({}, send->frame);
+    if (connection_) (void)connection_->send(send->frame);
   } else if (std::get_if<Machine::Connect>(&step)) {
     connect();
   } else if (std::get_if<Machine::Close>(&step)) {
-    socket_.reset();
+    disconnect();
   } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
     check_key(check->key);
   } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
@@ -127,9 +132,15 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     last_reason_.clear();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
-    log_down(down->why, down->was_up);
-    owner_.link_down(down->why);
+    on_down(down->why, down->was_up);
+  } else if (std::get_if<Machine::NoPeer>(&step)) {
+    on_down(lost_why_.message.empty() && connection_ ? connection_->delay() : lost_why_, false);
   }
+}
+
+void Dialer::on_down(const Error& why, bool was_up) {
+  log_down(why, was_up);
+  owner_.link_down(why);
 }
 
 void Dialer::arm() {
@@ -152,51 +163,75 @@ auto Dialer::for_this_attempt(F f) {
   };
 }
 
+// A new session: a new routing id, and the address is looked up.
 void Dialer::connect() {
-  socket_.reset();
-  resolver_.cancel();
+  identity_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
+  disconnect();
   const auto host = host_of(spec_.endpoint);
   boost::system::error_code is_a_name;
   const auto literal = boost::asio::ip::make_address(host, is_a_name);
-  if (!is_a_name) return connect_to(literal.to_string());
-  resolver_.async_resolve(host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
-                            for (const auto& result : results)
-                              if (services_.ipv6 || result.endpoint().address().is_v4())
-                                return connect_to(result.endpoint().address().to_string());
-                            const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
-                            perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why}, now_ms()));
-                          }));
+  auto found = [this](const boost::asio::ip::address& address) {
+    address_ = address;
+    reconnect_ms_ = reconnect_ms;
+    connect_again();
+    perform(machine_.on_connected({}, now_ms()));
+  };
+  if (!is_a_name) return later(for_this_attempt([found, literal] { found(literal); }));
+  resolver_.async_resolve(
+      host, "", for_this_attempt([this, host, found](const boost::system::error_code& error, const auto& results) {
+        for (const auto& result : results)
+          if (services_.ipv6 || result.endpoint().address().is_v4()) return found(result.endpoint().address());
+        const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
+        perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why, down::name}, now_ms()));
+      }));
 }
 
-void Dialer::connect_to(const std::string& address) {
-  const bool is_ipv6 = address.find(':') != std::string::npos;
-  const auto port = spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1);
-  auto outcome = open_socket("tcp://" + (is_ipv6 ? "[" + address + "]" : address) + ":" + port);
-  later(for_this_attempt([this, outcome = std::move(outcome)]() mutable { perform(machine_.on_connected(std::move(outcome), now_ms())); }));
+void Dialer::disconnect() {
+  connection_.reset();
+  ++timer_number_;
+  reconnect_timer_.cancel();
+  resolver_.cancel();
 }
 
-Result<void> Dialer::open_socket(const std::string& endpoint) {
-  try {
-    zmq::socket_t socket(services_.context, zmq::socket_type::dealer);
-    socket.set(zmq::sockopt::routing_id, spec_.routing_name + "-" + new_token().substr(0, suffix_length));
-    socket.set(zmq::sockopt::linger, 0);
-    socket.set(zmq::sockopt::sndhwm, 0);
-    socket.set(zmq::sockopt::rcvhwm, 0);
-    socket.set(zmq::sockopt::maxmsgsize, services_.max_message_size);
-    socket.set(zmq::sockopt::reconnect_ivl, reconnect_ms);
-    socket.set(zmq::sockopt::reconnect_ivl_max, reconnect_ms_max);
-    socket.set(zmq::sockopt::connect_timeout, 30000);
-    socket.set(zmq::sockopt::tcp_keepalive, 1);
-    socket.set(zmq::sockopt::ipv6, endpoint.find('[') != std::string::npos);
-    socket.connect(endpoint);
-    socket_ = std::make_unique<ZmqSocket>(services_.loop, std::move(socket), [this](Frames frames) {
-      if (frames.size() != 1) return;
-      perform(machine_.on_frame({static_cast<const char*>(frames[0].data()), frames[0].size()}, now_ms()));
-    });
-    return {};
-  } catch (const std::exception& failure) {
-    return Error{"no socket to " + endpoint + ": " + failure.what()};
-  }
+// The same session, should the peer still know it.
+void Dialer::connect_again() {
+  const auto port = static_cast<std::uint16_t>(std::strtoul(spec_.endpoint.c_str() + spec_.endpoint.rfind(':') + 1, nullptr, 10));
+  ZmtpConnection::Spec spec{{address_, port}, identity_, static_cast<std::size_t>(services_.max_message_size)};
+  ZmtpConnection::Events events;
+  events.ready = [this] {
+    ++timer_number_;
+    reconnect_timer_.cancel();
+    reconnect_ms_ = reconnect_ms;
+    perform(machine_.on_peer(true, now_ms()));
+  };
+  events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
+  events.lost = [this](const Error& why) { on_connection_lost(why); };
+  connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
+  after(connect_ms_max, [this] {
+    const auto why = connection_->delay();
+    on_connection_lost(why);
+  });
+}
+
+void Dialer::on_connection_lost(const Error& why) {
+  lost_why_ = why;
+  connection_.reset();
+  // Between half of the pause and the whole: nodes that were lost together do not come back together.
+  static std::minstd_rand random{std::random_device{}()};
+  const auto pause = reconnect_ms_ / 2 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(reconnect_ms_ / 2 + 1));
+  reconnect_ms_ = std::min(2 * reconnect_ms_, reconnect_ms_max);
+  after(pause, [this] { connect_again(); });
+  perform(machine_.on_peer(false, now_ms()));
+}
+
+void Dialer::after(std::int64_t ms, std::function<void()> work) {
+  // A handler that is queued already cannot be cancelled any more.
+  const auto number = ++timer_number_;
+  reconnect_timer_.expires_after(std::chrono::milliseconds(ms));
+  reconnect_timer_.async_wait(
+      [this, number, work = std::move(work), alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+        if (!error && !alive.expired() && number == timer_number_) work();
+      });
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {
@@ -208,11 +243,16 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
   auto compare = [this, thumbprint = key.thumbprint()](const Result<std::optional<std::string>>& pinned) -> Result<void> {
     if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
     if (*pinned && **pinned == thumbprint) return {};
+    if (*pinned || services_.keys->fingerprint_mode == FingerprintMode::strict)
+      services_.journal.note_refused_key(spec_.endpoint, spec_.node, thumbprint);
     if (*pinned)
-      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
-                   "key_changed"};
+      return Error{"the server's key changed: its thumbprint is " + thumbprint + ", pinned was " + **pinned +
+                       "; if that is right: gorgonectl trust " + (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace",
+                   down::key_changed};
     if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"};
+      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict; gorgonectl trust " +
+                       (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace pins it",
+                   down::key_changed};
     services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
     log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
     return {};

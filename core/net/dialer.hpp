@@ -1,5 +1,5 @@
 #pragma once
-// The encrypted ZeroMQ client behind Agent::dial(): a DEALER that greets, runs and heals itself. wire/link_machine decides, this
+// The encrypted ZeroMQ client behind Agent::dial(): a connection that greets, runs and heals itself. wire/link_machine decides, this
 // class performs, with one timer. Lives on the loop.
 
 #include <gorgone/journal.hpp>
@@ -14,10 +14,9 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <zmq.hpp>
 
 #include "core/net/key_ring.hpp"
-#include "core/net/zmq_socket.hpp"
+#include "core/net/zmtp_connection.hpp"
 #include "core/wire/link_machine.hpp"
 
 namespace gorgone::net {
@@ -26,7 +25,6 @@ class Dialer final : public Link {
  public:
   struct Services {
     boost::asio::io_context& loop;
-    zmq::context_t& context;
     std::shared_ptr<const KeyRing> keys;
     Journal& journal;
     std::function<void(std::function<void()>)> pool;
@@ -42,6 +40,7 @@ class Dialer final : public Link {
   void reset(const std::string& why) override;
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
+  std::string identity() const override { return identity_; }
 
  private:
   Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
@@ -50,11 +49,14 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
-  void connect_to(const std::string& address);
-  Result<void> open_socket(const std::string& endpoint);
+  void connect_again();
+  void disconnect();
+  void on_connection_lost(const Error& why);
+  void after(std::int64_t ms, std::function<void()> work);
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
+  void on_down(const Error& why, bool was_up);
   void log_down(const Error& why, bool was_up);
   template <class F>
   void later(F f);
@@ -68,10 +70,16 @@ class Dialer final : public Link {
   wire::RsaPrivateKey private_key_;
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
-  std::unique_ptr<ZmqSocket> socket_;
-  boost::asio::ip::tcp::resolver resolver_;  // libzmq would look names up on its one I/O thread, and hold up every link
+  std::unique_ptr<ZmtpConnection> connection_;
+  std::string identity_;  // the routing id
+  boost::asio::ip::address address_;
+  std::int64_t reconnect_ms_ = 0;
+  std::uint64_t timer_number_ = 0;
+  Error lost_why_{"", ""};
+  boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
-  std::string last_reason_;  // told once, not at each retry
+  boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one
+  std::string last_reason_;                    // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

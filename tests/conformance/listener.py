@@ -1,9 +1,6 @@
-"""A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only.
-
-It runs no command: COMMAND gives the standard output "ran <command>".
-"""
+"""A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only."""
 import base64
-import json
+import queue
 import re
 import secrets
 import threading
@@ -12,6 +9,7 @@ import time
 import zmq
 
 from protocol import SessionCipher, compact, dissect, key_text, read_public_key, rsa_open, rsa_seal, thumbprint, write_public_key
+from work import Work
 
 REFUSAL = b'[ACK] [] {"code":1,"data":{"message":"handshake issue"}}'
 
@@ -20,16 +18,18 @@ class Listener:
     """Serves on a thread of its own from start() to stop(). `rotate_every` and `forget_every` count messages taken: a new
     session key, or all sessions lost; `mute_after` messages nothing is answered any more; `slow_s` waits before each answer."""
 
-    def __init__(self, key, authorized, node_id=2, rotate_every=0, forget_every=0, mute_after=0, slow_s=0.0):
+    def __init__(self, key, authorized, node_id=2, rotate_every=0, forget_every=0, mute_after=0, slow_s=0.0, port=0):
         self.key, self.authorized, self.node_id = key, set(authorized), node_id
         self.rotate_every, self.forget_every, self.mute_after, self.slow_s = rotate_every, forget_every, mute_after, slow_s
-        self.taken, self.rows, self.greetings = [], [], 0
+        self.taken, self.work, self.greetings = [], Work(), 0
         self.sessions = {}  # routing id -> its ciphers, the newest first, two at most
         self.context = zmq.Context()
-        self.socket = self.context.socket(zmq.ROUTER)
-        self.socket.linger = 0
-        self.socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.socket = self._open()
+        if port:
+            self.socket.bind(f"tcp://127.0.0.1:{port}")
+        self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
+        self.faults = queue.SimpleQueue()  # done by the serving thread, between two messages
+        self.swallowed = 0
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -46,15 +46,65 @@ class Listener:
     def actions(self):
         return [message.kind for message in list(self.taken)]
 
+    def renew(self):
+        """New session keys, told under the old ones."""
+        self.faults.put(self._renew)
+
+    def forget(self):
+        """All sessions are lost."""
+        self.faults.put(self.sessions.clear)
+
+    def swallow(self, messages):
+        """The next messages are read and lost, as by a daemon that is killed with them in its hands."""
+        self.faults.put(lambda: setattr(self, "swallowed", messages))
+
+    def restart(self, keep_sessions=True):
+        """All connections end; rows stay."""
+        self.faults.put(lambda: self._restart(keep_sessions))
+
+    def _open(self):
+        socket = self.context.socket(zmq.ROUTER)
+        socket.linger = 0
+        socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        return socket
+
+    def _restart(self, keep_sessions):
+        self.socket.close(0)
+        if not keep_sessions:
+            self.sessions.clear()
+        self.socket = self._open()
+        for attempt in range(200):
+            try:
+                self.socket.bind(f"tcp://127.0.0.1:{self.port}")
+                return
+            except zmq.ZMQError:  # the old socket's thread has not closed it yet
+                time.sleep(0.01)
+        raise OSError(f"port {self.port} is not free again")
+
+    def _renew(self):
+        for other, ciphers in self.sessions.items():
+            fresh = SessionCipher.draw()
+            self.socket.send_multipart([other, ciphers[0].seal(key_text(fresh))])
+            self.sessions[other] = [fresh, ciphers[0]]
+
     def _serve(self):
         while not self.ending.is_set():
+            self._between()
+            while not self.faults.empty():
+                self.faults.get()()
             if self.socket.poll(50):
                 frames = self.socket.recv_multipart()
                 if len(frames) == 2 and frames[0].startswith(b"gorgone-"):
                     self._take(*frames)
 
+    def _between(self):
+        """Looked at after each message, and now and then."""
+
     def _take(self, who, frame):
         if self.mute_after and len(self.taken) >= self.mute_after:
+            return
+        if self.swallowed > 0:
+            self.swallowed -= 1
             return
         if frame.lstrip().startswith(b"[GETPUBKEY]"):
             self.socket.send_multipart([who, b"[PUBKEY] [" + base64.b64encode(write_public_key(self.key)) + b"]"])
@@ -86,10 +136,7 @@ class Listener:
         token = message.token or secrets.token_hex(64)
         self.socket.send_multipart([who, self.sessions[who][0].seal(self._reply(message, token))])
         if self.rotate_every and len(self.taken) % self.rotate_every == 0:
-            for other, ciphers in self.sessions.items():
-                fresh = SessionCipher.draw()
-                self.socket.send_multipart([other, ciphers[0].seal(key_text(fresh))])
-                self.sessions[other] = [fresh, ciphers[0]]
+            self._renew()
         if self.forget_every and len(self.taken) % self.forget_every == 0:
             self.sessions.clear()
 
@@ -98,28 +145,10 @@ class Listener:
             state = {"action": "ping", "message": "ping ok", "id": self.node_id, "hostname": "conformance", "data": {}}
             return f"[PONG] [{token}] [] " + compact({"code": 0, "data": state})
         if message.kind == "GETLOG":
-            found = [row for row in self.rows if self._passes(row, message.body)]
+            found = self.work.found(message.body)
             return f"[ACK] [{token}] " + compact({"code": 0, "data": {"action": "getlog", "result": found, "id": self.node_id}})
         if message.kind != "COMMAND":
             unknown = {"error": "unknown_action", "message": f"action '{message.kind}' is unknown"}
             return "[ACK] [] " + compact({"code": 1, "data": unknown})
-        self._log(token, 0, {"message": "commands processing has started", "request_content": message.body["content"]})
-        for item in message.body["content"]:
-            result = {"exit_code": 0, "stdout": "ran " + item["command"]}
-            self._log(token, 100, {"message": "command has finished successfully", "command": item["command"], "result": result})
-        self._log(token, 2, {"message": "commands processing has finished successfully"})
+        self.work.run(token, message.body["content"])
         return f"[ACK] [{token}] " + compact({"code": 0, "data": None})
-
-    def _log(self, token, code, data):
-        # Two rows of one instant would be one to a reader that asks by ctime.
-        last = self.rows[-1]["ctime"] if self.rows else 0
-        now = max(round(time.time(), 5), round(last + 0.00001, 5))
-        self.rows.append({"id": str(len(self.rows) + 1), "token": token, "code": code, "etime": int(now), "ctime": now,
-                          "instant": 0, "data": json.dumps(data, ensure_ascii=False)})
-
-    @staticmethod
-    def _passes(row, filters):
-        after = {name: float(filters[name]) for name in ("id", "ctime", "etime") if filters.get(name) not in (None, "")}
-        same = {name: str(filters[name]) for name in ("token", "code") if filters.get(name) not in (None, "")}
-        return all(float(row[name]) > limit for name, limit in after.items()) and all(
-            str(row[name]) == value for name, value in same.items())

@@ -64,6 +64,18 @@ def session_frames():
         yield name, bytes([2, 1, 2, 1, 200, 16]) + text("QUJD\nREVGRw=") + raw(messages[name])
 
 
+def zmtp():
+    greeting = bytes([255, 0, 0, 0, 0, 0, 0, 0, 1, 127, 3, 1]) + b"NULL" + bytes(48)
+    ready = b"\4\x29\5READY\x0bSocket-Type\0\0\0\6ROUTER\x08Identity\0\0\0\0"
+    yield "handshake", bytes([6, 0]) + greeting + ready + b"\0\2ab"
+    yield "frames", bytes([0, 1]) + b"\0\1a\2\0\0\0\0\0\0\1\0" + b"x" * 256 + b"\1\1b\0\1c\0\0"
+    yield "commands", bytes([3, 1]) + b"\4\9\4PING\0\nxy\4\6\5OTHER\4\x0b\5ERROR\4nope"
+    yield "too_long", bytes([9, 1]) + b"\2" + b"\xff" * 8
+    yield "old", bytes([0, 0]) + b"\xff\0\0\0\0\0\0\0\1\x7f\1\5"
+    yield "curve", bytes([40, 0]) + greeting.replace(b"NULL\0", b"CURVE")
+    yield "other", bytes([4, 0]) + b"SSH-2.0-OpenSSH_9.2\r\n"
+
+
 def server_sessions():
     helo, verify, yes, no = b"\x01" + text("central"), b"\x03", b"\x01", b"\x00"
 
@@ -257,7 +269,7 @@ def process_copy():
 
 
 targets = {
-    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "keys": keys,
+    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp, "keys": keys,
     "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "archive": archive, "process_copy": process_copy,
 }
 

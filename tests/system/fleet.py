@@ -87,6 +87,7 @@ class Daemon:
         self.private_key = self.directory / "lib" / ".keys" / "rsakey.priv.pem"
         self.public_key = self.directory / "lib" / ".keys" / "rsakey.pub.pem"
         self.severity = "debug"
+        self.prefix = []  # of its command line
         self.process, self.mark, self.port, self.http_port = None, 0, None, None
 
     # Configuration
@@ -137,7 +138,7 @@ class Daemon:
         """Starts the process and waits for nothing."""
         assert self.process is None, f"{self.directory.name} runs already"
         self.mark = self.log_file.stat().st_size if self.log_file.exists() else 0
-        command = [BIN / "gorgoned", "--config", self.config, "--logfile", self.log_file, "--severity", self.severity, *arguments]
+        command = [*self.prefix, BIN / "gorgoned", "--config", self.config, "--logfile", self.log_file, "--severity", self.severity, *arguments]
         with open(self.output_file, "ab") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self.environment())
         return self
@@ -161,7 +162,7 @@ class Daemon:
             self.port = int(self.wait_log(LISTENER_LINE)[1])
             if drawn:  # so that it is found again after a restart
                 self.edit('external_com_path: "127.0.0.1:0"', f'external_com_path: "127.0.0.1:{self.port}"')
-        if self.role != "poller":
+        if not self.role.startswith("poller"):
             self.http_port = int(self.wait_log(HTTP_LINE)[1])
         return self
 

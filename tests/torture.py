@@ -1,0 +1,285 @@
+#!/usr/bin/env python3
+"""Numbered commands through central, remote and poller while each is killed at random and the links flap.
+
+    tests/torture.py [--minutes N] [--calm] [--deployed] [--rate N] [--seed N]
+
+For N minutes (default 10) the HTTP API of the central is given 20 commands a second for a poller behind a remote; each adds its number to a
+file. Meanwhile processes are killed (SIGKILL) and started again, and the paths between them are cut, stalled and taken down. At the end each
+accepted number is counted at the far side: between our agents each is there exactly once. Prints the counts; ends with status 1 where one was lost
+or ran twice. GORGONE_BIN names the directory of the programs.
+
+  --calm        no faults: all must be counted once
+  --deployed    the poller is one that behaves as deployed daemons do: it forgets sessions, renews keys, loses messages that it has read
+                and is started anew. It knows no delivery ids, so a number may come twice, but none may be lost
+"""
+import argparse
+import collections
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import random
+import re
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
+from fleet import FleetCase, eventually
+from flaky_path import FlakyPath
+from listener import Listener  # found by way of fleet
+from protocol import draw_key
+
+REMOTE, POLLER = 3, 4
+ENDED = re.compile(r"daemon .*(ended|killed|stopped)|(ended|killed|stopped) .*daemon|interrupted", re.IGNORECASE)
+
+
+class Torture(FleetCase):
+    """Not a test by itself: torture() is it."""
+
+    def runTest(self):
+        given = json.loads(os.environ["TORTURE"])
+        self.torture(given["minutes"] * 60, calm=given["calm"], deployed=given["deployed"], rate=given["rate"], seed=given["seed"])
+
+    def torture(self, seconds, calm=False, deployed=False, rate=20, every_s=1.0, seed=None, settle_s=60):
+        """`every_s` is the mean pause between two faults."""
+        seed = random.randrange(1 << 30) if seed is None else seed
+        self.events, self.trouble = collections.Counter(), []
+        self.accepted, self.unanswered, self.refused = {}, set(), set()  # number -> token; numbers
+        self.file = self.directory / "numbers"
+        self.prepare(deployed)
+        self.end = time.monotonic() + seconds
+        work = [lambda: self.send(rate)]
+        if not calm:
+            # Side by side, so that a process is killed while a path is down.
+            work += [lambda: self.kills(random.Random(seed), every_s)]
+            work += [lambda path=path, place=place: self.flaps(random.Random(seed + place), path, 2 * every_s) for place, path in enumerate(self.paths, 1)]
+            if deployed:
+                work += [lambda: self.faults_of_deployed(random.Random(seed + 3), every_s)]
+        threads = [threading.Thread(target=self.watched, args=(one,), daemon=True) for one in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(seconds + 60)
+            self.assertFalse(thread.is_alive(), "the load or a fault did not end")
+        self.assertEqual(self.trouble, [])
+        self.settle(settle_s)
+        self.judge(deployed, calm, seed)
+
+    def prepare(self, deployed):
+        self.central = self.make_central()
+        self.remote = self.make_remote(self.central.thumbprint())
+        self.poller = self.deployed = None
+        if deployed:
+            self.deployed = Listener(draw_key(), [self.remote.thumbprint()], node_id=POLLER).start()
+            self.addCleanup(self.deployed.stop)
+            port = self.deployed.port
+        else:
+            self.poller = self.make_poller(self.remote.thumbprint(), POLLER).start()
+            port = self.poller.port
+        for daemon in self.daemons:
+            daemon.severity = "info"
+        self.paths = [FlakyPath(port)]
+        self.remote.nodes({"id": POLLER, "type": "push_zmq", "address": "127.0.0.1", "port": self.paths[0].port})
+        for daemon in (self.central, self.remote):
+            daemon.replace_module("proxy", ping=5)
+        self.remote.start()
+        self.paths.append(FlakyPath(self.remote.port))
+        for path in self.paths:
+            self.addCleanup(path.close)
+        self.central.nodes({"id": REMOTE, "type": "push_zmq", "address": "127.0.0.1", "port": self.paths[1].port,
+                            "nodes": [{"id": POLLER, "pathscore": 1}]})
+        self.central.start()
+        self.wait_seen(self.remote, POLLER)
+        self.wait_seen(self.central, REMOTE)
+
+    def watched(self, work):
+        try:
+            work()
+        except Exception as failure:
+            self.trouble.append(f"{type(failure).__name__}: {failure}")
+            self.end = 0
+
+    def goes_on(self):
+        return time.monotonic() < self.end
+
+    # The load
+
+    def send(self, rate):
+        due, number = time.monotonic(), 0
+        while self.goes_on():
+            due = max(due + 1 / rate, time.monotonic() - 1)
+            time.sleep(max(0, due - time.monotonic()))
+            self.send_one(number)
+            number += 1
+
+    def command(self, number):
+        """Some take their time, before they count or after: a kill meets them in the middle."""
+        words = [f"echo {number} >> {self.file}"]
+        if not self.deployed and number % 4 == 0:
+            words.insert(number // 4 % 2, "sleep 0.1")
+        return "; ".join(words)
+
+    def send_one(self, number):
+        # Before the request is out nothing can have been accepted; after it, only an answer tells.
+        connection = http.client.HTTPConnection("127.0.0.1", self.central.http_port, timeout=10)
+        try:
+            connection.connect()
+        except OSError:
+            self.refused.add(number)
+            return
+        try:
+            body = json.dumps([{"command": self.command(number)}])
+            connection.request("POST", f"/api/nodes/{POLLER}/core/action/command", body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            status, content = answer.status, json.loads(answer.read())
+        except (OSError, http.client.HTTPException, ValueError):
+            self.unanswered.add(number)
+            return
+        finally:
+            connection.close()
+        if status == 200 and "token" in content:
+            self.accepted[number] = content["token"]
+        else:
+            self.refused.add(number)
+            self.events[f"refused with {status} {content.get('error')}"] += 1
+
+    # The faults
+
+    def kills(self, chance, every_s):
+        while self.goes_on():
+            time.sleep(chance.uniform(0.5, 1.5) * every_s)
+            daemon = chance.choice(self.daemons)
+            self.events[f"kill of {daemon.directory.name}"] += 1
+            daemon.kill()
+            time.sleep(chance.choice((0, 0, 0.3, 1)))
+            daemon.start()
+
+    def flaps(self, chance, path, every_s):
+        try:
+            while self.goes_on():
+                time.sleep(chance.uniform(0.5, 1.5) * every_s)
+                fault = chance.choice(("cut", "stalled", "stalled and cut", "down"))
+                self.events[f"path {fault}"] += 1
+                if fault == "down":
+                    path.take_down()
+                elif fault != "cut":
+                    path.stall()
+                time.sleep(chance.uniform(0.1, 2))
+                if "cut" in fault:
+                    path.cut()
+                path.restore()
+        finally:
+            path.restore()
+
+    def faults_of_deployed(self, chance, every_s):
+        while self.goes_on():
+            time.sleep(chance.uniform(0.5, 1.5) * every_s)
+            fault = chance.choice(("sessions forgotten", "keys renewed", "messages swallowed", "deployed poller restarted"))
+            self.events[fault] += 1
+            if fault == "sessions forgotten":
+                self.deployed.forget()
+            elif fault == "keys renewed":
+                self.deployed.renew()
+            elif fault == "messages swallowed":
+                # Who loses messages is one who was killed: its connection goes with it.
+                self.deployed.swallow(chance.randrange(1, 4))
+                time.sleep(0.2)
+                self.deployed.restart(keep_sessions=True)
+            else:
+                self.deployed.restart(keep_sessions=chance.random() < 0.5)
+
+    # The count
+
+    def counts(self):
+        """How often each number ran at the far side."""
+        if self.deployed:
+            commands = [item["command"] for message in list(self.deployed.taken) if message.kind == "COMMAND" for item in message.body["content"]]
+            return collections.Counter(int(command.split()[1]) for command in commands)
+        return collections.Counter(map(int, self.file.read_text().split())) if self.file.exists() else collections.Counter()
+
+    def settle(self, limit):
+        """Until every accepted number is there, or nothing comes any more."""
+        for daemon, node in ((self.central, REMOTE), (self.remote, POLLER)):
+            with contextlib.suppress(AssertionError):  # it is counted all the same
+                eventually(lambda: daemon.api().nodes()[str(node)]["link"] == "up", limit, f"the link to node {node}")
+        end, changed, before = time.monotonic() + limit, time.monotonic(), -1
+        while time.monotonic() < min(end, changed + 15):
+            ran = self.counts()
+            if all(ran[number] for number in self.accepted):
+                break
+            if sum(ran.values()) != before:
+                before, changed = sum(ran.values()), time.monotonic()
+            time.sleep(0.1)
+        time.sleep(1)  # for one that would run twice
+
+    def outcomes(self):
+        """The rows of each token on the central, when the poller's results had time to come."""
+        tokens = set(self.accepted.values())
+
+        def rows():
+            found = collections.defaultdict(list)
+            for row in self.central.database_rows():
+                if row["token"] in tokens:
+                    found[row["token"]].append(row)
+            return found
+
+        end = time.monotonic() + 10
+        while True:
+            for node in (POLLER, REMOTE):
+                with contextlib.suppress(OSError):
+                    self.central.api().request("GET", f"/api/nodes/{node}/log/{'0' * 128}?sync_wait=2000000")
+            found = rows()
+            if time.monotonic() > end or all(any(row["code"] in (1, 2) for row in found[token]) for token in tokens):
+                return found
+            time.sleep(0.2)
+
+    def judge(self, deployed, calm, seed):
+        ran, rows = self.counts(), self.outcomes()
+        ends = {number: [row for row in rows[token] if row["code"] in (1, 2)] for number, token in self.accepted.items()}
+        failed = {number: last[-1]["data"] for number, last in ends.items() if last and last[-1]["code"] == 1}
+        ended = {number for number, data in failed.items() if ENDED.search(data)}
+        lost = {number for number in self.accepted if not ran[number]} - ended
+        twice = {number for number in ran if ran[number] > 1} - ended
+        told = {number for number in lost if number in failed}
+        results_twice = sum(1 for last in ends.values() if sum(row["code"] == 2 for row in last) > 1)
+        self.figures = {
+            "accepted": len(self.accepted), "once": sum(ran[number] == 1 for number in self.accepted), "lost": len(lost),
+            "lost, with a row that says so": len(told), "ran more than once": len(twice), "ended with their daemon": len(ended),
+            "without an answer, of them ran": f"{len(self.unanswered)}, {sum(bool(ran[number]) for number in self.unanswered)}",
+            "refused": len(self.refused), "refused and ran": sum(bool(ran[number]) for number in self.refused),
+            "without a final row": sum(not last for last in ends.values()), "with their result twice": results_twice,
+        }
+        print(f"TORTURE {'of a deployed peer ' if deployed else ''}seed={seed}: " + ", ".join(f"{name}: {count}" for name, count in self.figures.items()))
+        print("  faults: " + (", ".join(f"{count} {name}" for name, count in sorted(self.events.items())) or "none"))
+        for what, numbers in (("lost", lost), ("more than once", twice)):
+            for number in sorted(numbers)[:5]:
+                token = self.accepted.get(number, "not accepted")
+                print(f"  {what}: {number} token={token[:16]} ran {ran[number]} times; {failed.get(number, 'no row says why')[:160]}")
+        sys.stdout.flush()
+        self.assertGreater(len(self.accepted), 0)
+        self.assertEqual(self.figures["refused and ran"], 0, "a command that was refused ran")
+        self.assertEqual(len(lost), 0, "accepted commands were lost")
+        if calm or not deployed:
+            self.assertEqual(len(twice), 0, "commands ran more than once")
+        if calm:
+            self.assertEqual(self.figures["once"], len(self.accepted))
+            self.assertEqual(self.figures["without a final row"], 0, "results did not reach the central")
+            self.assertEqual(results_twice, 0, "results reached the central twice")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--calm", action="store_true")
+    parser.add_argument("--deployed", action="store_true")
+    parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--seed", type=int)
+    os.environ["TORTURE"] = json.dumps(vars(parser.parse_args()))
+    sys.exit(not unittest.TextTestRunner(verbosity=0).run(Torture()).wasSuccessful())
+
+
+if __name__ == "__main__":
+    main()
