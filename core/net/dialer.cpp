@@ -20,6 +20,7 @@ std::int64_t now_ms() {
 constexpr std::size_t suffix_length = 24;
 // A link is to be up within 5 s of its path's return: an attempt may take 2 s, so that it holds one repeated packet, and the pause
 // after it at most 2.4 s.
+constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
 constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
 
 // "tcp://[::1]:5556" gives "::1".
@@ -166,26 +167,35 @@ auto Dialer::for_this_attempt(F f) {
   };
 }
 
-// A new session: a new routing id, and the address is looked up.
+// A new session: a new routing id.
 void Dialer::connect() {
   identity_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
   disconnect();
+  look_up([this](Result<void> outcome) {
+    reconnect_ms_ = reconnect_ms;
+    if (outcome) open_connection();
+    perform(machine_.on_connected(std::move(outcome), now_ms()));
+  });
+}
+
+void Dialer::look_up(std::function<void(Result<void>)> done) {
+  looked_up_ms_ = now_ms();
   const auto host = host_of(spec_.endpoint);
   boost::system::error_code is_a_name;
   const auto literal = boost::asio::ip::make_address(host, is_a_name);
-  auto found = [this](const boost::asio::ip::address& address) {
-    address_ = address;
-    reconnect_ms_ = reconnect_ms;
-    connect_again();
-    perform(machine_.on_connected({}, now_ms()));
-  };
-  if (!is_a_name) return later(for_this_attempt([found, literal] { found(literal); }));
+  if (!is_a_name) {
+    address_ = literal;
+    return later(for_this_attempt([done = std::move(done)] { done({}); }));
+  }
   resolver_.async_resolve(
-      host, "", for_this_attempt([this, host, found](const boost::system::error_code& error, const auto& results) {
+      host, "", for_this_attempt([this, host, done = std::move(done)](const boost::system::error_code& error, const auto& results) {
         for (const auto& result : results)
-          if (services_.ipv6 || result.endpoint().address().is_v4()) return found(result.endpoint().address());
+          if (services_.ipv6 || result.endpoint().address().is_v4()) {
+            address_ = result.endpoint().address();
+            return done({});
+          }
         const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
-        perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why, down::name}, now_ms()));
+        done(Error{"the name " + host + " cannot be looked up: " + why, down::name});
       }));
 }
 
@@ -197,8 +207,16 @@ void Dialer::disconnect() {
   resolver_.cancel();
 }
 
-// The same session, should the peer still know it.
+// The same session, should the peer still know it; it may have moved to another address meanwhile.
 void Dialer::connect_again() {
+  if (now_ms() < looked_up_ms_ + look_up_every_ms) return open_connection();
+  look_up([this](const Result<void>& outcome) {
+    if (!outcome) lost_why_ = outcome.error();
+    open_connection();
+  });
+}
+
+void Dialer::open_connection() {
   const auto port = static_cast<std::uint16_t>(std::strtoul(spec_.endpoint.c_str() + spec_.endpoint.rfind(':') + 1, nullptr, 10));
   ZmtpConnection::Spec spec{{address_, port}, identity_, static_cast<std::size_t>(services_.max_message_size)};
   ZmtpConnection::Events events;

@@ -50,7 +50,10 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
+  /// Sets address_.
+  void look_up(std::function<void(Result<void>)> done);
   void connect_again();
+  void open_connection();
   void disconnect();
   void on_connection_lost(const Error& why);
   void after(std::int64_t ms, std::function<void()> work);
@@ -74,7 +77,7 @@ class Dialer final : public Link {
   std::unique_ptr<ZmtpConnection> connection_;
   std::string identity_;  // the routing id
   boost::asio::ip::address address_;
-  std::int64_t reconnect_ms_ = 0;
+  std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0;
   std::uint64_t timer_number_ = 0;
   Error lost_why_{"", ""};
   Turnstile& turnstile_;
