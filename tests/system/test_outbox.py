@@ -6,6 +6,7 @@ import unittest
 
 from api import codes, ended, outputs
 from fleet import FleetCase, eventually, gorgonectl
+from pace import clock
 
 
 class Marks:
@@ -132,9 +133,9 @@ class Hops(FleetCase):
         api.run(4, "echo first")
         times = []
         for number in range(10):
-            started = time.monotonic()
+            started = clock()
             rows = api.run(4, f"echo {number}")
-            times.append(time.monotonic() - started)
+            times.append(clock() - started)
             self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], [str(number)]))
         # Polling every few seconds, as deployed daemons do, would show here; how fast it is, the benchmark tells.
         self.assertLess(sorted(times)[5], 1)
