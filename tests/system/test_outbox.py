@@ -1,7 +1,6 @@
 """What was accepted runs once, whoever is restarted or killed meanwhile, and is told when its time is up."""
 import signal
 import socket
-import time
 import unittest
 
 from api import codes, ended, outputs
