@@ -40,11 +40,12 @@ NewRow row_of(const json::value& remote) {
 
 }  // namespace
 
-Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told)
+Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told, OpenLink open_link)
     : agent_(agent),
       spec_(std::move(spec)),
       limits_(limits),
       told_(std::move(told)),
+      open_link_(std::move(open_link)),
       queue_(limits.queue),
       pings_(limits.ping),
       timer_(agent.loop()) {
@@ -56,8 +57,7 @@ Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told)
 Node::~Node() = default;
 
 void Node::open() {
-  const auto factory = agent_.link_factory(spec_.type);
-  auto link = factory ? (*factory)->open(spec_, *this) : Result<std::unique_ptr<Link>>(factory.error());
+  auto link = open_link_(spec_, *this);
   if (!link) {
     last_error_ = link.error().message;
     agent_.log().error("node '{}' cannot be reached: {}", printable(spec_.id), link.error().message);
@@ -87,7 +87,9 @@ void Node::flush() {
   if (!is_up()) return;
   while (const auto* message = queue_.next()) {
     if (!link_->send(*message)) return;
+    const auto token = message->token;
     queue_.sent();
+    if (!link_->answers_requests()) (void)queue_.answered(token);
   }
 }
 

@@ -30,7 +30,10 @@ class Node final : public LinkOwner {
   /// Messages of the node that are the proxy's business: PONG, REGISTERNODES, UNREGISTERNODES.
   using Told = std::function<void(const std::string& node, const Message& message)>;
 
-  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told);
+  /// The way to a node, by its type.
+  using OpenLink = std::function<Result<std::unique_ptr<Link>>(const NodeSpec& spec, LinkOwner& owner)>;
+
+  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told, OpenLink open_link);
   ~Node() override;
 
   const NodeSpec& spec() const { return spec_; }
@@ -52,6 +55,7 @@ class Node final : public LinkOwner {
 
   void link_up() override;
   void link_down(const Error& why) override;
+  void link_has_room() override { flush(); }
   void link_received(Message message) override;
 
  private:
@@ -73,6 +77,7 @@ class Node final : public LinkOwner {
   NodeSpec spec_;
   NodeLimits limits_;
   Told told_;
+  OpenLink open_link_;
   std::unique_ptr<Link> link_;
   NodeQueue queue_;
   PingWatch pings_;

@@ -8,6 +8,7 @@
 #include "node.hpp"
 #include "paths.hpp"
 #include "registration.hpp"
+#include "wss_server.hpp"
 
 namespace {
 
@@ -16,7 +17,8 @@ using proxy::Node;
 
 class Proxy final : public Module, public Gateway {
  public:
-  Proxy(Agent& agent, const Settings& settings) : agent_(agent), pong_discard_s_(settings.integer("pong_discard_timeout")) {
+  Proxy(Agent& agent, const Settings& settings)
+      : agent_(agent), pong_discard_s_(settings.integer("pong_discard_timeout")), wss_(agent, proxy::read_wss_options(settings)) {
     limits_.ping.interval_s = settings.integer("ping");
     limits_.ping.lost_max = static_cast<int>(settings.integer("pong_max_timeout"));
     limits_.fetch_every_s = settings.integer("synchistory_time");
@@ -29,6 +31,7 @@ class Proxy final : public Module, public Gateway {
 
   asio::awaitable<Result<void>> start() override {
     agent_.set_gateway(this);
+    wss_.start();
     co_return Result<void>{};
   }
 
@@ -45,6 +48,7 @@ class Proxy final : public Module, public Gateway {
 
   asio::awaitable<void> stop() override {
     leave();
+    co_await wss_.stop();
     for (auto& [id, node] : nodes_) node->abandon("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
     co_return;
@@ -87,6 +91,13 @@ class Proxy final : public Module, public Gateway {
     if (agent_.gateway() == this) agent_.set_gateway(nullptr);
   }
 
+  Result<std::unique_ptr<Link>> open_link(const NodeSpec& spec, LinkOwner& owner) {
+    if (proxy::WssServer::serves(spec.type)) return wss_.open(spec, owner);
+    const auto factory = agent_.link_factory(spec.type);
+    if (!factory) return factory.error();
+    return (*factory)->open(spec, owner);
+  }
+
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
     const auto oldest = static_cast<std::int64_t>(std::time(nullptr)) - pong_discard_s_;
     auto step = paths_.find(target, [&](const std::string& id) {
@@ -122,7 +133,8 @@ class Proxy final : public Module, public Gateway {
         agent_.log().info("node '{}' registered type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
-        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(told)));
+        auto open = [this](const NodeSpec& spec, LinkOwner& owner) { return open_link(spec, owner); };
+        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(told), std::move(open)));
       } else if (!(known->second->spec() == entry.spec) || !known->second->has_link()) {
         agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
@@ -175,6 +187,7 @@ class Proxy final : public Module, public Gateway {
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
   std::set<std::string> prevailing_;
+  proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
 };
 
@@ -211,8 +224,9 @@ ModuleInfo info() {
           .range(1024, 10485760)
           .ignored(),
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
-      Option{"httpserver", OptionType::anything, "", "listener for nodes of type wss"}.ignored(),
   };
+  for (auto& option : proxy::wss_schema()) info.schema.push_back(std::move(option));
+  info.check = proxy::check_wss_options;
   info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<Proxy>(agent, settings); };
   return info;
