@@ -125,7 +125,7 @@ class Daemon:
             self.port = int(self.wait_log(LISTENER_LINE)[1])
             if drawn:  # so that it is found again after a restart
                 self.edit('external_com_path: "127.0.0.1:0"', f'external_com_path: "127.0.0.1:{self.port}"')
-        if self.role != "poller":
+        if not self.role.startswith("poller"):
             self.http_port = int(self.wait_log(HTTP_LINE)[1])
         return self
 
