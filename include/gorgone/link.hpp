@@ -47,6 +47,8 @@ class GORGONE_API LinkOwner {
   virtual void link_up() = 0;
   /// Nothing can be sent any more; what was sent and not answered may be lost. The link tries again by itself.
   virtual void link_down(const Error& why) = 0;
+  /// After a send() that found no room on a link that is up: there is room again.
+  virtual void link_has_room() {}
   /// A message of the node, in the order it sent them.
   virtual void link_received(Message message) = 0;
 };

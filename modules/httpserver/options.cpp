@@ -1,7 +1,5 @@
 #include "options.hpp"
 
-#include "tls.hpp"
-
 #include <fmt/format.h>
 
 namespace gorgone::httpserver {
@@ -53,9 +51,7 @@ Options read_options(const Settings& settings) {
   options.address = settings.text("address");
   options.port = static_cast<std::uint16_t>(settings.integer("port"));
   options.is_tls = settings.boolean("ssl");
-  options.certificate_file = settings.text("ssl_cert_file");
-  options.key_file = settings.text("ssl_key_file");
-  options.passphrase = settings.text("passphrase");
+  options.tls_files = {settings.text("ssl_cert_file"), settings.text("ssl_key_file"), settings.text("passphrase")};
   if (settings.boolean("auth.enabled")) options.credentials.emplace(settings.text("auth.user"), settings.text("auth.password"));
   if (settings.boolean("allowed_hosts.enabled")) {
     auto& subnets = options.subnets.emplace();
@@ -93,7 +89,7 @@ std::vector<Problem> check_options(const Settings& settings) {
     missing(problems, settings, "ssl_cert_file", "ssl", "a file");
     missing(problems, settings, "ssl_key_file", "ssl", "a file");
     if (!problems.empty()) return problems;
-    if (auto context = make_tls_context(read_options(settings)); !context)
+    if (auto context = make_tls_server(read_options(settings).tls_files); !context)
       problems.push_back({Problem::Severity::error, "modules.httpserver." + context.error().message});
   }
   return problems;

@@ -4,6 +4,7 @@
 #include "access.hpp"
 
 #include <gorgone/config.hpp>
+#include <gorgone/tls.hpp>
 
 #include <chrono>
 #include <cstdint>
@@ -18,7 +19,7 @@ struct Options {
   std::uint16_t port = 0;  ///< 0: a free one
 
   bool is_tls = false;
-  std::string certificate_file, key_file, passphrase;
+  TlsFiles tls_files;
 
   std::optional<Credentials> credentials;      ///< nothing: no password is asked for
   std::optional<std::vector<Subnet>> subnets;  ///< nothing: every address may come

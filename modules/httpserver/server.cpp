@@ -1,7 +1,5 @@
 #include "server.hpp"
 
-#include "tls.hpp"
-
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -42,7 +40,7 @@ Server::Server(Agent& agent, Options options) : agent_(agent), shared_(agent, st
 
 asio::awaitable<Result<void>> Server::start() {
   if (shared_.options.is_tls) {
-    auto context = make_tls_context(shared_.options);
+    auto context = make_tls_server(shared_.options.tls_files);
     if (!context) co_return Error{"modules.httpserver." + context.error().message};
     shared_.tls = std::move(*context);
   }

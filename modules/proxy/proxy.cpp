@@ -12,6 +12,7 @@
 #include "paths.hpp"
 #include "pull_nodes.hpp"
 #include "registration.hpp"
+#include "wss_server.hpp"
 
 namespace {
 
@@ -30,6 +31,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   Proxy(Agent& agent, const Settings& settings)
       : agent_(agent),
         pong_discard_s_(settings.integer("pong_discard_timeout")),
+        wss_(agent, proxy::read_wss_options(settings)),
         homeless_(agent, [this](Message& message) { return place(message); }) {
     limits_.ping.interval_s = settings.integer("ping");
     limits_.ping.lost_max = static_cast<int>(settings.integer("pong_max_timeout"));
@@ -48,6 +50,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     // Before anything new: what waits already is older.
     co_await homeless_.load();
     co_await pull_nodes_.load();
+    wss_.start();
     co_return Result<void>{};
   }
 
@@ -69,6 +72,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
 
   asio::awaitable<void> stop() override {
     leave();
+    co_await wss_.stop();
     for (auto& [id, node] : nodes_) node->leave("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
     co_return;
@@ -143,6 +147,13 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     if (agent_.gateway() == this) agent_.set_gateway(nullptr);
   }
 
+  Result<std::unique_ptr<Link>> open_link(const NodeSpec& spec, LinkOwner& owner) {
+    if (proxy::WssServer::serves(spec.type)) return wss_.open(spec, owner);
+    const auto factory = agent_.link_factory(spec.type);
+    if (!factory) return factory.error();
+    return (*factory)->open(spec, owner);
+  }
+
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
     const auto oldest = static_cast<std::int64_t>(std::time(nullptr)) - pong_discard_s_;
     auto step = paths_.find(target, [&](const std::string& id) {
@@ -158,12 +169,6 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     message.target.clear();
     auto shared = std::make_shared<Message>(std::move(message));
     nodes_.at(step.node)->fetch_log(step.target, [this, shared, reply](const Result<void>&) { agent_.submit(std::move(*shared), reply); });
-  }
-
-  Result<std::unique_ptr<Link>> open_link(const NodeSpec& spec, LinkOwner& owner) {
-    const auto factory = agent_.link_factory(spec.type);
-    if (!factory) return factory.error();
-    return (*factory)->open(spec, owner);
   }
 
   Result<void> register_nodes(const Origin& origin, const json::value& data) {
@@ -261,6 +266,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
   std::set<std::string> prevailing_;
+  proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;
   proxy::PullNodes pull_nodes_{agent_, *this};
@@ -309,8 +315,9 @@ ModuleInfo info() {
           .range(1024, 10485760)
           .ignored(),
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
-      Option{"httpserver", OptionType::anything, "", "listener for nodes of type wss"}.ignored(),
   };
+  for (auto& option : proxy::wss_schema()) info.schema.push_back(std::move(option));
+  info.check = proxy::check_wss_options;
   info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}, {"SYNCLOGS"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<Proxy>(agent, settings); };
   return info;

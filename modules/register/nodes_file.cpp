@@ -32,6 +32,7 @@ const Schema& nodes_file_schema() {
   static const Schema schema{
       Option{"nodes", OptionType::list, "", "the nodes"},
       Option{"nodes[].id", OptionType::text, "", "the node's id, as in Centreon"}.required(),
+      Option{"nodes[].uid", OptionType::text, "", "the node's uid in Centreon, by which it may register itself as well as by its id"},
       Option{"nodes[].type", OptionType::text, "push_zmq", "how the node is reached"}.one_of(
           {"push_zmq", "push_ssh", "pull", "wss", "pullwss"}),
       Option{"nodes[].address", OptionType::text, "", "host name or IP address"},

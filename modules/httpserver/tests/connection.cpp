@@ -222,9 +222,9 @@ TEST_CASE("over TLS the API answers, and versions before 1.2 are refused") {
   const Certificate certificate;
   auto options = small();
   options.is_tls = true;
-  options.certificate_file = certificate.certificate_file;
-  options.key_file = certificate.key_file;
-  options.passphrase = "open sesame";
+  options.tls_files.certificate = certificate.certificate_file;
+  options.tls_files.key = certificate.key_file;
+  options.tls_files.passphrase = "open sesame";
   Running running(options);
   CHECK(running.server->url().starts_with("https://"));
 
@@ -257,8 +257,8 @@ TEST_CASE("a key that its passphrase does not open, or of another certificate, i
   const Certificate certificate, other;
   auto options = small();
   options.is_tls = true;
-  options.certificate_file = certificate.certificate_file;
-  options.key_file = certificate.key_file;
+  options.tls_files.certificate = certificate.certificate_file;
+  options.tls_files.key = certificate.key_file;
   auto error_of = [](const Options& wrong) {
     try {
       Running running(wrong);
@@ -267,12 +267,12 @@ TEST_CASE("a key that its passphrase does not open, or of another certificate, i
     }
     return std::string("none");
   };
-  options.passphrase = "wrong";
+  options.tls_files.passphrase = "wrong";
   CHECK(has(error_of(options), "modules.httpserver.ssl_key_file: got \"" + certificate.key_file + "\""));
-  options.passphrase = "open sesame";
+  options.tls_files.passphrase = "open sesame";
   CHECK(error_of(options) == "none");
-  options.key_file = other.key_file;
+  options.tls_files.key = other.key_file;
   CHECK(has(error_of(options), "key values mismatch"));
-  options.certificate_file = "/nowhere/cert.pem";
+  options.tls_files.certificate = "/nowhere/cert.pem";
   CHECK(has(error_of(options), "modules.httpserver.ssl_cert_file: got \"/nowhere/cert.pem\", No such file or directory"));
 }

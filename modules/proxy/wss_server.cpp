@@ -1,0 +1,138 @@
+#include "wss_server.hpp"
+
+#include <boost/asio/ip/v6_only.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/this_coro.hpp>
+
+namespace gorgone::proxy {
+namespace {
+
+using asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto listen_again = 5000ms;
+constexpr auto accept_again = 1000ms;
+constexpr auto farewell_limit = 200ms;
+constexpr auto stop_limit = 2s;
+constexpr auto stop_step = 5ms;
+
+}  // namespace
+
+WssServer::WssServer(Agent& agent, WssOptions options)
+    : agent_(agent), shared_(agent, std::move(options)), acceptor_(agent.loop()), pause_(agent.loop()) {}
+
+void WssServer::start() {
+  if (shared_.options.is_enabled) agent_.spawn(run());
+}
+
+Result<std::unique_ptr<Link>> WssServer::open(const NodeSpec& node, LinkOwner& owner) {
+  if (!shared_.options.is_enabled)
+    return Error{
+        "its type is " + node.type +
+        ", so it must connect to this node; expected httpserver.enable: true, and a token, in the configuration of the proxy module"};
+  return shared_.nodes.open(node, owner);
+}
+
+Result<void> WssServer::listen() {
+  const auto& options = shared_.options;
+  if (options.is_tls && !shared_.tls) {
+    auto tls = make_tls_server(options.tls_files);
+    if (!tls) return Error{"modules.proxy.httpserver." + tls.error().message};
+    shared_.tls = std::move(*tls);
+  }
+  ErrorCode error;
+  const auto address = asio::ip::make_address(options.address == "*" ? "0.0.0.0" : options.address, error);
+  if (error)
+    return Error{
+        fmt::format("modules.proxy.httpserver.address: got \"{}\", expected an address of this host (default 0.0.0.0)", options.address)};
+  const tcp::endpoint endpoint(address, options.port);
+  auto failed = [&](const char* option) {
+    ErrorCode ignored;
+    acceptor_.close(ignored);
+    return Error{fmt::format("modules.proxy.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host",
+                             option, options.address, options.port, error.message())};
+  };
+  acceptor_.open(endpoint.protocol(), error);
+  if (error) return failed("address");
+  acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (endpoint.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), error);
+  acceptor_.bind(endpoint, error);
+  if (error) return failed(error == asio::error::address_in_use || error == asio::error::access_denied ? "port" : "address");
+  acceptor_.listen(asio::socket_base::max_listen_connections, error);
+  if (error) return failed("port");
+  const auto bound = acceptor_.local_endpoint(error);
+  agent_.log().info("httpserver: listening on {}://{}:{}", options.is_tls ? "wss" : "ws", bound.address().to_string(), bound.port());
+  return {};
+}
+
+asio::awaitable<void> WssServer::pause(std::chrono::milliseconds time) {
+  pause_.expires_after(time);
+  ErrorCode ignored;
+  auto token = asio::redirect_error(asio::use_awaitable, ignored);
+  co_await pause_.async_wait(token);
+}
+
+asio::awaitable<void> WssServer::run() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::string told;
+  while (!shared_.is_stopping && !acceptor_.is_open()) {
+    const auto listening = listen();
+    if (listening) break;
+    if (listening.error().message != told) agent_.log().error("nodes of type wss cannot connect: {}", listening.error().message);
+    told = listening.error().message;
+    co_await pause(listen_again);
+  }
+  while (!shared_.is_stopping) {
+    ErrorCode error;
+    auto token = asio::redirect_error(asio::use_awaitable, error);
+    auto connection = co_await acceptor_.async_accept(token);
+    if (shared_.is_stopping || error == asio::error::operation_aborted) co_return;
+    if (error == asio::error::connection_aborted) continue;
+    if (error) {
+      // Out of file descriptors, as a rule: the connection stays in the queue, trying again at once would spin.
+      agent_.log().warning("httpserver: cannot accept a connection, trying again in 1 s: {} (connections={})", error.message(),
+                           shared_.sessions);
+      co_await pause(accept_again);
+    } else if (shared_.sessions >= shared_.options.max_connections || shared_.greeting >= shared_.options.max_greeting) {
+      if (shared_.may_log())
+        agent_.log().warning(
+            "httpserver: a connection was closed, there are too many: {} (max_connections), {} of them without a node "
+            "(max_greeting)",
+            shared_.sessions, shared_.greeting);
+    } else {
+      agent_.spawn(serve(std::move(connection)));
+    }
+  }
+}
+
+asio::awaitable<void> WssServer::serve(tcp::socket connection) {
+  WssSession session(shared_);
+  co_await session.run(std::move(connection));
+}
+
+asio::awaitable<void> WssServer::stop() {
+  shared_.is_stopping = true;
+  ErrorCode ignored;
+  acceptor_.close(ignored);
+  pause_.cancel();
+  for (const auto& weak : std::list(shared_.sockets))
+    if (const auto socket = weak.lock()) socket->end({}, 1001, "the central is stopping");
+  // Callbacks that the core owes are code of this module, too.
+  asio::steady_timer step(agent_.loop());
+  const auto begun = Clock::now();
+  bool is_cut = false;
+  while ((!shared_.sockets.empty() || shared_.owed.use_count() > 1) && Clock::now() < begun + stop_limit) {
+    if (!is_cut && Clock::now() > begun + farewell_limit) {
+      is_cut = true;
+      for (const auto& weak : std::list(shared_.sockets))
+        if (const auto socket = weak.lock()) socket->cut("the central is stopping");
+    }
+    step.expires_after(stop_step);
+    auto token = asio::redirect_error(asio::use_awaitable, ignored);
+    co_await step.async_wait(token);
+  }
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,34 @@
+#pragma once
+// The proxy's httpserver: listens for nodes of type wss and gives the proxy links to them. On the loop; its connections are the
+// agent's tasks and end before it does.
+
+#include "wss_session.hpp"
+
+namespace gorgone::proxy {
+
+class WssServer {
+ public:
+  WssServer(Agent& agent, WssOptions options);
+
+  static bool serves(const std::string& type) { return type == "wss" || type == "pullwss"; }
+
+  /// Listens, where it is enabled; what keeps it from that is logged and tried again.
+  void start();
+  /// Says farewell to all nodes.
+  asio::awaitable<void> stop();
+  /// A link over the connection that the node makes.
+  Result<std::unique_ptr<Link>> open(const NodeSpec& node, LinkOwner& owner);
+
+ private:
+  Result<void> listen();
+  asio::awaitable<void> run();
+  asio::awaitable<void> serve(asio::ip::tcp::socket connection);
+  asio::awaitable<void> pause(std::chrono::milliseconds time);
+
+  Agent& agent_;
+  WssShared shared_;
+  asio::ip::tcp::acceptor acceptor_;
+  asio::steady_timer pause_;
+};
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,104 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+#include <boost/url/parse.hpp>
+#include <gorgone/tls.hpp>
+
+namespace gorgone::pullwss {
+namespace {
+
+constexpr const char* proxy_form = "http://[user:password@]host:port";
+
+Problem problem(Problem::Severity severity, const Settings& settings, const char* key, const std::string& text) {
+  const auto where = settings.where(key).text();
+  return {severity, fmt::format("modules.pullwss.{}{}: {}", key, where.empty() ? "" : " (" + where + ")", text)};
+}
+
+}  // namespace
+
+Result<HttpProxy> parse_proxy(const std::string& url) {
+  const auto parsed = boost::urls::parse_uri(url);
+  if (!parsed) return Error{fmt::format("this is no URL, expected {}", proxy_form)};
+  if (parsed->scheme() != "http") return Error{fmt::format("the proxy must be spoken to in plain HTTP, expected {}", proxy_form)};
+  HttpProxy proxy;
+  proxy.host = parsed->host_type() == boost::urls::host_type::ipv6 ? std::string(parsed->host_ipv6_address().to_string()) : parsed->host();
+  proxy.port = parsed->port_number();
+  if (proxy.host.empty() || proxy.port == 0) return Error{fmt::format("host or port is missing, expected {}", proxy_form)};
+  if (parsed->has_userinfo()) proxy.credentials = parsed->user() + ":" + parsed->password();
+  return proxy;
+}
+
+std::string Options::url() const {
+  const bool is_ipv6 = address.find(':') != std::string::npos;
+  return fmt::format("{}://{}:{}{}", is_tls ? "wss" : "ws", is_ipv6 ? "[" + address + "]" : address, port, path);
+}
+
+Schema schema() {
+  using enum OptionType;
+  return {
+      Option{"address", text, "", "name or address of the central, or of what stands before it"}.required(),
+      Option{"port", integer, "", "its port; 443 or 80 where a web server passes the connection on"}.required().range(1, 65535),
+      Option{"ssl", boolean, "false",
+             "whether the connection is encrypted (TLS 1.2 or later); without it the token can be read on the way"},
+      Option{"token", text, "", "what the central knows this node by: its `httpserver.token`, this node's own, or `name:value`"}
+          .required()
+          .secret(),
+      Option{"path", text, "/", "what the central's address is followed by, where a web server passes on a path"},
+      Option{"tls_verify", boolean, "true", "whether the central's certificate must be valid for `address`"},
+      Option{"ssl_ca_file", OptionType::path, "", "certificates of CAs that are trusted beside the system's, as PEM"},
+      Option{"proxy", text, "", "an HTTP proxy to go through: http://[user:password@]host:port"}.secret(),
+      Option{"ping", integer, "60", "how often the node tells the central that it is there"}.range(1, 3600).in("seconds"),
+      Option{"ping_timeout", integer, "10",
+             "how long the central may be silent before a new connection is made; it is pinged after half of it"}
+          .range(2, 3600)
+          .in("seconds"),
+      Option{"max_message_size", integer, "67108864", "the largest message that is taken from the central"}
+          .range(65536, 2147483647)
+          .in("bytes"),
+  };
+}
+
+Options read_options(const Settings& settings) {
+  Options options;
+  options.address = settings.text("address");
+  if (options.address.starts_with('[') && options.address.ends_with(']'))
+    options.address = options.address.substr(1, options.address.size() - 2);
+  options.port = static_cast<std::uint16_t>(settings.integer("port"));
+  options.path = settings.text("path");
+  if (!options.path.starts_with('/')) options.path = "/" + options.path;
+  options.token = settings.text("token");
+  options.is_tls = settings.boolean("ssl");
+  options.verify = settings.boolean("tls_verify");
+  options.ca_file = settings.text("ssl_ca_file");
+  if (auto url = settings.text("proxy"); !url.empty())
+    if (auto proxy = parse_proxy(url)) options.proxy = std::move(*proxy);
+  options.ping = std::chrono::seconds(settings.integer("ping"));
+  options.ping_timeout = std::chrono::seconds(settings.integer("ping_timeout"));
+  options.max_message_size = static_cast<std::size_t>(settings.integer("max_message_size"));
+  return options;
+}
+
+std::vector<Problem> check_options(const Settings& settings) {
+  using enum Problem::Severity;
+  std::vector<Problem> problems;
+  if (const auto url = settings.text("proxy"); !url.empty())
+    if (const auto proxy = parse_proxy(url); !proxy) problems.push_back(problem(error, settings, "proxy", proxy.error().message));
+  if (const auto path = settings.text("path"); path.find_first_of(" \t\r\n?#") != std::string::npos)
+    problems.push_back(problem(error, settings, "path", fmt::format("got \"{}\", expected a path such as /gorgone (default /)", path)));
+  if (settings.text("token").find_first_of(" \t\r\n") != std::string::npos)
+    problems.push_back(problem(error, settings, "token", "it holds white space, expected none"));
+  if (!settings.boolean("ssl")) {
+    problems.push_back(problem(warning, settings, "ssl",
+                               "the token and all messages can be read on the way; expected true unless the "
+                               "way is protected otherwise"));
+  } else if (settings.boolean("tls_verify")) {
+    if (const auto context = make_tls_client(true, settings.text("ssl_ca_file")); !context)
+      problems.push_back(problem(error, settings, "ssl_ca_file", context.error().message));
+  } else {
+    problems.push_back(problem(warning, settings, "tls_verify", "whoever can redirect the connection can speak as the central"));
+  }
+  return problems;
+}
+
+}  // namespace gorgone::pullwss

@@ -1,0 +1,21 @@
+#pragma once
+// What a node that has dialled its central says of the answers to the central's requests (docs/protocol.md). Pure.
+
+#include <gorgone/message.hpp>
+
+#include <optional>
+#include <string>
+
+namespace gorgone::pullwss {
+
+/// The answer as it goes up: PONG, SETLOGS for the log that a GETLOG asked for, ACK for a DELIVER. Of all else the central learns by
+/// the log, so nothing is said.
+inline std::optional<Answer> upward(const std::string& action, Answer answer) {
+  if (action == "PING" && answer.kind == "PONG") return answer;
+  if (action == "DELIVER" && answer.kind == "ACK") return answer;
+  if (action != "GETLOG" || answer.kind != "ACK" || answer.code != 0) return {};
+  answer.kind = "SETLOGS";
+  return answer;
+}
+
+}  // namespace gorgone::pullwss

@@ -1,0 +1,346 @@
+"""WebSockets with peers that are not our agent: nodes and a central as deployed, strangers, and Centreon's web API."""
+import http.server
+import json
+import threading
+import time
+import unittest
+
+from api import codes, outputs
+from fleet import eventually  # makes the folder of the peer known
+from hostile import memory_kb
+from wss_fleet import TOKEN, Certificates, WssCase
+
+import wss_peer
+from wss_peer import Closed, HttpRefused, connect, registration
+
+
+def refusal(socket, timeout=15):
+    """The message and the status with which a central closes the connection."""
+    message = None
+    try:
+        while True:
+            text = socket.take(timeout)
+            if text.startswith("{"):
+                message = json.loads(text)["message"]
+    except Closed as closed:
+        return message, closed.code
+
+
+class DeployedNode(WssCase):
+    def peer(self, central, **options):
+        peer = wss_peer.Node(central.wss_port, TOKEN, node=2, **options)
+        self.addCleanup(peer.stop)
+        self.wait_seen(central, 2)
+        return peer
+
+    def test_our_central_drives_a_deployed_node(self):
+        central = self.listen()
+        peer = self.peer(central)
+        rows = central.api().run(2, "é & 'ü' <\"x\">")
+        self.assertEqual((codes(rows), outputs(rows)), ([0, 100, 2], ["ran é & 'ü' <\"x\">"]))
+        for number in range(20):
+            self.assertEqual(outputs(central.api().run(2, f"c{number}")), [f"ran c{number}"])
+        self.assertEqual(peer.taken.count("COMMAND"), 21)
+
+    def test_our_central_drives_a_deployed_node_over_tls(self):
+        import ssl
+        certificates = Certificates(self.directory / "tls")
+        central = self.listen(**certificates.issue("central", "IP:127.0.0.1"))
+        self.peer(central, tls=ssl.create_default_context(cafile=certificates.ca))
+        self.assertEqual(outputs(central.api().run(2, "x")), ["ran x"])
+
+    def test_text_that_is_not_encoded_is_taken_too(self):
+        central = self.listen()
+        peer = self.peer(central)
+        peer.say = peer.socket.send
+        self.assertEqual(outputs(central.api().run(2, "&amp; &quot;")), ["ran &amp; &quot;"])
+
+    def test_messages_in_many_frames_are_put_together(self):
+        central = self.listen()
+        peer = self.peer(central)
+        peer.say = lambda text: peer.socket.send(wss_peer.encode_entities(text), frame=7)
+        self.assertEqual(outputs(central.api().run(2, "x" * 3000)), ["ran " + "x" * 3000])
+        central.api().run(2, "y" * 300000)
+        self.assertGreater(peer.socket.frames_of_last, 0)
+
+    def test_a_node_that_asks_whether_its_central_is_there_is_answered_and_gives_no_orders(self):
+        central = self.listen()
+        socket = connect(central.wss_port, TOKEN)
+        self.addCleanup(socket.end)
+        socket.send(registration(2))
+        socket.send('[PING] [p1] [] {}')
+        socket.send('[COMMAND] [p2] [] {"content":[{"command":"echo no"}]}')
+        texts = [socket.take() for _ in range(4)]
+        self.assertTrue(any(text.startswith("[PONG] [p1] []") for text in texts), texts)
+        self.assertEqual(central.database_rows("gorgone_history WHERE token = 'p2'"), [])
+
+
+class DeployedCentral(WssCase):
+    def peer(self, **keys):
+        central = wss_peer.Central(TOKEN, known={"2"})
+        self.addCleanup(central.stop)
+        node = self.make_node(central.port, **keys).start()
+        if not keys:
+            eventually(lambda: "2" in central.nodes, 10, "the registration")
+        return central, node
+
+    def test_our_node_works_for_a_deployed_central(self):
+        central, node = self.peer()
+        first = central.messages[0]
+        self.assertEqual((first.kind, first.body), ("REGISTERNODES", {"nodes": [{"id": "2", "type": "wss", "identity": "2"}]}))
+        pong = central.answer(central.send(2, "PING"))
+        self.assertEqual((pong.kind, pong.target, pong.body["data"]["message"], pong.body["data"]["id"]), ("PONG", "", "ping ok", "2"))
+        token = central.send(2, "COMMAND", {"content": [{"command": "echo 'ä\"&<>'"}]}, target="2")
+        rows = []
+        while len(rows) < 4:
+            log = central.answer(central.send(2, "GETLOG", {"token": token}))
+            self.assertEqual((log.kind, log.target, log.body["code"], log.body["data"]["action"]), ("SETLOGS", "", 0, "getlog"))
+            rows = log.body["data"]["result"]
+        stdout = [json.loads(row["data"])["result"]["stdout"] for row in rows if row["code"] == 100]
+        self.assertEqual(stdout, ['ä"&<>'])
+        self.assertEqual(set(central.kinds()), {"REGISTERNODES", "PONG", "SETLOGS"})
+        for text in central.raw:
+            self.assertTrue(text.isascii() and not set(text) & set("\"'<>"), text[:200])
+
+    def test_our_node_says_why_a_deployed_central_refuses_it_and_tries_again(self):
+        central, node = self.peer(token="wrong")
+        node.wait_log("the central refuses the node: token authorization unallowed")
+        eventually(lambda: len(central.refused) > 2, 15, "a third try")
+
+    def test_our_node_notices_a_central_that_is_silent(self):
+        central = wss_peer.Central(TOKEN, known={"2"})
+        self.addCleanup(central.stop)
+        node = self.make_node(central.port, ping_timeout=2).start()
+        eventually(lambda: "2" in central.nodes, 10, "the registration")
+        eventually(lambda: central.nodes["2"].pings > 0, 10, "a ping")
+        first = central.nodes["2"]
+        central.send(2, "PING")
+        node.wait_log("link up")
+        first.mute = True
+        node.wait_log("link down: .*nothing was heard for 2000 ms")
+        eventually(lambda: central.nodes.get("2") not in (None, first), 10, "a new connection")
+
+
+class Strangers(WssCase):
+    def setUp(self):
+        self.central = None
+
+    def first_words(self, text, token=TOKEN):
+        socket = connect(self.central.wss_port, token)
+        self.addCleanup(socket.end)
+        if text is not None:
+            socket.send(text)
+        return refusal(socket)
+
+    def test_each_refusal_is_told_in_json_before_the_connection_is_closed(self):
+        self.central = self.listen()
+        self.assertEqual(self.first_words(registration(2), "wrong"), ("token authorization unallowed", 1008))
+        self.assertEqual(self.first_words(registration(2), None), ("token authorization unallowed", 1008))
+        self.assertEqual(self.first_words("[PING] [] [] {}"), ("please registernodes", 1008))
+        self.assertEqual(self.first_words("hello"), ("please registernodes", 1008))
+        self.assertEqual(self.first_words('[REGISTERNODES] [] [] {"nodes":[]}'), ("please registernodes", 1008))
+        self.assertEqual(self.first_words('[REGISTERNODES] [] [] {"nodes":'), ("please registernodes", 1008))
+        self.assertEqual(self.first_words(registration(77)), ("node '77' is unknown", 1008))
+
+    def test_before_any_node_is_known_nodes_are_asked_to_come_back(self):
+        central = self.make_central()
+        central.nodes()
+        self.central = self.listen(central=central)
+        central.nodes()
+        central.api().request("POST", "/api/core/register/resync", "{}")
+        eventually(lambda: not central.api().nodes(), 10, "no nodes")
+        self.assertEqual(self.first_words(registration(2)), ("no nodes are known yet, come back", 1013))
+
+    def test_one_who_says_nothing_is_sent_away_after_ten_seconds(self):
+        self.central = self.listen()
+        started = time.monotonic()
+        self.assertEqual(self.first_words(None), ("please registernodes", 1008))
+        self.assertTrue(9 < time.monotonic() - started < 13)
+
+    def test_what_is_no_websocket_is_answered_in_http(self):
+        import socket
+        self.central = self.listen()
+
+        def ask(text):
+            with socket.create_connection(("127.0.0.1", self.central.wss_port), 5) as stream:
+                stream.sendall(text)
+                return stream.recv(4096)
+
+        self.assertTrue(ask(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 426 "))
+        self.assertTrue(ask(b"GET / HTTP/1.1\r\nHost: " + b"x" * 20000 + b"\r\n\r\n").startswith(b"HTTP/1.1 431 "))
+        self.assertEqual(ask(b"\x16\x03\x01 noise\r\n\r\n"), b"")
+        self.assertTrue(self.central.alive())
+
+    def test_a_message_larger_than_is_taken_ends_the_connection_and_nothing_else(self):
+        self.central = self.listen(max_message_size=1000000)
+        node = self.make_node(self.central.wss_port).start()
+        self.wait_seen(self.central, 2)
+        stranger = connect(self.central.wss_port, TOKEN)
+        self.addCleanup(stranger.end)
+        stranger.send("[REGISTERNODES] [] [] " + "x" * 300000)
+        self.assertEqual(refusal(stranger)[1], 1009)
+        self.assertEqual(outputs(self.central.api().run(2, "echo still")), ["still"])
+        self.assertTrue(node.alive())
+
+    def test_no_other_connection_takes_the_place_of_a_node_that_is_there(self):
+        self.central = self.listen()
+        node = self.make_node(self.central.wss_port).start()
+        self.wait_seen(self.central, 2)
+        self.assertEqual(self.first_words(registration(2)), ("node '2' is connected already", 1008))
+        self.central.wait_log(r"ERROR .*says it is node '2', which is connected from .*: refused; is an id used twice\?")
+        self.assertEqual(outputs(self.central.api().run(2, "echo still")), ["still"])
+        self.assertNotIn("link down", node.log())
+
+    def test_a_connection_that_does_not_answer_gives_its_place_up(self):
+        self.central = self.listen(silence_timeout=60)
+        mute = connect(self.central.wss_port, TOKEN)
+        self.addCleanup(mute.end)
+        mute.send(registration(2))
+        self.wait_link(self.central, "up")
+        started = time.monotonic()
+        node = self.make_node(self.central.wss_port).start()
+        node.wait_log("link up")
+        took = time.monotonic() - started
+        print(f"the place of a dead connection was taken after {took:.2f} s")
+        self.assertTrue(2.5 < took < 5, took)
+        self.central.wait_log("takes the place of .* as node '2', which does not answer")
+        self.assertEqual(outputs(self.central.api().run(2, "echo mine")), ["mine"])
+
+    def test_a_nodes_own_token_is_good_for_it_alone_and_at_once(self):
+        self.central = self.listen({"id": 2, "type": "wss"}, {"id": 3, "type": "wss"}, nodes=[{"id": 2, "token": "of-two"}])
+        self.assertEqual(self.first_words(registration(2)), ("token authorization unallowed", 1008))
+        self.assertEqual(self.first_words(registration(3), "of-two"), ("token authorization unallowed", 1008))
+        old = connect(self.central.wss_port, "of-two")
+        self.addCleanup(old.end)
+        old.send(registration(2))
+        self.wait_link(self.central, "up")
+        started = time.monotonic()
+        node = self.make_node(self.central.wss_port, token="of-two").start()
+        node.wait_log("link up")
+        self.assertLess(time.monotonic() - started, 2)
+        self.central.wait_log("takes the place of .* as node '2', by the node's own token")
+        self.assertEqual(outputs(self.central.api().run(2, "echo mine")), ["mine"])
+
+    def test_a_node_that_reads_nothing_is_cut_off_and_memory_stays_bounded(self):
+        self.central = self.listen(silence_timeout=2, max_unread_bytes=4 * 2**20)
+        slow = connect(self.central.wss_port, TOKEN)
+        self.addCleanup(slow.end)
+        slow.send(registration(2))
+        self.wait_link(self.central, "up")
+        ending = threading.Event()
+        self.addCleanup(ending.set)
+
+        def keep_talking():
+            while not ending.wait(0.5):
+                try:
+                    slow.send(registration(2))
+                except OSError:
+                    return
+
+        threading.Thread(target=keep_talking, daemon=True).start()
+        before, api = memory_kb(self.central.process.pid), self.central.api()
+        for _ in range(40):
+            api.submit(2, "true", metadata={"note": "x" * 1000000})
+        self.central.wait_log("link down: node '2': it takes nothing", timeout=25)
+        grown = memory_kb(self.central.process.pid) - before
+        print(f"40 MB for a node that reads nothing: memory grew by {grown // 1024} MB, of which the queue holds 40")
+        self.assertLess(grown, 90 * 1024)
+        self.assertEqual(api.run(None, "echo here", wait_s=5)[-1]["code"], 2)
+
+
+class WebApi(http.server.BaseHTTPRequestHandler):
+    """Centreon's web API as far as tokens go."""
+    tokens, calls, is_down, sessions = {}, [], False, 0
+
+    def log_message(self, *_):
+        pass
+
+    def say(self, status, body):
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        WebApi.calls.append(self.path)
+        if body != {"security": {"credentials": {"login": "gorgone", "password": "pass"}}}:
+            return self.say(401, {"message": "Authentication failed"})
+        WebApi.sessions += 1
+        self.say(200, {"security": {"token": f"session-{WebApi.sessions}"}})
+
+    def do_GET(self):
+        WebApi.calls.append(self.path)
+        if WebApi.is_down:
+            return self.say(500, {"message": "no database"})
+        if self.headers["X-AUTH-TOKEN"] != f"session-{WebApi.sessions}":
+            return self.say(401, {"message": "no session"})
+        name = self.path.rsplit("/", 1)[1]
+        if name not in WebApi.tokens:
+            return self.say(404, {"message": "not found"})
+        self.say(200, {"name": name, **WebApi.tokens[name]})
+
+
+class ApiTokens(WssCase):
+    def setUp(self):
+        WebApi.tokens = {"good": {"token": "v1", "type": "poller", "is_revoked": False},
+                         "odd%20name": {"token": "v:2", "type": "poller", "is_revoked": False},
+                         "revoked": {"token": "v3", "type": "poller", "is_revoked": True},
+                         "agent": {"token": "v4", "type": "cma", "is_revoked": False}}
+        WebApi.calls, WebApi.is_down = [], False
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), WebApi)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        central = self.make_central()
+        central.configure("70-tpapi", {"tpapi": [{"name": "centreonv2", "base_url": f"http://127.0.0.1:{server.server_address[1]}/centreon/api/latest/",
+                                                  "username": "gorgone", "password": "pass"}]})
+        self.central = self.listen(central=central)
+
+    def refused(self, token):
+        socket = connect(self.central.wss_port, token)
+        self.addCleanup(socket.end)
+        socket.send(registration(2))
+        return refusal(socket)
+
+    def test_a_token_that_centreon_knows_lets_a_node_in_and_is_asked_for_once_a_minute(self):
+        node = self.make_node(self.central.wss_port, token="good:v1")
+        for _ in range(3):
+            node.start()
+            node.wait_log("link up")
+            node.stop()
+        self.assertEqual(WebApi.calls, ["/centreon/api/latest/login", "/centreon/api/latest/administration/tokens/good"])
+
+    def test_a_tokens_name_and_value_may_hold_any_character(self):
+        socket = connect(self.central.wss_port, "odd name:v:2")
+        self.addCleanup(socket.end)
+        socket.send(registration(2))
+        self.assertTrue(socket.take().startswith("[ACK] [] "))
+
+    def test_other_tokens_are_refused(self):
+        for token in ("good:other", "revoked:v3", "agent:v4", "nobody:x"):
+            self.assertEqual(self.refused(token), ("token authorization unallowed", 1008), token)
+        self.central.wait_log("but Centreon does not know its token as one of a poller that is good now")
+
+    def test_the_common_token_needs_no_api(self):
+        self.make_node(self.central.wss_port).start().wait_log("link up")
+        self.assertEqual(WebApi.calls, [])
+
+    def test_an_api_that_fails_is_told_and_asked_again(self):
+        WebApi.is_down = True
+        node = self.make_node(self.central.wss_port, token="good:v1").start()
+        node.wait_log("refuses the node: the token cannot be checked now, come back")
+        self.central.wait_log(r"Centreon's web API \(tpapi\) at http\S+: it answers status 500 when asked for a token: no database")
+        WebApi.is_down = False
+        node.wait_log("link up")
+
+    def test_a_session_that_ended_is_opened_again(self):
+        self.make_node(self.central.wss_port, token="good:v1").start().wait_log("link up")
+        WebApi.sessions += 1
+        self.assertEqual(self.refused("revoked:v3"), ("token authorization unallowed", 1008))
+        self.assertEqual(WebApi.calls.count("/centreon/api/latest/login"), 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
