@@ -2,6 +2,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "core/log_file.hpp"
@@ -12,9 +13,14 @@ namespace {
 using json::object;
 using json::value;
 
+constexpr std::int64_t log_wait_s_max = 3600;
+
 void answer(const Reply& reply, const std::string& kind, const Message& message, int code, object data) {
   if (reply) reply(Answer{kind, message.token, code, Payload(value(std::move(data)))});
 }
+
+// Drawn anew at each start: a peer whose connection survived learns that what it had asked for is forgotten.
+const std::string instance = new_token().substr(0, 16);
 
 void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
   auto* gateway = parts.router.gateway();
@@ -23,7 +29,9 @@ void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
           {"message", "ping ok"},
           {"id", parts.router.own_id()},
           {"hostname", parts.hostname},
-          {"data", gateway ? gateway->constatus() : object()}});
+          {"data", gateway ? gateway->constatus() : object()},
+          {"features", json::array{"delivery", "log_wait"}},
+          {"instance", instance}});
 }
 
 void getlog(const CoreParts& parts, const Message& message, const Reply& reply) {
@@ -31,13 +39,21 @@ void getlog(const CoreParts& parts, const Message& message, const Reply& reply) 
   auto filter = data ? history_filter(**data) : Result<HistoryFilter>(data.error());
   if (!filter) return answer(reply, "ACK", message, 1, {{"message", filter.error().message}});
   if (filter->empty()) return answer(reply, "ACK", message, 1, {{"message", "need at least one filter"}});
-  parts.journal.read(*filter, [reply, token = message.token, id = parts.router.own_id()](const Result<Rows>& rows) {
+  const auto wait = std::clamp<std::int64_t>(integer_of(member(**data, "wait")).value_or(0), 0, log_wait_s_max);
+  auto tell = [reply, token = message.token, id = parts.router.own_id(), portion = filter->portion](const Result<Rows>& rows) {
     if (!reply) return;
     if (!rows) return reply(Answer{"ACK", token, 1, Payload(value(object{{"message", rows.error().message}}))});
     std::string text = R"({"action":"getlog","result":)" + rows_to_json(*rows) + R"(,"id":)";
     append_json_string(text, id);
+    std::size_t bytes = 0;
+    for (const auto& row : *rows) bytes += row.data.size();
+    if (portion && (rows->size() >= *portion || bytes >= HistoryFilter::portion_bytes)) text += R"(,"more":1)";
     text += '}';
     reply(Answer{"ACK", token, 0, Payload(std::move(text))});
+  };
+  parts.journal.read(*filter, [tell, filter = *filter, wait, waiters = &parts.log_waiters](const Result<Rows>& rows) {
+    if (wait > 0 && rows && rows->empty()) return waiters->wait(filter, std::chrono::seconds(wait), tell);
+    tell(rows);
   });
 }
 
@@ -181,6 +197,11 @@ Result<HistoryFilter> history_filter(const json::value& data) {
     const auto number = integer_of(code);
     if (!number) return wrong("code", *code);
     filter.code = static_cast<int>(*number);
+  }
+  if (const auto* portion = given("portion")) {
+    const auto number = integer_of(portion);
+    if (!number || *number < 1) return wrong("portion", *portion);
+    filter.portion = static_cast<std::size_t>(*number);
   }
   if (const auto* limit = given("limit")) {
     const auto number = integer_of(limit);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/host/module_host.hpp"
+#include "core/log_waiters.hpp"
 #include "core/router.hpp"
 #include "core/token_listeners.hpp"
 
@@ -17,6 +18,7 @@ struct CoreParts {
   ModuleHost& modules;
   Journal& journal;
   TokenListeners& listeners;
+  LogWaiters& log_waiters;
   std::string thumbprint, hostname;
   bool id_is_configured = false;
 };

@@ -7,6 +7,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <csignal>
 #include <filesystem>
@@ -18,6 +19,7 @@
 #include "core/config/core_schema.hpp"
 #include "core/config/document.hpp"
 #include "core/core_actions.hpp"
+#include "core/deliveries.hpp"
 #include "core/host/module_host.hpp"
 #include "core/host/module_library.hpp"
 #include "core/journal/journal_file.hpp"
@@ -98,15 +100,21 @@ class Daemon {
         journal_(loop_, database_path(config_.core)),
         router_(journal_),
         listeners_(loop_, journal_, router_),
+        deliveries_(journal_, router_),
+        log_waiters_(loop_, journal_),
         listener_(
             loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
             [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, keys_, config_, hostname_}, std::move(modules_dir)) {}
+        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
+                 std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
     router_.set_own_id(config_.core.text("id"));
-    add_core_actions({loop_, router_, modules_, journal_, listeners_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    add_core_actions(
+        {loop_, router_, modules_, journal_, listeners_, log_waiters_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
+    listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);
     zmq_.set(zmq::ctxopt::max_sockets, zmq_.get(zmq::ctxopt::socket_limit));
     await_signals();
@@ -150,10 +158,13 @@ class Daemon {
       else
         log_.error("module '{}' is not loaded: {}", entry.name, outcome.error().message);
     }
+    // The door for clients opens last, when the nodes are known.
+    std::stable_partition(loaded.begin(), loaded.end(), [this](const std::string& name) { return !modules_.serves_clients(name); });
     for (const auto& name : loaded) {
       const auto outcome = co_await modules_.start(name);
       if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
     }
+    deliveries_.resume();
     log_.info("started: {} modules", modules_.names().size());
   }
 
@@ -181,6 +192,7 @@ class Daemon {
       _exit(1);
     });
     listeners_.clear();
+    log_waiters_.clear();
     router_.stop();
     co_await modules_.stop_all();
     deadline_.cancel();
@@ -197,6 +209,10 @@ class Daemon {
   JournalFile journal_;
   Router router_;
   TokenListeners listeners_;
+  Deliveries deliveries_;
+  LogWaiters log_waiters_;
+  Parents parents_;
+  std::shared_ptr<void> listener_as_parents_;
   net::Listener listener_;
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};

@@ -45,8 +45,9 @@ void Router::remove_module(const std::string& module) {
 void Router::submit(Message message, Reply reply) {
   if (message.token.empty()) message.token = new_token();
   count(message);
+  if (message.action == "DELIVER" && deliveries_) return deliveries_(std::move(message), std::move(reply));
   if (stopping_) return refuse(message, reply, message.token, "stopping", "the daemon is stopping");
-  if (!message.target.empty() && message.target != own_id_) {
+  if (!is_here(message)) {
     if (!gateway_) return refuse(message, reply, message.token, "no_proxy", "no proxy configured. cannot manage target.");
     ++proxied_.total;
     gateway_->forward(std::move(message), std::move(reply));
@@ -64,6 +65,11 @@ void Router::submit(Message message, Reply reply) {
   const auto handler = found->second.handler;
   handler(std::move(message));
   if (reply) reply(Answer{"ACK", token, 0, Payload("null")});
+}
+
+bool Router::is_of_core(const std::string& action) const {
+  const auto found = targets_.find(action);
+  return found != targets_.end() && found->second.module.empty();
 }
 
 void Router::refuse(const Message& message, const Reply& reply, std::string token, const std::string& code, const std::string& text) {

@@ -24,6 +24,12 @@ class Router {
   void stop() { stopping_ = true; }
   void set_gateway(Gateway* gateway) { gateway_ = gateway; }
   Gateway* gateway() const { return gateway_; }
+  bool is_stopping() const { return stopping_; }
+  /// What takes messages wrapped in DELIVER, whatever their target.
+  void set_deliveries(CoreHandler take) { deliveries_ = std::move(take); }
+  bool is_here(const Message& message) const { return message.target.empty() || message.target == own_id_; }
+  bool serves(const std::string& action) const { return targets_.contains(action); }
+  bool is_of_core(const std::string& action) const;
 
   void add_core_action(const Action& action, CoreHandler handler);
   /// An Error where another module or the core serves one of the actions or paths already; then none is added.
@@ -55,6 +61,7 @@ class Router {
   Journal& journal_;
   std::string own_id_;
   Gateway* gateway_ = nullptr;
+  CoreHandler deliveries_;
   bool stopping_ = false;
   std::unordered_map<std::string, Target> targets_;
   std::map<std::string, std::map<std::string, Route>> routes_;  // path → method → route

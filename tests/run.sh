@@ -1,25 +1,30 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests.
 #
-#   tests/run.sh [--preset PRESET] [FILTER]
+#   tests/run.sh [--preset PRESET] [--jobs N] [FILTER]
 #
 #   --preset PRESET   dev (the default), release, asan or tsan; see CMakePresets.json
+#   --jobs N          suites at once (default: one more than there are processors, for most of them wait)
 #   FILTER            runs only the suites whose name holds this text, such as test_core or test_push
 #
-# One line per suite; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
-# build/PRESET/test-logs. Ends with status 1 where a test failed or none ran.
+# One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
+# build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: alone, …" runs when
+# the others have ended. Of the presets asan and tsan a report of any program fails its suite (tests/sanitizers.sh).
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-preset=dev filter=""
+preset=dev filter="" jobs=$(($(nproc) + 1))
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    -*) echo "run.sh: unknown argument '$1', expected --preset PRESET or a filter" >&2; exit 2 ;;
+    --jobs) jobs=${2:?run.sh: --jobs needs a number, such as 3}; shift ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -*) echo "run.sh: unknown argument '$1', expected --preset PRESET, --jobs N or a filter" >&2; exit 2 ;;
     *) filter=$1 ;;
   esac
   shift
 done
+
+[[ $jobs =~ ^[1-9][0-9]*$ ]] || { echo "run.sh: --jobs $jobs, expected a number from 1" >&2; exit 2; }
 
 "$root/packaging/dependencies.sh" --tests || exit 1
 # Two runs in one build directory would overwrite each other's programs and logs; what is started must not hold the lock.
@@ -31,8 +36,13 @@ flock --timeout 1800 9 || { echo "run.sh: build/$preset is still in use by anoth
 export GORGONE_BIN=${GORGONE_BIN:-$root/build/$preset/bin} PYTHONDONTWRITEBYTECODE=1
 logs=$root/build/$preset/test-logs
 mkdir -p "$logs"
-[ -n "$filter" ] || rm -f "$logs"/*.log
-passed=0 failed=0
+[ -n "$filter" ] || rm -f "$logs"/*
+# shellcheck source=tests/sanitizers.sh
+source "$root/tests/sanitizers.sh"
+results=$(mktemp -d)
+mkdir "$results/keys"
+export GORGONE_TEST_KEYS=$results/keys  # tests/system/fleet.py
+trap 'rm -rf "$results"' EXIT
 last_number() { grep -aoE "$1" "$2" | tail -n 1 | grep -oE '[0-9]+' | head -n 1; }
 
 # Each counter reads a suite's log and sets ran, bad and skipped.
@@ -53,45 +63,80 @@ count_unittest() {
 }
 count_script() { ran=1 bad=$(($2 != 0)); }
 
-run_suite() {  # COUNTER NAME COMMAND...
-  local counter=$1 name=$2 log=$logs/$2.log status=0 started=$EPOCHREALTIME ran bad skipped=0 good line
+run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAILED" in $results/NAME
+  local counter=$1 name=$2 log=$logs/$2.log status=0 started=$EPOCHREALTIME ran bad skipped=0 good line reports
   shift 2
-  timeout --kill-after=10 600 "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
+  rm -f "$logs/$name.sanitizer".*
+  sanitizer_reports_to "$logs/$name.sanitizer"
+  timeout --kill-after=10 "$suite_limit_s" "${sanitizer_wrapper[@]}" "$@" >"$log" 2>&1 </dev/null 9>&- || status=$?
   "$counter" "$log" "$status"
   ran=${ran:-0} bad=${bad:-0} good=$((ran - bad - skipped))
   [ "$good" -ge 0 ] || good=0
-  # A crash, a time limit or an empty suite is a failure of its own.
+  # A crash, a time limit, an empty suite or a sanitizer's report is a failure of its own.
   [ "$ran" -gt 0 ] || echo "run.sh: no tests were counted in this log; the program ended with status $status" >>"$log"
+  reports=$(find "$logs" -name "$name.sanitizer.*")
+  if [ -n "$reports" ]; then
+    status=1
+    for report in $reports; do echo "run.sh: a sanitizer's report, in $report" >>"$log"; done
+  fi
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + skipped)) -eq 0 ]; }; then bad=1; fi
-  passed=$((passed + good)) failed=$((failed + bad))
+  echo "$good $bad" >"$results/$name"
   line="$good passed, $bad failed"
   [ "$skipped" -eq 0 ] || line+=", $skipped SKIPPED"
-  printf '%-28s %6.1f s  %s\n' "$name" "$(bc_minus "$EPOCHREALTIME" "$started")" "$line"
-  [ "$skipped" -eq 0 ] || grep -aoE "skipped ['\"].*" "$log" | sort -u | sed 's/^/    /'
-  if [ "$bad" -gt 0 ]; then
-    [ "$status" -lt 124 ] || echo "    ended with status $status (124: after its time limit of 600 s; over 128: by a signal)"
-    grep -aE '^(FAIL|ERROR|kept|run\.sh):? ' "$log" | sort -u | sed 's/^/    /'
-    echo "    log: $log"
-  fi
+  {
+    printf '%-28s %6.1f s  %s\n' "$name" "$(bc_minus "$EPOCHREALTIME" "$started")" "$line"
+    [ "$skipped" -eq 0 ] || grep -aoE "skipped ['\"].*" "$log" | sort -u | sed 's/^/    /'
+    if [ "$bad" -gt 0 ]; then
+      [ "$status" -lt 124 ] || echo "    ended with status $status (124: after its time limit of $suite_limit_s s; over 128: by a signal)"
+      grep -aE '^(FAIL|ERROR|kept|run\.sh):? ' "$log" | sort -u | sed 's/^/    /'
+      echo "    log: $log"
+    fi
+  } >"$results/$name.text"
+  cat "$results/$name.text"  # in one piece, whoever else prints
 }
 # Seconds between two values of EPOCHREALTIME, whatever the locale's decimal point is.
 bc_minus() { local a=${1/[.,]/} b=${2/[.,]/}; printf '%d.%06d' $(((a - b) / 1000000)) $(((a - b) % 1000000)); }
 
-wanted() { [[ $1 == *"$filter"* ]]; }
+# Starts a suite as soon as there is room, or keeps it for the end.
+names=() alone=()
+suite() {  # COUNTER NAME FILE COMMAND...
+  local counter=$1 name=$2 file=$3
+  shift 3
+  [[ $name == *"$filter"* ]] || return 0
+  names+=("$name")
+  if [[ $file != *.* ]] || ! grep -q '^# tests/run.sh: alone' "$file"; then
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
+    run_suite "$counter" "$name" "$@" &
+  else
+    alone+=("$counter $name $file")
+  fi
+}
 export LC_ALL=C.UTF-8
-for program in "$root/build/$preset"/bin/test_*; do
-  name=$(basename "$program")
-  [ -x "$program" ] && wanted "$name" && run_suite count_catch "$name" "$program"
-done
-for file in "$root"/tests/{conformance,system,issues}/test_*.py; do
-  name=$(basename "$file" .py)
-  [ -f "$file" ] && wanted "$name" && run_suite count_unittest "$name" /usr/bin/python3 "$file" -v
+# The longest files first: they take longest.
+mapfile -t files < <(ls -S "$root"/tests/{conformance,system,issues}/test_*.py 2>/dev/null)
+for file in "${files[@]}"; do
+  suite count_unittest "$(basename "$file" .py)" "$file" /usr/bin/python3 "$file" -v
 done
 for file in "$root"/tests/issues/*.sh; do
-  name=$(basename "$file" .sh)
-  [ -f "$file" ] && wanted "$name" && run_suite count_script "$name" bash "$file"
+  [ -f "$file" ] && suite count_script "$(basename "$file" .sh)" "$file" bash "$file"
+done
+for program in "$root/build/$preset"/bin/test_*; do
+  [ -x "$program" ] && suite count_catch "$(basename "$program")" "$program" "$program"
+done
+wait
+for entry in ${alone[@]+"${alone[@]}"}; do
+  read -r counter name file <<<"$entry"
+  case $file in
+    *.py) run_suite "$counter" "$name" /usr/bin/python3 "$file" -v ;;
+    *) run_suite "$counter" "$name" bash "$file" ;;
+  esac
 done
 [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$logs"
 
+passed=0 failed=0
+for name in ${names[@]+"${names[@]}"}; do
+  read -r good bad <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1; }
+  passed=$((passed + good)) failed=$((failed + bad))
+done
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

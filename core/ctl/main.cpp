@@ -1,6 +1,7 @@
 // gorgonectl: the administrator's tool. Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
 
 #include "core/ctl/keys.hpp"
+#include "core/ctl/trust.hpp"
 #include "core/version.hpp"
 
 #include <CLI/CLI.hpp>
@@ -21,6 +22,7 @@ int run(int argc, char** argv) {
   program.require_subcommand(1);
   gorgone::Result<void> outcome;
   gorgone::ctl::add_keys(program, outcome);
+  gorgone::ctl::add_trust(program, outcome);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

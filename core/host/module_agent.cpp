@@ -7,6 +7,7 @@
 #include "core/config/agent_config.hpp"
 #include "core/host/module_host.hpp"
 #include "core/net/dialer.hpp"
+#include "core/net/listener.hpp"
 
 namespace gorgone {
 
@@ -50,6 +51,31 @@ Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner&
                                  services_.config.core.integer("max_answer_size"),
                                  services_.config.core.boolean("ipv6")};
   return net::Dialer::make(std::move(services), spec, owner);
+}
+
+Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routing_id, LinkOwner& owner) {
+  if (!services_.listener.is_open())
+    return Error{"this daemon has no listener for it to connect to; set gorgonecore.external_com_type and external_com_path"};
+  return services_.listener.attach(routing_id, owner);
+}
+
+std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)> tell) { return services_.parents.add(std::move(tell)); }
+
+void ModuleAgent::tell_parents(const Message& message) { services_.parents.tell(message); }
+
+asio::awaitable<void> ModuleAgent::begin(const Message& message) {
+  if (message.delivery.empty() || !begun_.insert(message.delivery).second) co_return;
+  auto start = [this, delivery = message.delivery](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    services_.journal.begin_incoming(delivery, [shared](const Result<void>&) { std::move (*shared)(); });
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+}
+
+void ModuleAgent::end(const std::string& delivery) {
+  begun_.erase(delivery);
+  services_.journal.end_incoming(delivery);
 }
 
 const ConfigValue& ModuleAgent::gorgone_config() const {

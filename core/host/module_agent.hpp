@@ -9,12 +9,18 @@
 
 #include <list>
 #include <memory>
+#include <set>
 
 #include "core/net/key_ring.hpp"
+#include "core/parents.hpp"
 #include "core/router.hpp"
 
 namespace zmq {
 class context_t;
+}
+
+namespace gorgone::net {
+class Listener;
 }
 
 namespace gorgone {
@@ -30,6 +36,8 @@ struct Services {
   zmq::context_t& zmq;
   Journal& journal;
   Router& router;
+  Parents& parents;
+  net::Listener& listener;
   std::shared_ptr<const net::KeyRing> keys;
   const AgentConfig& config;
   std::string hostname;
@@ -53,8 +61,17 @@ class ModuleAgent final : public Agent {
   void set_gateway(Gateway* gateway) override { services_.router.set_gateway(gateway); }
   Result<LinkFactory*> link_factory(const std::string& type) override;
   Result<std::unique_ptr<Link>> dial(const DialSpec& spec, LinkOwner& owner) override;
+  Result<std::unique_ptr<Link>> client_link(const std::string& routing_id, LinkOwner& owner) override;
+  std::shared_ptr<void> add_parent(std::function<void(const Message&)> tell) override;
+  void tell_parents(const Message& message) override;
+  asio::awaitable<void> begin(const Message& message) override;
   const ConfigValue& gorgone_config() const override;
   const ConfigValue& centreon_config() const override;
+
+  /// See begin(): whether the message with that delivery id was, and that it has ended.
+  bool has_begun(const std::string& delivery) const { return begun_.contains(delivery); }
+  void end(const std::string& delivery);
+  bool is_stopping() const { return services_.router.is_stopping(); }
 
   /// Cancels what was spawned and waits until it has ended; false where it has not within `limit`.
   asio::awaitable<bool> finish(std::chrono::milliseconds limit);
@@ -64,6 +81,7 @@ class ModuleAgent final : public Agent {
   ModuleHost& host_;
   Log log_;
   std::list<asio::cancellation_signal> running_;
+  std::set<std::string> begun_;
   asio::steady_timer idle_;  // ends when nothing runs
 };
 

@@ -61,6 +61,7 @@ Result<void> ModuleHost::load_or_throw(const AgentConfig::ModuleEntry& entry, bo
   slot.package = entry.package.empty() ? "gorgone::modules::core::" + (*info)->name + "::hooks" : entry.package;
   slot.agent = std::make_unique<ModuleAgent>(services_, *this, entry.name);
   slot.order = next_order_++;
+  slot.serves_clients = (*info)->serves_clients;
   slot.module = (*info)->create(*slot.agent, settings_of(entry, **info));
   slots_.emplace(entry.name, std::move(slot));
   return {};
@@ -118,14 +119,19 @@ asio::awaitable<void> ModuleHost::run(Module& module, ModuleAgent& agent, Messag
   const auto token = message.token;
   const auto action = message.action;
   std::string what;
+  const auto delivery = message.delivery;
   try {
     co_await module.handle(std::move(message));
+    if (!delivery.empty()) agent.end(delivery);
     co_return;
   } catch (const boost::system::system_error& failure) {
     what = failure.code() == asio::error::operation_aborted ? "interrupted: the module stops" : failure.what();
   } catch (const std::exception& failure) {
     what = failure.what();
   }
+  // It runs at the next start: nothing of it has happened yet.
+  if (!delivery.empty() && agent.is_stopping() && !agent.has_begun(delivery)) co_return;
+  if (!delivery.empty()) agent.end(delivery);
   agent.log().error("{} failed: {} token={}", action, what, printable(token));
   agent.journal().write(NewRow{token, code::failed, message_json(action + " failed: " + what)});
 }
@@ -202,6 +208,11 @@ Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {
   auto* factory = found == slots_.end() ? nullptr : found->second.module->link_factory();
   if (!factory) return Error{named + "the module of that name is no way to reach a node"};
   return factory;
+}
+
+bool ModuleHost::serves_clients(const std::string& name) const {
+  const auto found = slots_.find(name);
+  return found != slots_.end() && found->second.serves_clients;
 }
 
 std::vector<std::string> ModuleHost::names() const {

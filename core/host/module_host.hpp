@@ -30,6 +30,8 @@ class ModuleHost {
 
   Result<LinkFactory*> link_factory(const std::string& type);
   bool has(const std::string& name) const { return slots_.contains(name); }
+  /// Whether it is a door for clients (ModuleInfo::serves_clients).
+  bool serves_clients(const std::string& name) const;
   std::vector<std::string> names() const;
   /// name → package, as INFORMATION tells it.
   json::object packages() const;
@@ -40,6 +42,7 @@ class ModuleHost {
     std::unique_ptr<ModuleAgent> agent;  // before what it made
     std::unique_ptr<Module> module;
     int order = 0;
+    bool serves_clients = false;
     bool starting = false, started = false, stopping = false;
     std::deque<Message> waiting;  // until it has started
   };

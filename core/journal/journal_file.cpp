@@ -1,8 +1,13 @@
 #include "core/journal/journal_file.hpp"
 
+#include <gorgone/json.hpp>
+
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
+#include <ctime>
+
+#include "core/wire/text.hpp"
 
 namespace gorgone {
 
@@ -176,6 +181,75 @@ void JournalFile::fingerprint_of(std::string target, std::function<void(Result<s
 void JournalFile::pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) {
   command([target = std::move(target), thumbprint = std::move(thumbprint)](Store& store) { store.pin_fingerprint(target, thumbprint); },
           std::move(done));
+}
+
+void JournalFile::note_refused_key(std::string target, std::string node, std::string thumbprint) {
+  RefusedKey key{std::move(target), std::move(node), {}, std::move(thumbprint), static_cast<std::int64_t>(std::time(nullptr))};
+  command([key = std::move(key)](Store& store) { store.note_refused_key(key); }, {});
+}
+
+void JournalFile::store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) {
+  ask<bool>([message = std::move(message), is_passed_on](Store& store) { return store.store_outgoing(message, is_passed_on); },
+            std::move(done));
+}
+
+void JournalFile::forget_outgoing(std::string delivery, std::function<void(Result<void>)> done) {
+  command([delivery = std::move(delivery)](Store& store) { store.forget_outgoing(delivery); }, std::move(done));
+}
+
+void JournalFile::give_up_outgoing(std::string delivery, NewRow row) {
+  std::vector<NewRow> rows;
+  rows.push_back(std::move(row));
+  write_then(std::move(rows), [delivery = std::move(delivery)](Store& store) { store.forget_outgoing(delivery); }, {});
+}
+
+void JournalFile::outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) {
+  ask<std::vector<StoredMessage>>([](Store& store) { return store.outgoing(); }, std::move(done));
+}
+
+void JournalFile::store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) {
+  ask<bool>([message = std::move(message)](Store& store) { return store.store_incoming(message); }, std::move(done));
+}
+
+void JournalFile::begin_incoming(std::string delivery, std::function<void(Result<void>)> done) {
+  command([delivery = std::move(delivery)](Store& store) { store.set_incoming(delivery, Progress::begun); }, std::move(done));
+}
+
+void JournalFile::end_incoming(std::string delivery) {
+  command([delivery = std::move(delivery)](Store& store) { store.set_incoming(delivery, Progress::ended); }, {});
+}
+
+// Read once, at the start: what was running when the daemon ended is told, and not run again.
+void JournalFile::incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) {
+  ask<std::vector<StoredMessage>>(
+      [](Store& store) {
+        std::vector<NewRow> rows;
+        for (const auto& message : store.incoming(Progress::begun)) {
+          const std::string why =
+              "the daemon was ended while " + message.action + " ran: what it had done until then is done, and it is not run again";
+          rows.push_back(
+              NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}, {"error", "interrupted"}}))});
+          store.set_incoming(message.delivery, Progress::ended);
+        }
+        if (!rows.empty()) store.insert(rows);
+        return store.incoming(Progress::taken);
+      },
+      std::move(done));
+}
+
+void JournalFile::keep_pull_identity(std::string node, std::string routing_id) {
+  command([node = std::move(node), identity = wire::to_hex(routing_id)](Store& store) { store.keep_pull_identity(node, identity); }, {});
+}
+
+void JournalFile::pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) {
+  ask<std::map<std::string, std::string>>(
+      [](Store& store) {
+        std::map<std::string, std::string> all;
+        for (const auto& [node, identity] : store.pull_identities())
+          if (const auto routing_id = wire::from_hex(identity)) all[node] = *routing_id;
+        return all;
+      },
+      std::move(done));
 }
 
 void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) { purge_on(what, {}, std::move(done)); }

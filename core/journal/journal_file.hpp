@@ -35,6 +35,17 @@ class GORGONE_API JournalFile final : public Journal {
   void fetched_until(std::string node, std::function<void(Result<double>)> done) override;
   void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) override;
   void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) override;
+  void note_refused_key(std::string target, std::string node, std::string thumbprint) override;
+  void store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) override;
+  void forget_outgoing(std::string delivery, std::function<void(Result<void>)> done) override;
+  void give_up_outgoing(std::string delivery, NewRow row) override;
+  void outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) override;
+  void store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) override;
+  void begin_incoming(std::string delivery, std::function<void(Result<void>)> done) override;
+  void end_incoming(std::string delivery) override;
+  void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override;
+  void keep_pull_identity(std::string node, std::string routing_id) override;
+  void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override;
   void purge(Purge what, std::function<void(Result<Purged>)> done) override;
 
   void sessions(std::function<void(Result<std::vector<StoredSession>>)> done);

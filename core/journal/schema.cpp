@@ -17,6 +17,12 @@ CREATE TABLE IF NOT EXISTS gorgone_history (
 CREATE TABLE IF NOT EXISTS gorgone_synchistory (id INTEGER UNIQUE, ctime FLOAT, last_id INTEGER);
 CREATE TABLE IF NOT EXISTS gorgone_target_fingerprint (id INTEGER PRIMARY KEY, target TEXT, fingerprint TEXT);
 CREATE TABLE IF NOT EXISTS gorgone_centreon_judge_spare (cluster_name TEXT, status INTEGER, data TEXT);
+CREATE TABLE IF NOT EXISTS gorgone_outbox (
+  id INTEGER PRIMARY KEY, delivery TEXT UNIQUE, action TEXT, token TEXT, target TEXT, data TEXT, until INTEGER);
+CREATE TABLE IF NOT EXISTS gorgone_refused_key (target TEXT PRIMARY KEY, node TEXT, thumbprint TEXT, seen INTEGER);
+CREATE TABLE IF NOT EXISTS gorgone_delivery (
+  id INTEGER PRIMARY KEY, delivery TEXT UNIQUE, progress INTEGER, action TEXT, token TEXT, data TEXT, until INTEGER);
+CREATE TABLE IF NOT EXISTS gorgone_pull_identity (node TEXT PRIMARY KEY, identity TEXT);
 )";
 
 // Columns in older files may be missing under an index, so the columns come first.

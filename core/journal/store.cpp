@@ -209,4 +209,58 @@ double Store::fetched_until(const std::string& node) {
   return ctime.value_or(0);
 }
 
+bool Store::is_known(const std::string& delivery) {
+  auto* file = readable();
+  return current().progress(delivery) || (file && file->progress(delivery));
+}
+
+bool Store::store_outgoing(const StoredMessage& message, bool is_passed_on) {
+  if (is_passed_on) {
+    if (is_known(message.delivery)) return false;
+    StoredMessage mark;
+    mark.delivery = message.delivery;
+    mark.until = message.until;
+    current().add_incoming(mark, Progress::ended);
+  }
+  current().add_outgoing(message);
+  return true;
+}
+
+void Store::forget_outgoing(const std::string& delivery) {
+  if (memory_) memory_->set_progress(delivery, Progress::gone);
+  current().drop_outgoing(delivery);
+}
+
+std::vector<StoredMessage> Store::outgoing() {
+  std::vector<StoredMessage> all;
+  if (auto* file = readable())
+    for (auto& message : file->outgoing())
+      if (current().progress(message.delivery) != Progress::gone) all.push_back(std::move(message));
+  for (auto& message : current().outgoing()) all.push_back(std::move(message));
+  return all;
+}
+
+bool Store::store_incoming(const StoredMessage& message) {
+  if (is_known(message.delivery)) return false;
+  current().add_incoming(message, Progress::taken);
+  return true;
+}
+
+std::vector<StoredMessage> Store::incoming(Progress progress) {
+  std::vector<StoredMessage> all;
+  if (auto* file = readable())
+    for (auto& message : file->incoming(progress))
+      if (!current().progress(message.delivery)) all.push_back(std::move(message));
+  for (auto& message : current().incoming(progress)) all.push_back(std::move(message));
+  return all;
+}
+
+std::map<std::string, std::string> Store::pull_identities() {
+  std::map<std::string, std::string> all;
+  if (auto* file = readable()) all = file->pull_identities();
+  for (auto& [node, identity] : current().pull_identities()) all[node] = identity;
+  std::erase_if(all, [](const auto& entry) { return entry.second.empty(); });
+  return all;
+}
+
 }  // namespace gorgone

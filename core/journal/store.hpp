@@ -37,12 +37,23 @@ class Store {
   void pin_fingerprint(const std::string& target, const std::string& thumbprint) { current().pin_fingerprint(target, thumbprint); }
   double fetched_until(const std::string& node);
   void set_fetched_until(const std::string& node, double ctime) { current().set_fetched_until(node, ctime); }
+  void note_refused_key(const RefusedKey& key) { current().add_refused_key(key); }
+  // See Journal.
+  bool store_outgoing(const StoredMessage& message, bool is_passed_on);
+  void forget_outgoing(const std::string& delivery);
+  std::vector<StoredMessage> outgoing();
+  bool store_incoming(const StoredMessage& message);
+  void set_incoming(const std::string& delivery, Progress progress) { current().set_progress(delivery, progress); }
+  std::vector<StoredMessage> incoming(Progress progress);
+  void keep_pull_identity(const std::string& node, const std::string& identity) { current().set_pull_identity(node, identity); }
+  std::map<std::string, std::string> pull_identities();
   Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
 
  private:
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();
+  bool is_known(const std::string& delivery);
   void open();
   /// What cannot be written may still be read: sessions, pinned keys, history.
   void open_for_reading();

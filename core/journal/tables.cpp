@@ -1,6 +1,7 @@
 #include "core/journal/tables.hpp"
 
 #include <algorithm>
+#include <ctime>
 
 #include "core/journal/schema.hpp"
 
@@ -74,7 +75,8 @@ Rows Tables::select(const HistoryFilter& filter) {
   add(filter.ctime_after.has_value(), "ctime > ?");
   add(filter.etime_after.has_value(), "etime > ?");
   add(filter.code.has_value(), "code = ?");
-  sql += filter.limit ? " ORDER BY id DESC LIMIT ?" : " ORDER BY id";
+  // Within a portion the order is that of ctime, by which the next one is asked for.
+  sql += filter.limit ? " ORDER BY id DESC LIMIT ?" : filter.portion ? " ORDER BY ctime LIMIT ?" : " ORDER BY id";
   auto& statement = database_.prepare(sql);
   int index = 1;
   if (filter.id_after) statement.bind(index++, *filter.id_after);
@@ -83,8 +85,14 @@ Rows Tables::select(const HistoryFilter& filter) {
   if (filter.etime_after) statement.bind(index++, *filter.etime_after);
   if (filter.code) statement.bind(index++, std::int64_t{*filter.code});
   if (filter.limit) statement.bind(index++, static_cast<std::int64_t>(*filter.limit));
+  if (filter.portion && !filter.limit) statement.bind(index++, static_cast<std::int64_t>(*filter.portion));
   Rows rows;
-  while (statement.step()) rows.push_back(row_of(statement));
+  std::size_t bytes = 0;
+  while (statement.step()) {
+    rows.push_back(row_of(statement));
+    bytes += rows.back().data.size();
+    if (filter.portion && bytes >= HistoryFilter::portion_bytes) break;
+  }
   if (filter.limit) std::reverse(rows.begin(), rows.end());
   return rows;
 }
@@ -134,6 +142,26 @@ void Tables::pin_fingerprint(const std::string& target, const std::string& thumb
       .step();
 }
 
+void Tables::add_refused_key(const RefusedKey& key) {
+  database_.prepare("INSERT OR REPLACE INTO gorgone_refused_key (target, node, thumbprint, seen) VALUES (?, ?, ?, ?)")
+      .bind(1, key.target)
+      .bind(2, key.node)
+      .bind(3, key.offered)
+      .bind(4, key.seen)
+      .step();
+}
+
+void Tables::forget_refused_key(const std::string& target) {
+  database_.prepare("DELETE FROM gorgone_refused_key WHERE target = ?").bind(1, target).step();
+}
+
+std::vector<RefusedKey> Tables::refused_keys() {
+  std::vector<RefusedKey> keys;
+  auto& statement = database_.prepare("SELECT target, node, thumbprint, seen FROM gorgone_refused_key ORDER BY seen DESC");
+  while (statement.step()) keys.push_back({statement.text(0), statement.text(1), {}, statement.text(2), statement.integer(3)});
+  return keys;
+}
+
 std::optional<double> Tables::fetched_until(const std::string& node) {
   return first(database_.prepare("SELECT ctime FROM gorgone_synchistory WHERE id = ?").bind(1, node), number);
 }
@@ -142,10 +170,77 @@ void Tables::set_fetched_until(const std::string& node, double ctime) {
   database_.prepare("INSERT OR REPLACE INTO gorgone_synchistory (id, ctime) VALUES (?, ?)").bind(1, node).bind(2, ctime).step();
 }
 
+std::vector<StoredMessage> Tables::messages(sqlite::Statement& statement) {
+  std::vector<StoredMessage> list;
+  while (statement.step())
+    list.push_back({statement.text(0), statement.text(1), statement.text(2), statement.text(3), statement.text(4), statement.integer(5)});
+  return list;
+}
+
+void Tables::add_outgoing(const StoredMessage& message) {
+  auto& statement =
+      database_.prepare("INSERT OR IGNORE INTO gorgone_outbox (delivery, action, token, target, data, until) VALUES (?, ?, ?, ?, ?, ?)");
+  statement.bind(1, message.delivery).bind(2, message.action).bind(3, message.token).bind(4, message.target);
+  statement.bind(5, message.data).bind(6, message.until).step();
+}
+
+void Tables::drop_outgoing(const std::string& delivery) {
+  database_.prepare("DELETE FROM gorgone_outbox WHERE delivery = ?").bind(1, delivery).step();
+}
+
+std::vector<StoredMessage> Tables::outgoing() {
+  return messages(database_.prepare("SELECT delivery, action, token, target, data, until FROM gorgone_outbox ORDER BY id"));
+}
+
+void Tables::add_incoming(const StoredMessage& message, Progress progress) {
+  auto& statement = database_.prepare(
+      "INSERT OR IGNORE INTO gorgone_delivery (delivery, progress, action, token, data, until) VALUES (?, ?, ?, ?, ?, ?)");
+  statement.bind(1, message.delivery).bind(2, static_cast<std::int64_t>(progress)).bind(3, message.action).bind(4, message.token);
+  statement.bind(5, message.data).bind(6, message.until).step();
+}
+
+void Tables::set_progress(const std::string& delivery, Progress progress) {
+  database_
+      .prepare(
+          "INSERT INTO gorgone_delivery (delivery, progress, until) VALUES (?, ?, ?) "
+          "ON CONFLICT (delivery) DO UPDATE SET progress = excluded.progress, data = NULL")
+      .bind(1, delivery)
+      .bind(2, static_cast<std::int64_t>(progress))
+      .bind(3, static_cast<std::int64_t>(std::time(nullptr)))
+      .step();
+}
+
+std::optional<Progress> Tables::progress(const std::string& delivery) {
+  const auto found = first(database_.prepare("SELECT progress FROM gorgone_delivery WHERE delivery = ?").bind(1, delivery), integer);
+  return found ? std::optional(static_cast<Progress>(*found)) : std::nullopt;
+}
+
+std::vector<StoredMessage> Tables::incoming(Progress progress) {
+  auto& statement = database_.prepare(
+      "SELECT delivery, coalesce(action, ''), coalesce(token, ''), '', coalesce(data, ''), until FROM gorgone_delivery WHERE progress = ? "
+      "ORDER BY "
+      "id");
+  return messages(statement.bind(1, static_cast<std::int64_t>(progress)));
+}
+
+void Tables::set_pull_identity(const std::string& node, const std::string& identity) {
+  database_.prepare("INSERT OR REPLACE INTO gorgone_pull_identity (node, identity) VALUES (?, ?)").bind(1, node).bind(2, identity).step();
+}
+
+std::map<std::string, std::string> Tables::pull_identities() {
+  std::map<std::string, std::string> all;
+  auto& statement = database_.prepare("SELECT node, identity FROM gorgone_pull_identity");
+  while (statement.step()) all[statement.text(0)] = statement.text(1);
+  return all;
+}
+
 Journal::Purged Tables::purge(const Journal::Purge& what) {
   Journal::Purged purged;
   database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
   purged.sessions = database_.changes();
+  // Who has no session any more will say who he is when he opens one.
+  database_.prepare("DELETE FROM gorgone_pull_identity WHERE identity NOT IN (SELECT identity FROM gorgone_identity)").step();
+  database_.prepare("DELETE FROM gorgone_delivery WHERE progress >= 2 AND until < ?").bind(1, what.deliveries_before).step();
   database_
       .prepare(
           "DELETE FROM gorgone_history WHERE id IN (SELECT id FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ? LIMIT ?)")
@@ -169,6 +264,17 @@ void Tables::take_over(Tables& other) {
   while (pins.step()) pin_fingerprint(pins.text(0), pins.text(1));
   auto& fetched = other.database_.prepare("SELECT id, ctime FROM gorgone_synchistory");
   while (fetched.step()) set_fetched_until(fetched.text(0), fetched.number(1));
+  for (const auto& key : other.refused_keys()) add_refused_key(key);
+  auto& deliveries = other.database_.prepare("SELECT delivery, progress, action, token, data, until FROM gorgone_delivery ORDER BY id");
+  while (deliveries.step()) {
+    const auto progress = static_cast<Progress>(deliveries.integer(1));
+    const auto delivery = deliveries.text(0);
+    add_incoming({delivery, deliveries.text(2), deliveries.text(3), {}, deliveries.text(4), deliveries.integer(5)}, progress);
+    if (progress != Progress::taken) set_progress(delivery, progress);
+    if (progress == Progress::gone) drop_outgoing(delivery);
+  }
+  for (const auto& message : other.outgoing()) add_outgoing(message);
+  for (const auto& [node, identity] : other.pull_identities()) set_pull_identity(node, identity);
 }
 
 }  // namespace gorgone

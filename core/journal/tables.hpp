@@ -5,11 +5,13 @@
 #include <chrono>
 #include <gorgone/journal.hpp>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "core/journal/sqlite.hpp"
+#include "core/trust.hpp"
 
 namespace gorgone {
 
@@ -18,6 +20,9 @@ struct StoredSession {
   std::string identity, key, iv, oldkey, oldiv;
   std::int64_t ctime = 0, mtime = 0;
 };
+
+/// How far a message with a delivery id has come (gorgone_delivery).
+enum class Progress { taken = 0, begun = 1, ended = 2, gone = 3 };  // gone: taken out of an outbox in the file, which could not be written
 
 class Tables {
  public:
@@ -46,14 +51,32 @@ class Tables {
 
   std::optional<std::string> fingerprint_of(const std::string& target);
   void pin_fingerprint(const std::string& target, const std::string& thumbprint);
+  void add_refused_key(const RefusedKey& key);
+  void forget_refused_key(const std::string& target);
+  /// Without what is pinned.
+  std::vector<RefusedKey> refused_keys();
   std::optional<double> fetched_until(const std::string& node);
   void set_fetched_until(const std::string& node, double ctime);
+
+  void add_outgoing(const StoredMessage& message);
+  void drop_outgoing(const std::string& delivery);
+  std::vector<StoredMessage> outgoing();
+  void add_incoming(const StoredMessage& message, Progress progress);
+  /// What has begun keeps no data.
+  void set_progress(const std::string& delivery, Progress progress);
+  std::optional<Progress> progress(const std::string& delivery);
+  std::vector<StoredMessage> incoming(Progress progress);
+  /// Identities in hex, as in the sessions; an empty one says that the node is forgotten.
+  void set_pull_identity(const std::string& node, const std::string& identity);
+  std::map<std::string, std::string> pull_identities();
   Journal::Purged purge(const Journal::Purge& what);
 
   /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.
   void take_over(Tables& other);
 
  private:
+  std::vector<StoredMessage> messages(sqlite::Statement& statement);
+
   sqlite::Database database_;
 };
 

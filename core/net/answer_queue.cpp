@@ -2,17 +2,25 @@
 
 namespace gorgone::net {
 
-bool AnswerQueue::push(const std::string& client, std::string frame, std::int64_t now) {
-  if (!waiting_.contains(client) && send_(client, frame) != Sent::full) return true;
+AnswerQueue::Pushed AnswerQueue::push(const std::string& client, std::string frame, std::int64_t now) {
+  if (!waiting_.contains(client)) {
+    const auto sent = send_(client, frame);
+    if (sent != Sent::full) return sent == Sent::yes ? Pushed::yes : Pushed::no_route;
+  }
   const auto entry = waiting_.try_emplace(client).first;
   auto& waiting = entry->second;
   if (waiting.frames.empty()) waiting.since = now;
   waiting.bytes += frame.size();
   bytes_ += frame.size();
   waiting.frames.push_back(std::move(frame));
-  if (waiting.bytes <= limits_.client_bytes && bytes_ <= limits_.all_bytes) return true;
+  if (waiting.bytes <= limits_.client_bytes && bytes_ <= limits_.all_bytes) return Pushed::yes;
   drop(entry);
-  return false;
+  return Pushed::cut;
+}
+
+std::size_t AnswerQueue::kept(const std::string& client) const {
+  const auto entry = waiting_.find(client);
+  return entry == waiting_.end() ? 0 : entry->second.bytes;
 }
 
 AnswerQueue::Retried AnswerQueue::retry(std::int64_t now) {
@@ -30,7 +38,7 @@ AnswerQueue::Retried AnswerQueue::retry(std::int64_t now) {
     }
     const bool is_cut = sent == Sent::full && now - waiting.since >= limits_.idle_ms;
     if (is_cut) retried.cut.push_back(client);
-    // A client that went away takes its answers with it.
+    if (sent == Sent::no_route) retried.gone.push_back(client);
     entry = is_cut || waiting.frames.empty() || sent == Sent::no_route ? drop(entry) : std::next(entry);
   }
   return retried;

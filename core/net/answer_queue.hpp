@@ -24,15 +24,22 @@ class AnswerQueue {
 
   AnswerQueue(Limits limits, Send send) : limits_(limits), send_(std::move(send)) {}
 
-  /// Sends, or keeps. False where the client is to be cut off: what was kept for it is gone.
-  bool push(const std::string& client, std::string frame, std::int64_t now);
+  enum class Pushed {
+    yes,       ///< sent, or kept
+    no_route,  ///< the client is not connected
+    cut,       ///< it is to be cut off: what was kept for it is gone
+  };
+  Pushed push(const std::string& client, std::string frame, std::int64_t now);
   struct Retried {
     bool progress = false;
-    std::vector<std::string> cut;  ///< clients that took nothing for too long
+    std::vector<std::string> cut;   ///< clients that took nothing for too long
+    std::vector<std::string> gone;  ///< clients that went away, and what was kept for them with them
   };
   /// Sends what is kept as far as the socket takes it.
   Retried retry(std::int64_t now);
   bool empty() const { return waiting_.empty(); }
+  /// Bytes kept for a client.
+  std::size_t kept(const std::string& client) const;
 
  private:
   struct Waiting {

@@ -4,7 +4,10 @@
 
 #include <boost/asio/post.hpp>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <random>
 
 namespace gorgone::net {
 namespace {
@@ -15,6 +18,10 @@ std::int64_t now_ms() {
 }
 
 constexpr std::size_t suffix_length = 24;
+// A link is to be up within 5 s of its path's return: an attempt may take 2 s, so that it holds one repeated packet, and the pause
+// after it at most 2.4 s.
+constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
+constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -64,7 +71,8 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       public_key_(std::move(public_key)),
       turnstile_(boost::asio::use_service<Turnstile>(services_.loop)),
       resolver_(services_.loop),
-      timer_(services_.loop) {}
+      timer_(services_.loop),
+      reconnect_timer_(services_.loop) {}
 
 Dialer::~Dialer() = default;
 
@@ -114,8 +122,7 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
   } else if (std::get_if<Machine::Connect>(&step)) {
     connect();
   } else if (std::get_if<Machine::Close>(&step)) {
-    connection_.reset();
-    ticket_.reset();
+    disconnect();
   } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
     check_key(check->key);
   } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
@@ -128,9 +135,15 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     ticket_.reset();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
-    log_down(down->why, down->was_up);
-    owner_.link_down(down->why);
+    on_down(down->why, down->was_up);
+  } else if (std::get_if<Machine::NoPeer>(&step)) {
+    on_down(lost_why_.message.empty() && connection_ ? connection_->delay() : lost_why_, false);
   }
+}
+
+void Dialer::on_down(const Error& why, bool was_up) {
+  log_down(why, was_up);
+  owner_.link_down(why);
 }
 
 void Dialer::arm() {
@@ -142,9 +155,7 @@ void Dialer::arm() {
   }
   timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::milliseconds(*deadline)));
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-    if (error || alive.expired()) return;
-    const bool is_late = connection_ && machine_.state() == wire::LinkMachine::State::connecting && now_ms() >= machine_.deadline();
-    perform(is_late ? machine_.on_lost(connection_->delay(), now_ms()) : machine_.on_clock(now_ms()));
+    if (!error && !alive.expired()) perform(machine_.on_clock(now_ms()));
   });
 }
 
@@ -156,35 +167,97 @@ auto Dialer::for_this_attempt(F f) {
   };
 }
 
+// A new session: a new routing id.
 void Dialer::connect() {
-  ticket_.reset();
-  connection_.reset();
-  resolver_.cancel();
+  identity_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
+  disconnect();
+  look_up([this](Result<void> outcome) {
+    reconnect_ms_ = reconnect_ms;
+    if (outcome) open_connection();
+    perform(machine_.on_connected(std::move(outcome), now_ms()));
+  });
+}
+
+void Dialer::look_up(std::function<void(Result<void>)> done) {
+  looked_up_ms_ = now_ms();
   const auto host = host_of(spec_.endpoint);
   boost::system::error_code is_a_name;
   const auto literal = boost::asio::ip::make_address(host, is_a_name);
-  if (!is_a_name) return connect_to(literal);
-  resolver_.async_resolve(host, "", for_this_attempt([this, host](const boost::system::error_code& error, const auto& results) {
-                            for (const auto& result : results)
-                              if (services_.ipv6 || result.endpoint().address().is_v4()) return connect_to(result.endpoint().address());
-                            const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
-                            perform(machine_.on_connected(Error{"the name " + host + " cannot be looked up: " + why}, now_ms()));
-                          }));
+  if (!is_a_name) {
+    address_ = literal;
+    return later(for_this_attempt([done = std::move(done)] { done({}); }));
+  }
+  resolver_.async_resolve(
+      host, "", for_this_attempt([this, host, done = std::move(done)](const boost::system::error_code& error, const auto& results) {
+        for (const auto& result : results)
+          if (services_.ipv6 || result.endpoint().address().is_v4()) {
+            address_ = result.endpoint().address();
+            return done({});
+          }
+        const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
+        done(Error{"the name " + host + " cannot be looked up: " + why, down::name});
+      }));
 }
 
-void Dialer::connect_to(const boost::asio::ip::address& address) {
-  const auto port = static_cast<std::uint16_t>(std::stoi(spec_.endpoint.substr(spec_.endpoint.rfind(':') + 1)));
-  ZmtpConnection::Spec spec{{address, port},
-                            spec_.routing_name + "-" + new_token().substr(0, suffix_length),
-                            static_cast<std::size_t>(services_.max_message_size)};
+void Dialer::disconnect() {
+  ticket_.reset();
+  connection_.reset();
+  ++timer_number_;
+  reconnect_timer_.cancel();
+  resolver_.cancel();
+}
+
+// The same session, should the peer still know it; it may have moved to another address meanwhile.
+void Dialer::connect_again() {
+  if (now_ms() < looked_up_ms_ + look_up_every_ms) return open_connection();
+  look_up([this](const Result<void>& outcome) {
+    if (!outcome) lost_why_ = outcome.error();
+    open_connection();
+  });
+}
+
+void Dialer::open_connection() {
+  const auto port = static_cast<std::uint16_t>(std::strtoul(spec_.endpoint.c_str() + spec_.endpoint.rfind(':') + 1, nullptr, 10));
+  ZmtpConnection::Spec spec{{address_, port}, identity_, static_cast<std::size_t>(services_.max_message_size)};
   ZmtpConnection::Events events;
   events.ready = [this] {
-    ticket_ = turnstile_.enter([this] { perform(machine_.on_connected({}, now_ms())); });
+    ++timer_number_;
+    reconnect_timer_.cancel();
+    reconnect_ms_ = reconnect_ms;
+    // A session that lives on costs nobody anything; a handshake waits for its turn.
+    if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
+    ticket_ = turnstile_.enter([this] { perform(machine_.on_peer(true, now_ms())); });
     arm();
   };
   events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
-  events.lost = [this](const Error& why) { perform(machine_.on_lost(why, now_ms())); };
+  events.lost = [this](const Error& why) { on_connection_lost(why); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
+  after(connect_ms_max, [this] {
+    const auto why = connection_->delay();
+    on_connection_lost(why);
+  });
+}
+
+void Dialer::on_connection_lost(const Error& why) {
+  lost_why_ = why;
+  ticket_.reset();
+  connection_.reset();
+  // Between half of the pause and the whole: nodes that were lost together do not come back together.
+  static std::minstd_rand random{std::random_device{}()};
+  const auto pause = reconnect_ms_ / 2 + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(reconnect_ms_ / 2 + 1));
+  reconnect_ms_ = std::min(2 * reconnect_ms_, reconnect_ms_max);
+  after(pause, [this] { connect_again(); });
+  perform(machine_.on_peer(false, now_ms()));
+}
+
+void Dialer::after(std::int64_t ms, std::function<void()> work) {
+  // A handler that is queued already cannot be cancelled any more.
+  const auto number = ++timer_number_;
+  reconnect_timer_.expires_after(std::chrono::milliseconds(ms));
+  reconnect_timer_.async_wait(
+      [this, number, work = std::move(work), alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+        if (!error && !alive.expired() && number == timer_number_) work();
+      });
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {
@@ -196,11 +269,16 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
   auto compare = [this, thumbprint = key.thumbprint()](const Result<std::optional<std::string>>& pinned) -> Result<void> {
     if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
     if (*pinned && **pinned == thumbprint) return {};
+    if (*pinned || services_.keys->fingerprint_mode == FingerprintMode::strict)
+      services_.journal.note_refused_key(spec_.endpoint, spec_.node, thumbprint);
     if (*pinned)
-      return Error{"the server's key changed: it is " + thumbprint + ", pinned was " + **pinned + " (table gorgone_target_fingerprint)",
-                   "key_changed"};
+      return Error{"the server's key changed: its thumbprint is " + thumbprint + ", pinned was " + **pinned +
+                       "; if that is right: gorgonectl trust " + (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace",
+                   down::key_changed};
     if (services_.keys->fingerprint_mode == FingerprintMode::strict)
-      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict", "key_unknown"};
+      return Error{"the server's key " + thumbprint + " is not pinned and fingerprint_mode is strict; gorgonectl trust " +
+                       (spec_.node.empty() ? spec_.endpoint : spec_.node) + " --replace pins it",
+                   down::key_changed};
     services_.journal.pin_fingerprint(spec_.endpoint, thumbprint, {});
     log_.info("link {}: pinned the server's key {} at first use", spec_.endpoint, thumbprint);
     return {};

@@ -41,6 +41,7 @@ class Dialer final : public Link {
   void reset(const std::string& why) override;
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
+  std::string identity() const override { return identity_; }
 
  private:
   Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,
@@ -49,10 +50,17 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
-  void connect_to(const boost::asio::ip::address& address);
+  /// Sets address_.
+  void look_up(std::function<void(Result<void>)> done);
+  void connect_again();
+  void open_connection();
+  void disconnect();
+  void on_connection_lost(const Error& why);
+  void after(std::int64_t ms, std::function<void()> work);
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
+  void on_down(const Error& why, bool was_up);
   void log_down(const Error& why, bool was_up);
   template <class F>
   void later(F f);
@@ -67,11 +75,17 @@ class Dialer final : public Link {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmtpConnection> connection_;
+  std::string identity_;  // the routing id
+  boost::asio::ip::address address_;
+  std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0;
+  std::uint64_t timer_number_ = 0;
+  Error lost_why_{"", ""};
   Turnstile& turnstile_;
-  std::shared_ptr<Turnstile::Ticket> ticket_;  // while it greets
+  std::shared_ptr<Turnstile::Ticket> ticket_;  // of a handshake
   boost::asio::ip::tcp::resolver resolver_;
   boost::asio::steady_timer timer_;
-  std::string last_reason_;  // told once, not at each retry
+  boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one
+  std::string last_reason_;                    // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

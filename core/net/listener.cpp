@@ -8,6 +8,8 @@
 namespace gorgone::net {
 namespace {
 
+// Who pings us is a parent for so long.
+constexpr std::int64_t parent_silent_s_max = 600;
 constexpr std::string_view routing_prefix = "gorgone-";
 constexpr int refusals_per_peer = 3;
 constexpr std::size_t refused_peers_per_tick = 20;
@@ -25,6 +27,15 @@ std::int64_t now_ms() {
   return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
 }
 
+// One of our own asks for rows before they are there (docs/protocol.md, log_wait): it needs no SYNCLOGS.
+bool holds_questions(const Message& ping) {
+  const auto data = ping.data.json();
+  const auto* features = data ? member(**data, "features") : nullptr;
+  if (!features || !features->is_array()) return false;
+  return std::any_of(features->get_array().begin(), features->get_array().end(),
+                     [](const auto& name) { return text_of(&name) == "log_wait"; });
+}
+
 std::string_view view(const zmq::message_t& frame) { return {static_cast<const char*>(frame.data()), frame.size()}; }
 
 }  // namespace
@@ -37,6 +48,7 @@ Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::
       journal_(journal),
       pool_(std::move(pool)),
       submit_(std::move(submit)),
+      links_(loop, *this),
       timer_(loop),
       retry_timer_(loop) {}
 
@@ -46,6 +58,8 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   sessions_ = std::make_unique<wire::ServerSessions>(spec.sessions);
   padding_ = spec.sessions.padding;
   idle_s_ = spec.sessions.idle_s;
+  started_s_ = now_s();
+  link_bytes_max_ = spec.max_unread_bytes / 2;
   answers_ = std::make_unique<AnswerQueue>(AnswerQueue::Limits{spec.max_unread_bytes, unread_clients * spec.max_unread_bytes},
                                            [this](const std::string& client, const std::string& frame) {
                                              switch (socket_->send(client, frame)) {
@@ -107,6 +121,7 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
       if (!previous.problem()) session.previous.emplace(previous);
     }
     sessions_->restore(*routing_id, std::move(session));
+    links_.restored(*routing_id);
   }
 }
 
@@ -133,16 +148,27 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
     } else if (auto* verification = std::get_if<Sessions::Verify>(&step)) {
       verify(routing_id, std::move(verification->helo));
     } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
+      links_.heard(routing_id);
+      if (links_.take(routing_id, request->message)) continue;
+      if (request->message.action == "PING" && !holds_questions(request->message)) parents_[routing_id] = now_s();
       auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
         if (!alive.expired()) (void)this->send(routing_id, wire::format_answer(answer));
       };
       submit_(std::move(request->message), std::move(reply));
     } else if (std::get_if<Sessions::Save>(&step)) {
       save(routing_id);
+      links_.renewed(routing_id);
     } else if (auto* refused = std::get_if<Sessions::Refused>(&step)) {
       log_refusal(routing_id, refused->why);
     }
   }
+}
+
+void Listener::tell_parents(const Message& message) {
+  if (!sessions_) return;
+  std::erase_if(parents_,
+                [this](const auto& entry) { return entry.second + parent_silent_s_max < now_s() || !sessions_->session(entry.first); });
+  for (const auto& [routing_id, seen] : parents_) (void)send(routing_id, wire::format_request(message));
 }
 
 void Listener::verify(const std::string& routing_id, wire::HeloText helo) {
@@ -181,21 +207,38 @@ Result<void> Listener::send(const std::string& routing_id, std::string_view text
   return {};
 }
 
-void Listener::transmit(const std::string& routing_id, std::string frame) {
-  if (!socket_) return;
+AnswerQueue::Pushed Listener::transmit(const std::string& routing_id, std::string frame) {
+  using Pushed = AnswerQueue::Pushed;
+  if (!socket_) return Pushed::no_route;
   // Nothing is kept for a stranger: what the socket does not take of an answer to a greeting is gone.
   if (!sessions_->session(routing_id)) {
     socket_->send(routing_id, frame);
-    return;
+    return Pushed::yes;
   }
-  if (!answers_->push(routing_id, std::move(frame), now_ms()))
-    cut_off(routing_id, "it leaves more unread than gorgonecore.max_unread_bytes allows");
+  const auto pushed = answers_->push(routing_id, std::move(frame), now_ms());
+  if (pushed == Pushed::cut) cut_off(routing_id, "it leaves more unread than gorgonecore.max_unread_bytes allows");
+  if (pushed == Pushed::no_route) links_.gone(routing_id);
   if (!answers_->empty() && !retrying_) retry_later(retry_ms_min);
+  return pushed;
+}
+
+ClientSessions::State Listener::state(const std::string& routing_id) const {
+  const auto* session = sessions_ ? sessions_->session(routing_id) : nullptr;
+  if (!session) return State::none;
+  return session->is_used && session->last_time >= started_s_ ? State::heard : State::silent;
+}
+
+ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::string_view text) {
+  if (!socket_) return Sent::no_route;
+  if (answers_->kept(routing_id) > link_bytes_max_) return Sent::full;
+  auto frame = sessions_->seal(routing_id, text);
+  return frame && transmit(routing_id, std::move(*frame)) == AnswerQueue::Pushed::yes ? Sent::yes : Sent::no_route;
 }
 
 void Listener::cut_off(const std::string& routing_id, const std::string& why) {
   sessions_->drop(routing_id);
   journal_.drop_session(wire::to_hex(routing_id));
+  links_.ended(routing_id, why);
   log_.warning("session of {} ended: {}", printable(routing_id), why);
 }
 
@@ -208,6 +251,7 @@ void Listener::retry_later(std::int64_t pause_ms) {
     retrying_ = false;
     const auto retried = answers_->retry(now_ms());
     for (const auto& routing_id : retried.cut) cut_off(routing_id, "it has read no answer for a minute");
+    for (const auto& routing_id : retried.gone) links_.gone(routing_id);
     if (!answers_->empty()) retry_later(retried.progress ? retry_ms_min : std::min(2 * pause_ms, retry_ms_max));
   });
 }
@@ -222,7 +266,10 @@ void Listener::tick() {
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
     for (const auto& routing_id : due.save) save(routing_id);
-    for (const auto& routing_id : due.dropped) journal_.drop_session(wire::to_hex(routing_id));
+    for (const auto& routing_id : due.dropped) {
+      journal_.drop_session(wire::to_hex(routing_id));
+      links_.ended(routing_id, "it was silent too long");
+    }
     tick();
   });
 }

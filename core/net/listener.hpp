@@ -17,6 +17,7 @@
 
 #include "core/journal/journal_file.hpp"
 #include "core/net/answer_queue.hpp"
+#include "core/net/client_link.hpp"
 #include "core/net/key_ring.hpp"
 #include "core/net/zmq_socket.hpp"
 #include "core/wire/server_sessions.hpp"
@@ -33,14 +34,14 @@ struct ListenerSpec {
   wire::ServerSessions::Config sessions;
 };
 
-class Listener {
+class Listener final : private ClientSessions {
  public:
   using Pool = std::function<void(std::function<void()>)>;
   using Submit = std::function<void(Message, Reply)>;
 
   Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool,
            Submit submit);
-  ~Listener();
+  ~Listener() override;
 
   /// Binds; an Error names the option. Sessions of the journal are read first.
   Result<void> start(const ListenerSpec& spec);
@@ -48,13 +49,22 @@ class Listener {
   /// A message to a client's session; an Error where it has none.
   Result<void> send(const std::string& routing_id, std::string_view text);
 
+  bool is_open() const { return !endpoint_.empty(); }
+  /// A link over a client's session; see Agent::client_link().
+  std::unique_ptr<Link> attach(const std::string& routing_id, LinkOwner& owner) { return links_.attach(routing_id, owner); }
+
+  /// Sends a message to every client that has sent a PING lately (PROTOCOL.md section 5) and does not hold a question for our rows.
+  void tell_parents(const Message& message);
+
  private:
+  State state(const std::string& routing_id) const override;
+  Sent send_text(const std::string& routing_id, std::string_view text) override;
   void on_message(Frames frames);
   void perform(const std::string& routing_id, wire::ServerSessions::Steps steps);
   void verify(const std::string& routing_id, wire::HeloText helo);
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
-  void transmit(const std::string& routing_id, std::string frame);
+  AnswerQueue::Pushed transmit(const std::string& routing_id, std::string frame);
   void cut_off(const std::string& routing_id, const std::string& why);
   void retry_later(std::int64_t pause_ms);
   void tick();
@@ -69,15 +79,18 @@ class Listener {
   Log log_{"core"};
   std::string endpoint_;
   int padding_ = 1;
-  std::int64_t idle_s_ = 0;
+  std::int64_t idle_s_ = 0, started_s_ = 0;
+  std::size_t link_bytes_max_ = 0;  // what a link may leave unread before it takes no more
   std::unique_ptr<wire::ServerSessions> sessions_;
   std::optional<zmq::socket_t> bound_;  // until the stored sessions are known
   std::unique_ptr<ZmqSocket> socket_;
   std::unique_ptr<AnswerQueue> answers_;
+  ClientLinks links_;
   boost::asio::steady_timer timer_, retry_timer_;
   bool retrying_ = false;
   std::unordered_map<std::string, int> refusals_of_;  // lines logged for a peer since the last tick
   std::int64_t refusals_silent_ = 0;
+  std::unordered_map<std::string, std::int64_t> parents_;  // routing id → when it sent its last PING
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <boost/asio/post.hpp>
+#include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
 #include <array>
@@ -19,14 +20,13 @@ using boost::system::error_code;
 constexpr std::size_t unsent_max = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{1} << 20;  // read at a time, so that nobody else waits long
 // A peer that acknowledges nothing for so long is gone; one that is idle is asked by the kernel.
-constexpr int unacknowledged_ms_max = 10000, idle_s = 30, probe_every_s = 5, probes = 2;
+constexpr int unacknowledged_ms_max = 5000, idle_s = 30, probe_every_s = 5, probes = 2;
 
 std::string code_of(const error_code& error) {
   namespace errors = boost::asio::error;
-  if (error == errors::connection_refused) return "refused";
-  if (error == errors::host_unreachable || error == errors::network_unreachable) return "no_route";
-  if (error == errors::timed_out) return "mute";
-  return "lost";
+  if (error == errors::connection_refused) return down::refused;
+  if (error == errors::host_unreachable || error == errors::network_unreachable || error == errors::timed_out) return down::no_route;
+  return down::lost;
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   void connect() {
     error_code error;
     socket.open(spec.peer.protocol(), error);
-    if (error) return fail_later(Error{"no socket for a connection to " + peer() + ": " + error.message(), "lost"});
+    if (error) return fail_later(Error{"no socket for a connection to " + peer() + ": " + error.message(), down::lost});
     socket.non_blocking(true, error);
     socket.set_option(tcp::no_delay(true), error);
     socket.set_option(tcp::socket::keep_alive(true), error);
@@ -180,8 +180,10 @@ Result<void> ZmtpConnection::send(std::string_view frame) {
 }
 
 Error ZmtpConnection::delay() const {
-  if (!state_->connected) return Error{"no answer from " + state_->peer() + " to a connection: packets are dropped on the way", "mute"};
-  return Error{state_->peer() + " takes connections, but is mute: it does not greet as ZeroMQ does", "mute"};
+  if (!state_->connected)
+    return Error{"no answer from " + state_->peer() + " to a connection: packets are dropped on the way, or the machine is off",
+                 down::no_route};
+  return Error{state_->peer() + " takes connections, but is mute: it does not greet as ZeroMQ does", down::mute};
 }
 
 }  // namespace gorgone::net

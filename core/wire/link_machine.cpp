@@ -1,5 +1,6 @@
 #include "core/wire/link_machine.hpp"
 
+#include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
 #include <algorithm>
@@ -28,6 +29,12 @@ Result<SessionCipher> cipher_of(const KeyText& key) {
 void LinkMachine::await(State state, std::int64_t now) {
   state_ = state;
   deadline_ = now + config_.greet_ms;
+}
+
+void LinkMachine::await_peer(State state, std::int64_t now) {
+  ++attempt_;
+  await(state, now);
+  patient_until_ = now + config_.patience_ms;
 }
 
 LinkMachine::Steps LinkMachine::start(std::int64_t now) { return greet(now, true); }
@@ -60,6 +67,38 @@ LinkMachine::Steps LinkMachine::greet(std::int64_t now, bool new_connection) {
 LinkMachine::Steps LinkMachine::on_connected(Result<void> outcome, std::int64_t now) {
   if (state_ != State::connecting) return {};
   if (!outcome) return fail(outcome.error(), now);
+  await_peer(State::awaiting_peer, now);
+  return {};
+}
+
+LinkMachine::Steps LinkMachine::on_peer(bool is_there, std::int64_t now) {
+  Steps steps;
+  switch (state_) {
+    case State::awaiting_peer:
+      return is_there ? begin_greeting(now) : steps;
+    case State::away:
+      if (!is_there) return steps;
+      state_ = State::up;
+      up_since_ = now;
+      deadline_.reset();
+      steps.push_back(Up{hostname_});
+      return steps;
+    case State::up:
+      if (is_there) return steps;
+      await_peer(State::away, now);
+      steps.push_back(Down{Error{"the connection was lost", down::lost}, true});
+      return steps;
+    case State::closed:
+    case State::connecting:
+    case State::pausing:
+      return steps;
+    default:
+      if (!is_there) await_peer(State::awaiting_peer, now);
+      return steps;
+  }
+}
+
+LinkMachine::Steps LinkMachine::begin_greeting(std::int64_t now) {
   Steps steps;
   if (config_.server_key) {
     server_key_ = config_.server_key;
@@ -72,19 +111,10 @@ LinkMachine::Steps LinkMachine::on_connected(Result<void> outcome, std::int64_t 
   return steps;
 }
 
-LinkMachine::Steps LinkMachine::on_lost(Error why, std::int64_t now) {
-  if (state_ == State::closed || state_ == State::pausing) return {};
-  return fail(std::move(why), now);
-}
-
-LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) { return pause(std::move(why), config_.retry_ms_max, now); }
-
-// Only a person can mend it: no need to ask as often as for a path.
-LinkMachine::Steps LinkMachine::refused(Error why, std::int64_t now) { return pause(std::move(why), config_.refused_ms_max, now); }
-
-LinkMachine::Steps LinkMachine::pause(Error why, std::int64_t longest_ms, std::int64_t now) {
+LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) {
   const bool was_up = state_ == State::up;
-  pause_ms_ = std::clamp(pause_ms_ * 2, config_.retry_ms_min, longest_ms);
+  const bool is_refused = why.code == down::handshake || why.code == down::key_changed;
+  pause_ms_ = std::clamp(pause_ms_ * 2, config_.retry_ms_min, is_refused ? config_.refused_ms_max : config_.retry_ms_max);
   state_ = State::pausing;
   deadline_ = now + with_jitter(pause_ms_);
   cipher_.reset();
@@ -97,7 +127,7 @@ LinkMachine::Steps LinkMachine::pause(Error why, std::int64_t longest_ms, std::i
 LinkMachine::Steps LinkMachine::reset(const std::string& why, std::int64_t now) {
   if (state_ != State::up) return {};  // it is being made anew already
   auto steps = greet(now, true);
-  steps.insert(steps.begin(), Down{Error{why}, true});
+  steps.insert(steps.begin(), Down{Error{why, down::mute}, true});
   return steps;
 }
 
@@ -107,10 +137,11 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
       const auto pem = parse_pubkey(frame);
       if (!pem) return {};  // a late answer of the session before
       auto key = RsaPublicKey::from_pem(*pem);
-      if (!key) return refused(Error{"the server's public key does not load: " + key.error().message}, now);
+      if (!key) return fail(Error{"the server's public key does not load: " + key.error().message}, now);
       if (config_.server_key && !(*config_.server_key == *key))
-        return refused(Error{"the server's key is " + key->thumbprint() + ", but server_pubkey is " + config_.server_key->thumbprint()},
-                       now);
+        return fail(Error{"the server's key is " + key->thumbprint() + ", but server_pubkey is " + config_.server_key->thumbprint(),
+                          down::key_changed},
+                    now);
       server_key_ = *key;
       await(State::checking_key, now);
       Steps steps;
@@ -119,8 +150,9 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
     }
     case State::awaiting_key: {
       if (is_handshake_issue(frame))
-        return refused(
-            Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know"}, now);
+        return fail(Error{"the server refused the handshake: our key is not in its authorized_clients, or it has another key than we know",
+                          down::handshake},
+                    now);
       if (frame.starts_with("[")) return {};
       await(State::opening_key, now);
       Steps steps;
@@ -145,10 +177,10 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
     quick_losses_ = now - up_since_ < quick_loss_ms ? quick_losses_ + 1 : 0;
     if (quick_losses_ >= quick_losses_max) {
       quick_losses_ = 0;
-      return fail(Error{why}, now);
+      return fail(Error{why, down::lost}, now);
     }
     steps = greet(now, false);
-    steps.insert(steps.begin(), Down{Error{why}, true});
+    steps.insert(steps.begin(), Down{Error{why, down::lost}, true});
     return steps;
   }
   if (text->starts_with("[KEY]")) {
@@ -164,7 +196,7 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
 
 LinkMachine::Steps LinkMachine::on_key_checked(Result<void> outcome, std::int64_t now) {
   if (state_ != State::checking_key) return {};
-  if (!outcome) return refused(outcome.error(), now);
+  if (!outcome) return fail(outcome.error(), now);
   await(State::sending_helo, now);
   Steps steps;
   steps.push_back(MakeHelo{*server_key_});
@@ -182,28 +214,37 @@ LinkMachine::Steps LinkMachine::on_helo_made(Result<std::string> frame, std::int
 
 LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int64_t now) {
   if (state_ != State::opening_key) return {};
-  if (!text) return refused(Error{"the server's answer to HELO was not encrypted with our public key"}, now);
+  if (!text) return fail(Error{"the server's answer to HELO was not encrypted with our public key", down::handshake}, now);
   auto key = parse_key(*text);
-  if (!key) return refused(key.error(), now);
+  if (!key) return fail(key.error(), now);
   auto cipher = cipher_of(*key);
-  if (!cipher) return refused(cipher.error(), now);
+  if (!cipher) return fail(cipher.error(), now);
   cipher_.emplace(std::move(*cipher));
   state_ = State::up;
   deadline_.reset();
   pause_ms_ = 0;
   up_since_ = now;
+  hostname_ = key->hostname;
   Steps steps;
-  steps.push_back(Up{key->hostname});
+  steps.push_back(Up{hostname_});
   return steps;
 }
 
 LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   if (!deadline_ || now < *deadline_) return {};
   if (state_ == State::pausing) return greet(now, true);
-  if (state_ == State::connecting) return fail(Error{fmt::format("its name was not looked up within {} s", config_.greet_ms / 1000)}, now);
+  if (state_ == State::awaiting_peer || state_ == State::away) {
+    if (now >= patient_until_) return greet(now, true);
+    deadline_ = patient_until_;
+    Steps steps;
+    steps.push_back(NoPeer{});
+    return steps;
+  }
+  if (state_ == State::connecting)
+    return fail(Error{fmt::format("its address was not found within {} s", config_.greet_ms / 1000), down::name}, now);
   if (state_ == State::asking_key || (state_ == State::awaiting_key && config_.server_key))
-    return fail(Error{fmt::format("no answer to the greeting within {} s", config_.greet_ms / 1000)}, now);
-  return fail(Error{fmt::format("the handshake was not finished within {} s", config_.greet_ms / 1000)}, now);
+    return fail(Error{fmt::format("no answer to the greeting within {} s", config_.greet_ms / 1000), down::mute}, now);
+  return fail(Error{fmt::format("the handshake was not finished within {} s", config_.greet_ms / 1000), down::mute}, now);
 }
 
 std::optional<std::string> LinkMachine::seal(std::string_view text) const {

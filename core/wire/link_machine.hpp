@@ -1,5 +1,5 @@
 #pragma once
-// The connecting side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: connect, greet, run, lost, again. Fed with
+// The connecting side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: connect, greet, run, away, lost, again. Fed with
 // frames, the results of key work and the clock, it answers with what to do. Used on the loop; times are milliseconds of a
 // steady clock.
 
@@ -19,13 +19,26 @@ namespace gorgone::wire {
 class LinkMachine {
  public:
   struct Config {
-    std::string name;                                      ///< in HELO and before the routing id's random suffix
-    std::optional<RsaPublicKey> server_key;                ///< known beforehand: the server is not asked, another key is refused
-    std::int64_t greet_ms = 5000;                          ///< for each answer of a handshake
-    std::int64_t retry_ms_min = 500, retry_ms_max = 3000;  ///< between attempts: usable within 5 s of the path's return
-    std::int64_t refused_ms_max = 15000;                   ///< where the server answered, and not as it should
+    std::string name;                        ///< in HELO and before the routing id's random suffix
+    std::optional<RsaPublicKey> server_key;  ///< known beforehand: the server is not asked, another key is refused
+    std::int64_t greet_ms = 5000;            ///< for each answer of a handshake, and before a missing connection is told
+    std::int64_t patience_ms = 60000;        ///< for a connection; then its address is looked up again
+    std::int64_t retry_ms_min = 500, retry_ms_max = 4000;
+    std::int64_t refused_ms_max = 15000;  ///< between attempts at a peer that refuses us, or that we refuse
   };
-  enum class State { closed, connecting, asking_key, checking_key, sending_helo, awaiting_key, opening_key, up, pausing };
+  enum class State {
+    closed,
+    connecting,
+    awaiting_peer,
+    asking_key,
+    checking_key,
+    sending_helo,
+    awaiting_key,
+    opening_key,
+    up,
+    away,
+    pausing
+  };
 
   // What the link is to do.
   struct Connect {  ///< a new socket, with a new routing id; the old one is closed; then call on_connected()
@@ -50,10 +63,12 @@ class LinkMachine {
     Error why;
     bool was_up;
   };
+  struct NoPeer {  ///< there is no connection for some time now: find out why, and tell
+  };
   struct Received {
     std::string text;
   };
-  using Step = std::variant<Connect, Close, Send, CheckKey, MakeHelo, OpenKey, Up, Down, Received>;
+  using Step = std::variant<Connect, Close, Send, CheckKey, MakeHelo, OpenKey, Up, Down, NoPeer, Received>;
   using Steps = std::vector<Step>;
 
   explicit LinkMachine(Config config) : config_(std::move(config)) {}
@@ -64,8 +79,8 @@ class LinkMachine {
   Steps reset(const std::string& why, std::int64_t now);
   Steps on_frame(std::string_view frame, std::int64_t now);
   Steps on_connected(Result<void> outcome, std::int64_t now);
-  /// The connection ended, or was not made in time.
-  Steps on_lost(Error why, std::int64_t now);
+  /// The connection is there, or gone: ZeroMQ makes it anew by itself. The session lives on where the peer still knows it.
+  Steps on_peer(bool is_there, std::int64_t now);
   Steps on_key_checked(Result<void> outcome, std::int64_t now);
   Steps on_helo_made(Result<std::string> frame, std::int64_t now);
   Steps on_key_opened(Result<std::string> text, std::int64_t now);
@@ -81,9 +96,9 @@ class LinkMachine {
 
  private:
   Steps greet(std::int64_t now, bool new_connection);
+  Steps begin_greeting(std::int64_t now);
+  void await_peer(State state, std::int64_t now);
   Steps fail(Error why, std::int64_t now);
-  Steps refused(Error why, std::int64_t now);
-  Steps pause(Error why, std::int64_t longest_ms, std::int64_t now);
   Steps on_session_frame(std::string_view frame, std::int64_t now);
   void await(State state, std::int64_t now);
 
@@ -93,8 +108,10 @@ class LinkMachine {
   std::optional<std::int64_t> deadline_;
   std::optional<SessionCipher> cipher_;
   std::optional<RsaPublicKey> server_key_;
+  std::string hostname_;
   std::int64_t pause_ms_ = 0, up_since_ = 0;
-  int quick_losses_ = 0;  // sessions in a row that the server lost within a second
+  std::int64_t patient_until_ = 0;  // without a connection
+  int quick_losses_ = 0;            // sessions in a row that the server lost within a second
 };
 
 }  // namespace gorgone::wire

@@ -1,5 +1,6 @@
 #include "core/wire/zmtp.hpp"
 
+#include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
 #include <algorithm>
@@ -86,15 +87,15 @@ std::size_t ZmtpClient::take(std::string_view bytes, Steps& steps) {
 std::size_t ZmtpClient::take_greeting(std::string_view bytes, Steps& steps) {
   // What can be seen to be wrong is told before all has come: who speaks another protocol may never send so much.
   if (!bytes.empty() && byte_of(bytes, 0) != 0xff)
-    return fail(steps, "it does not speak ZeroMQ: it greets with " + printable(bytes, 40), "no_zeromq");
-  if (bytes.size() > 9 && (byte_of(bytes, 9) & 1) == 0) return fail(steps, "it speaks ZMTP 1, expected ZMTP 3 (ZeroMQ 4)", "no_zeromq");
+    return fail(steps, "it does not speak ZeroMQ: it greets with " + printable(bytes, 40), down::mute);
+  if (bytes.size() > 9 && (byte_of(bytes, 9) & 1) == 0) return fail(steps, "it speaks ZMTP 1, expected ZMTP 3 (ZeroMQ 4)", down::mute);
   if (bytes.size() > version_at && byte_of(bytes, version_at) < 3)
-    return fail(steps, fmt::format("it speaks ZMTP {}, expected ZMTP 3 (ZeroMQ 4)", byte_of(bytes, version_at)), "no_zeromq");
+    return fail(steps, fmt::format("it speaks ZMTP {}, expected ZMTP 3 (ZeroMQ 4)", byte_of(bytes, version_at)), down::mute);
   if (bytes.size() < greeting_size) return 0;
   const auto mechanism = bytes.substr(mechanism_at, mechanism_size);
   if (mechanism.substr(0, 5) != "NULL\0"sv)
     return fail(steps, "it asks for the mechanism " + printable(mechanism.substr(0, mechanism.find('\0'))) + " of ZeroMQ, expected NULL",
-                "no_zeromq");
+                down::mute);
   state_ = State::handshake;
   steps.push_back(Send{ready_command()});
   return greeting_size;
@@ -103,7 +104,7 @@ std::size_t ZmtpClient::take_greeting(std::string_view bytes, Steps& steps) {
 std::size_t ZmtpClient::take_frame(std::string_view bytes, Steps& steps) {
   if (bytes.size() < 2) return 0;
   const auto flags = byte_of(bytes, 0);
-  if ((flags & ~flags_known) != 0) return fail(steps, fmt::format("it sent what is no frame of ZMTP: flags {:#x}", flags), "no_zeromq");
+  if ((flags & ~flags_known) != 0) return fail(steps, fmt::format("it sent what is no frame of ZMTP: flags {:#x}", flags), down::mute);
   const std::size_t head = (flags & flag_long) != 0 ? 9 : 2;
   if (bytes.size() < head) return 0;
   std::uint64_t size = 0;
@@ -117,7 +118,7 @@ std::size_t ZmtpClient::take_frame(std::string_view bytes, Steps& steps) {
   if ((flags & flag_command) != 0) {
     on_command(body, steps);
   } else if (state_ != State::ready) {
-    return fail(steps, "it sent a message before it was ready", "no_zeromq");
+    return fail(steps, "it sent a message before it was ready", down::mute);
   } else {
     // A message of several frames is dropped whole.
     const bool more = (flags & flag_more) != 0;
@@ -130,10 +131,10 @@ std::size_t ZmtpClient::take_frame(std::string_view bytes, Steps& steps) {
 void ZmtpClient::on_command(std::string_view body, Steps& steps) {
   const auto name = body.empty() ? body : body.substr(1, byte_of(body, 0));
   if (name == "ERROR") {
-    fail(steps, "it refused the connection: " + printable(body.substr(std::min<std::size_t>(body.size(), 7)), 80));
+    fail(steps, "it refused the connection: " + printable(body.substr(std::min<std::size_t>(body.size(), 7)), 80), down::other);
   } else if (state_ == State::handshake) {
     if (name != "READY") {
-      fail(steps, "it sent " + printable(name, 40) + " where READY was expected", "no_zeromq");
+      fail(steps, "it sent " + printable(name, 40) + " where READY was expected", down::mute);
       return;
     }
     state_ = State::ready;

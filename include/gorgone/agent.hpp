@@ -71,6 +71,18 @@ class GORGONE_API Agent {
   virtual Result<LinkFactory*> link_factory(const std::string& type) = 0;
   /// Opens an encrypted ZeroMQ connection to another agent's listener; see DialSpec.
   virtual Result<std::unique_ptr<Link>> dial(const DialSpec& spec, LinkOwner& owner) = 0;
+  /// A link over the session that a client has with our own listener, for nodes that dial us (pull). It is up while that session
+  /// is; an empty routing id gives a link that is down, why: awaited. What the client sends from then on comes to the owner.
+  virtual Result<std::unique_ptr<Link>> client_link(const std::string& routing_id, LinkOwner& owner) = 0;
+
+  /// Someone above this node, reached by a link that it dialled itself, is told what parents are told; until the handle dies.
+  virtual std::shared_ptr<void> add_parent(std::function<void(const Message&)> tell) = 0;
+  /// Sends a message to every parent: those of add_parent() and the sessions of our listener that have sent a PING.
+  virtual void tell_parents(const Message& message) = 0;
+
+  /// Called before the first effect of a message that must not happen twice; returns when that is written down. A message with a
+  /// delivery id that was not begun when the daemon ended is run again; one that was begun is not, and a history row says so.
+  virtual asio::awaitable<void> begin(const Message& message) = 0;
 
   /// The whole configuration below `gorgone`, for what lies outside a module's own part (tpapi).
   virtual const ConfigValue& gorgone_config() const = 0;

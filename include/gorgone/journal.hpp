@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,11 +46,20 @@ struct HistoryFilter {
   std::optional<double> ctime_after;
   std::optional<std::int64_t> etime_after;
   std::optional<int> code;
-  std::optional<std::size_t> limit;  ///< the newest so many
+  std::optional<std::size_t> limit;    ///< the newest so many
+  std::optional<std::size_t> portion;  ///< the oldest so many; fewer where their data comes to portion_bytes
+  static constexpr std::size_t portion_bytes = std::size_t{1} << 20;
   bool empty() const { return !id_after && !token && !ctime_after && !etime_after && !code; }
 };
 
 using Rows = std::vector<HistoryRow>;
+
+/// A message as it survives a restart: on its way to another node (outbox), or taken to be run here (inbox).
+struct StoredMessage {
+  std::string delivery;  ///< its id, the same on all hops
+  std::string action, token, target, data;
+  std::int64_t until = 0;  ///< seconds since 1970: given up, or forgotten, after this
+};
 
 class GORGONE_API Journal {
  public:
@@ -72,12 +82,36 @@ class GORGONE_API Journal {
   /// The newest remote `ctime` fetched from a node, 0 where there is none.
   virtual void fetched_until(std::string node, std::function<void(Result<double>)> done) = 0;
 
+  /// Outbox: messages for other nodes, kept until they are taken or given up. One that comes from another node is passed on; `done`
+  /// says whether it is new: what was passed on before is not stored again.
+  virtual void store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) = 0;
+  virtual void forget_outgoing(std::string delivery, std::function<void(Result<void>)> done = {}) = 0;
+  /// Forgets it and writes the row that says why, in one transaction.
+  virtual void give_up_outgoing(std::string delivery, NewRow row) = 0;
+  /// All of them, in the order they were stored.
+  virtual void outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) = 0;
+
+  /// Inbox: messages with a delivery id that are run here once. `done` says whether it is new.
+  virtual void store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) = 0;
+  virtual void begin_incoming(std::string delivery, std::function<void(Result<void>)> done) = 0;
+  virtual void end_incoming(std::string delivery) = 0;
+  /// Those that were stored and not begun, in their order. Those that were begun and not ended become history rows with code 1.
+  virtual void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) = 0;
+
   /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".
   virtual void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) = 0;
   virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
+  /// A key that was refused, for another is pinned: kept for whoever decides about it (gorgonectl trust).
+  virtual void note_refused_key(std::string target, std::string node, std::string thumbprint) = 0;
+
+  /// Nodes that dial us (pull), and the session of our listener through which each spoke last: node id → routing id. An empty routing id
+  /// forgets the node.
+  virtual void keep_pull_identity(std::string node, std::string routing_id) = 0;
+  virtual void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) = 0;
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970
+    std::int64_t deliveries_before = 0;  ///< ids of messages that were run or passed on and could wait until then
   };
   struct Purged {
     std::int64_t sessions = 0, rows = 0;

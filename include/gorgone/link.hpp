@@ -26,6 +26,19 @@ struct NodeSpec {
   friend bool operator==(const NodeSpec&, const NodeSpec&) = default;
 };
 
+/// Why a link is down, as the `code` of the Error in link_down(); CONSTATUS tells it as `why`.
+namespace down {
+inline constexpr const char* name = "name";                    ///< the address is a name that leads nowhere
+inline constexpr const char* refused = "refused";              ///< the address answers, but nothing listens at the port
+inline constexpr const char* no_route = "no_route";            ///< no way to the address, or nothing answers from there
+inline constexpr const char* mute = "mute";                    ///< something takes connections, but answers nothing
+inline constexpr const char* handshake = "handshake_refused";  ///< the peer does not know our key
+inline constexpr const char* key_changed = "key_changed";      ///< the peer's key is not the pinned or configured one
+inline constexpr const char* lost = "lost";                    ///< it was up and is being made anew
+inline constexpr const char* awaited = "awaited";              ///< the node is the one to dial, and has not yet
+inline constexpr const char* other = "other";
+}  // namespace down
+
 /// What a link tells its owner. Never called from inside a call of the owner to the link.
 class GORGONE_API LinkOwner {
  public:
@@ -47,8 +60,11 @@ class GORGONE_API Link {
   /// Drops the connection and makes a new one, with a new session.
   virtual void reset(const std::string& why) = 0;
   virtual bool is_up() const = 0;
-  /// True where every request is answered, in order (PROTOCOL.md section 6): push_zmq; false for pull.
+  /// True where every request is answered, in order (PROTOCOL.md section 6): push_zmq; false for pull and wss, whose deployed
+  /// nodes answer PING and GETLOG alone.
   virtual bool answers_requests() const = 0;
+  /// The routing id of the connection; empty where there is none.
+  virtual std::string identity() const { return {}; }
 };
 
 class GORGONE_API LinkFactory {
@@ -63,6 +79,7 @@ struct DialSpec {
   std::string endpoint;                                      ///< "tcp://address:port"
   std::string routing_name;                                  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection
   std::string server_pubkey, client_pubkey, client_privkey;  ///< files; empty: ask the server, the agent's own
+  std::string node = {};                                     ///< id of the node it leads to, for messages; empty: it is none
 };
 
 /// The rest of the daemon's way to other nodes, offered by the proxy.

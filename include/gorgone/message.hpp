@@ -3,6 +3,7 @@
 
 #include <gorgone/json.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,6 +36,7 @@ struct Origin {
     api,       ///< the HTTP API
     client,    ///< a session of our listener; `id` is its routing id
     node,      ///< a node that a link leads to; `id` is the node's id
+    parent,    ///< a daemon that this node has dialled (pull, pullwss) and that gives it work
   };
   Kind kind = Kind::internal;
   std::string id = {};
@@ -46,7 +48,16 @@ struct Message {
   std::string target;  ///< empty or the own id: for this node
   Payload data;
   Origin origin = {};
+  /// The id under which it runs once, however often it is sent, the same on all hops; empty: it has none yet.
+  std::string delivery = {};
+  std::int64_t ttl_s = 0;  ///< how long it may wait for its node; 0: as configured
 };
+
+/// A message between two of our own agents, wrapped so that it runs once (docs/protocol.md, DELIVER): its token is the delivery id,
+/// under which it is acknowledged, `ttl_s` the time that it has left.
+GORGONE_API Message wrap_delivery(const Message& message, std::int64_t ttl_s);
+/// The message in a DELIVER, an Error where there is none.
+GORGONE_API Result<Message> unwrap_delivery(const Message& wrapped);
 
 /// What a request is answered with at once: `[kind] [token] {"code":code,"data":data}`.
 struct Answer {

@@ -45,11 +45,13 @@ struct ModuleInfo {
   std::vector<Problem> (*check)(const Settings& settings) = nullptr;
   /// Its link_factory() opens links to nodes whose type is this module's name; such a module is loaded when a node asks for it.
   bool offers_links = false;
+  /// A door for clients, such as an API: at the start of the daemon it is opened after all other modules.
+  bool serves_clients = false;
 };
 
 // The stamp names all that must be the same on both sides of the border. GORGONE_ABI_VERSION rises with each change of a
 // header in include/gorgone/ that a built module would notice.
-#define GORGONE_ABI_VERSION 1
+#define GORGONE_ABI_VERSION 2
 #define GORGONE_STRING_(x) #x
 #define GORGONE_STRING(x) GORGONE_STRING_(x)
 #if defined(__SANITIZE_THREAD__)

@@ -12,13 +12,15 @@ namespace {
 
 const json::value no_data;
 
-/// A request that the module's end cuts off still gets its last row.
+/// A request that the module's end cuts off still gets its last row; one that is run at the next start, for it has not begun, none.
 template <class Work>
-asio::awaitable<void> told_when_cut_off(RequestLog log, std::string_view what, Work work) {
+asio::awaitable<void> told_when_cut_off(RequestLog log, std::string_view what, std::shared_ptr<const CommandRunner::Ticket> ticket,
+                                        Work work) {
   try {
     co_await std::move(work);
   } catch (const boost::system::system_error& failure) {
     if (failure.code() != asio::error::operation_aborted) throw;
+    if (!ticket->message.delivery.empty() && !ticket->has_begun) throw;
     log.row(code::failed, fmt::format("{} has been interrupted: the action module stops", what));
   }
 }
@@ -31,6 +33,18 @@ CommandRunner::CommandRunner(Agent& agent, const Options& options)
       packages_(agent),
       commands_(agent.loop(), options.concurrent_commands, options.queued_commands),
       engine_(agent.loop(), options.concurrent_engine, options.queued_commands) {}
+
+std::shared_ptr<CommandRunner::Ticket> CommandRunner::ticket_of(const Message& message) {
+  auto ticket = std::make_shared<Ticket>();
+  ticket->message.token = message.token;
+  ticket->message.delivery = message.delivery;
+  return ticket;
+}
+
+asio::awaitable<void> CommandRunner::begin(Ticket& ticket) {
+  ticket.has_begun = true;
+  co_await agent_.begin(ticket.message);
+}
 
 asio::awaitable<void> CommandRunner::run_commands(Message message) {
   auto data = message.data.json();
@@ -49,12 +63,15 @@ asio::awaitable<void> CommandRunner::run_commands(Message message) {
   }
   if (is_busy(commands_, log)) co_return;
   json::value request(*member(**data, "content"));
-  auto work = run_in_turn(log, std::move(*commands), std::move(request));
-  co_await told_when_cut_off(log, "commands processing", std::move(work));
+  auto ticket = ticket_of(message);
+  auto work = run_in_turn(log, ticket, std::move(*commands), std::move(request));
+  co_await told_when_cut_off(log, "commands processing", ticket, std::move(work));
 }
 
-asio::awaitable<void> CommandRunner::run_in_turn(RequestLog log, std::vector<Command> commands, json::value request) {
+asio::awaitable<void> CommandRunner::run_in_turn(RequestLog log, std::shared_ptr<Ticket> ticket, std::vector<Command> commands,
+                                                 json::value request) {
   auto pass = co_await commands_.enter();
+  co_await begin(*ticket);
   json::object begun;
   begun["message"] = "commands processing has started";
   begun["request_content"] = std::move(request);
@@ -94,12 +111,15 @@ asio::awaitable<void> CommandRunner::run_engine(Message message) {
   }
   if (is_busy(engine_, log)) co_return;
   auto plugins = text_of(member(*member(**data, "content"), "plugins")).value_or("");
-  auto work = run_after_plugins(log, std::move(*command), std::move(plugins));
-  co_await told_when_cut_off(log, "action engine", std::move(work));
+  auto ticket = ticket_of(message);
+  auto work = run_after_plugins(log, ticket, std::move(*command), std::move(plugins));
+  co_await told_when_cut_off(log, "action engine", ticket, std::move(work));
 }
 
-asio::awaitable<void> CommandRunner::run_after_plugins(RequestLog log, Command command, std::string plugins) {
+asio::awaitable<void> CommandRunner::run_after_plugins(RequestLog log, std::shared_ptr<Ticket> ticket, Command command,
+                                                       std::string plugins) {
   auto pass = co_await engine_.enter();
+  co_await begin(*ticket);
   log.row(code::begun, "action engine has started");
   auto verdict = Verdict::run;
   if (!plugins.empty()) {

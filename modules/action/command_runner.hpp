@@ -19,12 +19,20 @@ class CommandRunner {
   asio::awaitable<void> run_commands(Message message);
   asio::awaitable<void> run_engine(Message message);
 
+  /// What a request under way remembers of its message.
+  struct Ticket {
+    Message message;  // without its data
+    bool has_begun = false;
+  };
+
  private:
   /// What went before one command can be run.
   enum class Verdict { run, skip };
 
-  asio::awaitable<void> run_in_turn(RequestLog log, std::vector<Command> commands, json::value request);
-  asio::awaitable<void> run_after_plugins(RequestLog log, Command command, std::string plugins);
+  asio::awaitable<void> run_in_turn(RequestLog log, std::shared_ptr<Ticket> ticket, std::vector<Command> commands, json::value request);
+  asio::awaitable<void> run_after_plugins(RequestLog log, std::shared_ptr<Ticket> ticket, Command command, std::string plugins);
+  static std::shared_ptr<Ticket> ticket_of(const Message& message);
+  asio::awaitable<void> begin(Ticket& ticket);
   asio::awaitable<Verdict> provide_packages(const RequestLog& log, const Command& command);
   Verdict judge(const RequestLog& log, const Command& command, const Result<void>& provided) const;
   bool is_busy(const Gate& gate, const RequestLog& log) const;

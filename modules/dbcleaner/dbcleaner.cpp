@@ -12,6 +12,8 @@ namespace {
 using namespace gorgone;
 
 constexpr std::int64_t instant_rows_s = 86400;
+// Ids of messages that were run or passed on are kept for so long after the time in which they may come again.
+constexpr std::int64_t delivery_ids_s = 86400;
 
 class DbCleaner final : public Module {
  public:
@@ -41,7 +43,7 @@ class DbCleaner final : public Module {
   // `token` empty: nobody asked.
   void purge(const std::string& token) {
     const auto now = static_cast<std::int64_t>(std::time(nullptr));
-    const Journal::Purge what{now - sessions_s_, now - history_s_, now - instant_rows_s};
+    const Journal::Purge what{now - sessions_s_, now - history_s_, now - instant_rows_s, now - delivery_ids_s};
     auto& journal = agent_.journal();
     journal.purge(what, [&journal, token, log = agent_.log()](const Result<Journal::Purged>& purged) {
       if (!purged) log.error("purge failed: {}", purged.error().message);

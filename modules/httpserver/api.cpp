@@ -83,6 +83,7 @@ asio::awaitable<HttpAnswer> Api::run_action(Route route, json::value content) {
   message.target = route.node;
   message.data = message_data(route, std::move(content));
   message.origin.kind = Origin::Kind::api;
+  message.ttl_s = route.outbox_ttl.value_or(0);
 
   // Followed before it begins: a quick action may have ended when its reply comes.
   std::shared_ptr<Token> followed;

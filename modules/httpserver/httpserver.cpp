@@ -30,6 +30,7 @@ ModuleInfo info() {
       "The HTTP API below `/api`: runs the actions of all modules here and on other nodes, and reads the log of a token. "
       "Plain or TLS, with a password, for allowed networks.";
   info.schema = schema();
+  info.serves_clients = true;
   info.create = create;
   info.check = check_options;
   return info;

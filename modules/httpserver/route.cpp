@@ -137,6 +137,8 @@ std::variant<Route, HttpAnswer> route(std::string_view method, std::string_view 
   Numbers numbers(found.parameters);
   found.log_wait = numbers.take_wait("log_wait");
   found.sync_wait = numbers.take_wait("sync_wait");
+  found.outbox_ttl = numbers.read<std::int64_t>("outbox_ttl", "seconds from 1 to 604800", 1, 604800);
+  found.parameters.erase("outbox_ttl");
 
   if (rest.size() >= 2 && rest[0] == "log") {
     if (method != "GET") return method_not_allowed("GET");

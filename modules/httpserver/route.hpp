@@ -30,9 +30,10 @@ struct Route {
   std::string node;  ///< empty: this one
   std::string action;
   std::vector<std::string> variables;
-  json::object parameters;  ///< the query without log_wait and sync_wait, each value a string; the last of equal names counts
+  json::object parameters;  ///< the query without log_wait, sync_wait and outbox_ttl, each value a string; the last of equal names counts
   HistoryFilter filter;     ///< kind log: with the token
   std::optional<std::chrono::microseconds> log_wait, sync_wait;
+  std::optional<std::int64_t> outbox_ttl;  ///< seconds that the message may wait for its node
 };
 
 /// A Route, or the answer that refuses the request.

@@ -1,5 +1,7 @@
 #include "node.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <ctime>
@@ -12,13 +14,16 @@ std::int64_t now_s() {
   return duration_cast<seconds>(steady_clock::now().time_since_epoch()).count();
 }
 
+std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
 // Nodes answer each message at once. One that has not for so long may have been cut off unnoticed (a stranger who takes a routing id
 // leaves its owner with a connection that leads nowhere), so it is pinged.
 constexpr std::int64_t answer_awaited_s = 5;
-
-std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
-
-constexpr std::int64_t clock_error_s_max = 86400;
+// How long messages wait for the first pong, which says how they are to be sent.
+constexpr std::int64_t features_awaited_s = 2;
+constexpr std::int64_t busy_pause_s = 1;
+// A question is not kept for a node that is away.
+constexpr std::int64_t question_ttl_s = 10;
 
 // "action 'X' is unknown" names X.
 std::string unknown_action_of(const json::value& data) {
@@ -27,39 +32,30 @@ std::string unknown_action_of(const json::value& data) {
   return begin < end ? text.substr(begin + 1, end - begin - 1) : std::string();
 }
 
-NewRow row_of(const json::value& remote) {
-  NewRow row;
-  row.token = text_of(member(remote, "token")).value_or("");
-  row.code = static_cast<int>(integer_of(member(remote, "code")).value_or(0));
-  row.etime = integer_of(member(remote, "etime")).value_or(0);
-  row.instant = truth_of(member(remote, "instant"), false);
-  const auto* data = member(remote, "data");
-  row.data = data ? (data->is_string() ? std::string(data->get_string()) : to_text(*data)) : "{}";
-  return row;
-}
-
 }  // namespace
 
-Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told)
+Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told)
     : agent_(agent),
       spec_(std::move(spec)),
       limits_(limits),
+      open_(std::move(open)),
       told_(std::move(told)),
       queue_(limits.queue),
       pings_(limits.ping),
+      log_(agent, spec_.id, limits.log,
+           [this](const Message& question) { return link_ ? link_->send(question) : Result<void>(Error{"there is no link"}); }),
       timer_(agent.loop()) {
   changed_at_ = wall_s();
-  open();
+  this->open();
   arm();
 }
 
 Node::~Node() = default;
 
 void Node::open() {
-  const auto factory = agent_.link_factory(spec_.type);
-  auto link = factory ? (*factory)->open(spec_, *this) : Result<std::unique_ptr<Link>>(factory.error());
+  auto link = open_(spec_, *this);
   if (!link) {
-    last_error_ = link.error().message;
+    last_error_ = Error{link.error().message, down::other};
     agent_.log().error("node '{}' cannot be reached: {}", printable(spec_.id), link.error().message);
     return;
   }
@@ -70,25 +66,57 @@ void Node::change(NodeSpec spec) {
   const bool was_up = is_up();
   link_.reset();
   spec_ = std::move(spec);
-  if (was_up) link_down(Error{"its registration changed"});
+  if (was_up) link_down(Error{"its registration changed", down::lost});
   open();
 }
 
-Result<void> Node::accept(Message message) {
-  if (!link_) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_, "unreachable"};
-  auto queued = queue_.push(std::move(message), now_s());
+Result<void> Node::accept(Message message, bool is_stored) {
+  if (!link_ && message.delivery.empty()) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_.message, "unreachable"};
+  auto wait = message.ttl_s > 0 ? message.ttl_s : limits_.queue.ttl_s;
+  if (message.delivery.empty()) wait = std::min(wait, question_ttl_s);
+  auto queued = queue_.push(std::move(message), now_s() + wait, is_stored);
   if (!queued) return queued;
   flush();
   arm();
   return {};
 }
 
+void Node::stored(const std::string& delivery, bool is_kept) {
+  queue_.stored(delivery, is_kept);
+  flush();
+  arm();
+}
+
 void Node::flush() {
-  if (!is_up()) return;
-  while (const auto* message = queue_.next()) {
-    if (!link_->send(*message)) return;
-    queue_.sent();
-  }
+  if (!is_up() || !is_known_ || now_s() < paused_until_) return;
+  const bool once = !is_one_of_ours() && limits_.redelivery == Redelivery::at_most_once;
+  while (queue_.next())
+    if (!(once ? send_once() : send_next())) break;
+  // The pong behind them says that they have arrived.
+  if (queue_.in_flight() > 0 && !is_one_of_ours() && !link_->answers_requests()) pings_.hasten(now_s());
+}
+
+bool Node::send_next() {
+  const auto& entry = *queue_.next();
+  const auto& message = entry.message;
+  const bool wraps = is_one_of_ours() && !message.delivery.empty();
+  const auto sent = link_->send(wraps ? wrap_delivery(message, std::max<std::int64_t>(1, entry.until - now_s())) : message);
+  if (sent) queue_.sent(wraps ? message.delivery : message.token);
+  return sent.has_value();
+}
+
+// Out of the outbox first: whatever happens then, it is not sent twice.
+bool Node::send_once() {
+  if (queue_.next()->message.delivery.empty()) return send_next();
+  auto message = std::make_shared<Message>(queue_.take_next());
+  agent_.journal().forget_outgoing(message->delivery, [this, message, alive = std::weak_ptr<bool>(alive_)](const Result<void>&) {
+    message->delivery.clear();
+    if (alive.expired()) return;
+    if (!is_up()) return fail(*message, "proxy - the link to node '" + spec_.id + "' broke before it was sent");
+    const auto sent = link_->send(*message);
+    if (!sent) return fail(*message, "proxy - it could not be sent to node '" + spec_.id + "': " + sent.error().message);
+  });
+  return true;
 }
 
 void Node::watch_answers() {
@@ -107,39 +135,68 @@ void Node::resend_if_lost() {
 }
 
 void Node::link_up() {
+  const auto now = now_s();
   changed_at_ = wall_s();
-  last_error_.clear();
-  pings_.link_up(now_s());
+  last_error_ = Error{"", ""};
+  pings_.link_up(now);
+  if (!is_known_ && known_at_ == 0) known_at_ = now + features_awaited_s;
   // Commands first: a peer that loses its session after every few messages still gets on with them.
   flush();
-  if (!fetch_) start_fetch();
+  log_.link_up(now);
   on_clock();
 }
 
 void Node::link_down(const Error& why) {
+  if (changed_at_ == 0 || !last_error_.message.empty()) {
+    // Down already: only the reason is another.
+    last_error_ = why;
+    return;
+  }
   changed_at_ = wall_s();
-  last_error_ = why.message;
+  last_error_ = why;
   pings_.link_down();
   queue_.link_lost();
-  if (fetch_) finish_fetch(Error{"the link to node '" + spec_.id + "' is down: " + why.message});
+  log_.link_down(why.message);
   arm();
 }
 
 void Node::link_received(Message message) {
   message.origin = Origin{Origin::Kind::node, spec_.id};
-  if (message.action == "PONG") {
-    if (pings_.pong(message.token, now_s(), wall_s())) resend_if_lost();
-    if (const auto data = message.data.json())
-      if (const auto* inner = member(**data, "data"))
-        if (const auto* nodes = member(*inner, "data"); nodes && nodes->is_object()) subnodes_ = *nodes;
-    told_(spec_.id, message);
-    if (!message.token.empty()) queue_.answered(message.token);  // a PING of somebody else
-    arm();
-    return;
-  }
+  if (message.action == "PONG") return on_pong(message);
   if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
   if (message.action == "SYNCLOGS") return fetch_log({}, {});
-  on_answer(message);
+  if (!log_.take_answer(message, now_s())) on_answer(message);
+  flush();
+  arm();
+}
+
+void Node::on_pong(const Message& pong) {
+  if (const auto parsed = pong.data.json()) {
+    const auto* data = member(**parsed, "data");
+    if (const auto* nodes = data ? member(*data, "data") : nullptr; nodes && nodes->is_object()) subnodes_ = *nodes;
+    features_.clear();
+    if (const auto* list = data ? member(*data, "features") : nullptr; list && list->is_array())
+      for (const auto& name : list->get_array())
+        if (const auto text = text_of(&name)) features_.insert(*text);
+    is_known_ = true;
+    const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
+    if (!instance_.empty() && instance != instance_) {
+      // It has forgotten the question that it held, and what it had not written down.
+      log_.link_down("its daemon was restarted");
+      log_.link_up(now_s());
+      if (is_one_of_ours()) queue_.link_lost();
+    }
+    instance_ = instance;
+    log_.set_can_hold(features_.contains("log_wait"));
+  }
+  if (pings_.pong(pong.token, now_s(), wall_s())) {
+    // One of ours acknowledges each by itself, once it has written it down.
+    if (!link_->answers_requests() && !is_one_of_ours())
+      for (const auto& message : queue_.sent_until(pinged_sequence_)) taken(message);
+    resend_if_lost();
+  }
+  told_(spec_.id, pong);
+  if (!pong.token.empty()) queue_.answered(pong.token);  // a PING of somebody else
   flush();
   arm();
 }
@@ -147,111 +204,50 @@ void Node::link_received(Message message) {
 void Node::on_answer(const Message& answer) {
   const auto parsed = answer.data.json();
   const auto* data = parsed ? member(**parsed, "data") : nullptr;
-  if (fetch_ && !answer.token.empty() && answer.token == fetch_->token) return on_log(data);
-  const bool is_unknown = data && text_of(member(*data, "error")) == "unknown_action";
+  const auto error = data ? text_of(member(*data, "error")).value_or("") : std::string();
+  const bool is_unknown = error == "unknown_action";
+  if (is_unknown && answer.token.empty() && unknown_action_of(*data) == "DELIVER") {
+    // A deployed daemon has taken the place of one of ours.
+    features_.clear();
+    queue_.link_lost();
+    return;
+  }
+  // It has not taken it, and will later.
+  if (error == "busy" || error == "stopping" || error == "starting") {
+    queue_.put_back(answer.token);
+    paused_until_ = now_s() + busy_pause_s;
+    return;
+  }
   const auto message = is_unknown && answer.token.empty() ? queue_.unknown_action(unknown_action_of(*data)) : queue_.answered(answer.token);
   if (!message) {
     agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));
     return;
   }
   if (!parsed) return fail(*message, "node '" + spec_.id + "' sent an answer that is no JSON");
-  // A plain ACK says that the node has taken the message, and of an unknown action the node writes the row itself; anything else
-  // is news for whoever waits for the token.
+  taken(*message);
+  // A plain ACK says that the node has taken the message; of what it refuses, one of ours writes the row itself, as each does of an
+  // unknown action. Anything else is news for whoever waits for the token.
   const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
-  if (is_unknown || (answer.action == "ACK" && outcome == code::begun)) return;
+  const bool has_row = is_unknown || (!message->delivery.empty() && answer.token == message->delivery);
+  if (has_row || (answer.action == "ACK" && outcome == code::begun)) return;
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
 }
 
+void Node::taken(const Message& message) {
+  if (!message.delivery.empty()) agent_.journal().forget_outgoing(message.delivery);
+}
+
 void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>)> done) {
-  if (!is_up()) {
-    if (done) done(Error{"the link to node '" + spec_.id + "' is down" + (last_error_.empty() ? "" : ": " + last_error_)});
-    return;
-  }
-  // What is under way may have been read before the row that is wished for was written: the next request is shared.
-  auto& waiters = wishes_[subnode];
-  if (done) waiters.push_back(std::move(done));
-  if (!fetch_) start_fetch();
-}
-
-// One GETLOG is under way at a time. With a subnode as target the node fetches that one's log before it answers with its own.
-void Node::start_fetch() {
-  fetch_.emplace();
-  fetch_->number = ++fetches_;
-  fetch_->deadline = now_s() + limits_.fetch_answer_s;
-  if (!wishes_.empty()) {
-    auto wish = wishes_.extract(wishes_.begin());
-    fetch_->subnode = wish.key();
-    fetch_->waiters = std::move(wish.mapped());
-  }
-  next_fetch_ = now_s() + limits_.fetch_every_s;
-  if (fetched_until_) return ask_log();
-  agent_.journal().fetched_until(spec_.id, [this, number = fetches_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
-    if (alive.expired() || !fetch_ || fetch_->number != number) return;
-    fetched_until_ = ctime ? std::min(*ctime, static_cast<double>(wall_s())) : 0;
-    ask_log();
-  });
-}
-
-void Node::ask_log() {
-  fetch_->token = new_token();
-  json::object filter{{"ctime", *fetched_until_}};
-  const Message message{"GETLOG", fetch_->token, fetch_->subnode, Payload(json::value(std::move(filter))), {}};
-  const auto sent = link_ ? link_->send(message) : Result<void>(Error{"there is no link"});
-  if (!sent) finish_fetch(sent.error());
-}
-
-void Node::on_log(const json::value* data) {
-  const auto* result = data ? member(*data, "result") : nullptr;
-  if (!result || !result->is_array())
-    return finish_fetch(Error{"node '" + spec_.id + "' sent no log" + (data ? ": " + printable(to_text(*data)) : "")});
-  // A clock that is wrong on the node must not hide what it writes when the clock is right again.
-  const double latest = static_cast<double>(wall_s() + clock_error_s_max);
-  std::vector<std::pair<double, const json::value*>> order;
-  for (const auto& row : result->get_array()) order.emplace_back(number_of(member(row, "ctime")).value_or(0), &row);
-  // Deployed daemons send rows in the order of their ids as strings.
-  std::stable_sort(order.begin(), order.end(), [](const auto& left, const auto& right) {
-    if (left.first != right.first) return left.first < right.first;
-    return integer_of(member(*left.second, "id")).value_or(0) < integer_of(member(*right.second, "id")).value_or(0);
-  });
-  if (order.empty()) return finish_fetch({});
-  std::vector<NewRow> rows;
-  rows.reserve(order.size());
-  const double before = *fetched_until_;
-  double newest = before;
-  for (const auto& [ctime, row] : order) {
-    rows.push_back(row_of(*row));
-    if (ctime <= latest) newest = std::max(newest, ctime);
-  }
-  // At once, so that another request, should the link break now, does not bring the same rows.
-  fetched_until_ = newest;
-  auto stored = [this, before, number = fetch_->number, alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
-    if (alive.expired()) return;
-    if (!outcome) fetched_until_ = before;
-    if (fetch_ && fetch_->number == number) finish_fetch(outcome);
-  };
-  agent_.journal().store_fetched(spec_.id, newest, std::move(rows), std::move(stored));
-}
-
-void Node::finish_fetch(const Result<void>& outcome) {
-  if (!fetch_) return;
-  if (!outcome) agent_.log().debug("log of node '{}' not fetched: {}", spec_.id, outcome.error().message);
-  auto waiters = std::move(fetch_->waiters);
-  fetch_.reset();
-  if (!wishes_.empty()) {
-    if (is_up())
-      start_fetch();
-    else
-      for (auto& [subnode, more] : std::exchange(wishes_, {}))
-        waiters.insert(waiters.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
-  }
-  for (auto& waiter : waiters) waiter(outcome);
+  log_.fetch(subnode, std::move(done), now_s());
   arm();
 }
 
 void Node::send_ping() {
   const auto token = new_token();
-  if (!link_->send(Message{"PING", token, {}, Payload(), {}})) return pings_.not_sent(now_s());
+  Message ping{"PING", token, {}, Payload(R"({"features":["delivery","log_wait"]})")};
+  if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
+  pinged_sequence_ = queue_.last_sequence();
   pings_.sent(token, ping_sent_, wall_s());
 }
 
@@ -261,43 +257,61 @@ void Node::on_clock() {
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
-  if (fetch_ && now >= fetch_->deadline)
-    finish_fetch(Error{fmt::format("node '{}' did not send its log within {} s", spec_.id, limits_.fetch_answer_s)});
-  if (is_up() && !fetch_ && now >= next_fetch_) start_fetch();
+  log_.on_clock(now);
   for (const auto& message : queue_.expired(now))
-    fail(message, fmt::format("proxy - node '{}' could not be reached within {} s", spec_.id, limits_.queue.ttl_s));
+    fail(message, fmt::format("proxy - node '{}' could not be reached in the time that the message had{}", spec_.id,
+                              last_error_.message.empty() ? "" : ": " + last_error_.message));
+  if (known_at_ != 0 && now >= known_at_) is_known_ = true;
   flush();
   arm();
 }
 
 void Node::arm() {
   watch_answers();
+  const auto now = now_s();
   std::optional<std::int64_t> next = pings_.deadline();
   auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
-  if (fetch_) sooner(fetch_->deadline);
-  if (is_up() && !fetch_) sooner(next_fetch_);
-  if (!awaited_.empty() && awaited_since_ + answer_awaited_s > now_s()) sooner(awaited_since_ + answer_awaited_s);
+  if (const auto deadline = log_.deadline()) sooner(*deadline);
+  if (!awaited_.empty() && awaited_since_ + answer_awaited_s > now) sooner(awaited_since_ + answer_awaited_s);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
+  if (!is_known_ && known_at_ > now) sooner(known_at_);
+  if (paused_until_ > now) sooner(paused_until_);
   if (!next) {
     timer_.cancel();
     return;
   }
-  timer_.expires_at(std::chrono::steady_clock::time_point(std::chrono::seconds(*next)));
+  const auto when = std::chrono::steady_clock::time_point(std::chrono::seconds(*next));
+  if (when == timer_.expiry() && is_armed_) return;
+  is_armed_ = true;
+  timer_.expires_at(when);
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
-    if (!error && !alive.expired()) on_clock();
+    if (error || alive.expired()) return;
+    is_armed_ = false;
+    on_clock();
   });
 }
 
 void Node::abandon(const std::string& why) {
   for (const auto& message : queue_.clear()) fail(message, why);
+  leave(why);
+}
+
+void Node::leave(const std::string& why) {
+  for (const auto& message : queue_.clear())
+    if (message.delivery.empty()) fail(message, why);
   link_.reset();
-  finish_fetch(Error{why});
+  pings_.link_down();
+  log_.link_down(why);
   arm();
 }
 
 void Node::fail(const Message& message, const std::string& why) {
   agent_.log().warning("{} for node '{}' failed: {} token={}", printable(message.action), spec_.id, why, printable(message.token));
-  agent_.journal().write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
+  NewRow row{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))};
+  if (message.delivery.empty())
+    agent_.journal().write(std::move(row));
+  else
+    agent_.journal().give_up_outgoing(message.delivery, std::move(row));
 }
 
 json::object Node::constatus() const {
@@ -305,8 +319,12 @@ json::object Node::constatus() const {
   pings_.describe(out);
   out["link"] = is_up() ? "up" : "down";
   out["link_since"] = changed_at_;
+  out["why"] = is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
   out["queue"] = queue_.waiting() + queue_.in_flight();
-  out["last_error"] = last_error_;
+  out["last_error"] = last_error_.message;
+  json::array features;
+  for (const auto& name : features_) features.emplace_back(name);
+  out["features"] = std::move(features);
   return out;
 }
 

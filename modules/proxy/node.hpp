@@ -7,42 +7,51 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
-#include <vector>
 
+#include "log_sync.hpp"
 #include "node_queue.hpp"
 #include "ping_watch.hpp"
 
 namespace gorgone::proxy {
 
+/// What to do with a message that a deployed node may have taken without saying so: its ACK was lost with the link.
+enum class Redelivery { at_least_once, at_most_once };
+
 struct NodeLimits {
   NodeQueue::Limits queue;
   PingWatch::Limits ping;
-  std::int64_t fetch_every_s = 60;
-  std::int64_t fetch_answer_s = 30;
+  LogSync::Limits log;
+  Redelivery redelivery = Redelivery::at_least_once;
 };
 
 class Node final : public LinkOwner {
  public:
   /// Messages of the node that are the proxy's business: PONG, REGISTERNODES, UNREGISTERNODES.
   using Told = std::function<void(const std::string& node, const Message& message)>;
+  using Open = std::function<Result<std::unique_ptr<Link>>(const NodeSpec& spec, LinkOwner& owner)>;
 
-  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Told told);
+  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told);
   ~Node() override;
 
   const NodeSpec& spec() const { return spec_; }
   /// Another address, port or key: the link is made anew, the queue stays.
   void change(NodeSpec spec);
 
-  /// Queues a message and sends it as soon as the link allows; an Error where the queue is full.
-  Result<void> accept(Message message);
+  /// Queues a message and sends it as soon as the link allows; an Error where the queue is full. One that is to be stored is not
+  /// sent before stored().
+  Result<void> accept(Message message, bool is_stored);
+  /// The outbox has the message, or will not have it: then it is dropped here.
+  void stored(const std::string& delivery, bool is_kept);
   /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
   void fetch_log(const std::string& subnode, std::function<void(Result<void>)> done);
   /// Ends the link and gives up what is queued, with a history row for each; the last call before the end.
   void abandon(const std::string& why);
+  /// Ends the link; what the outbox has stays there, only what it does not have gets a row.
+  void leave(const std::string& why);
 
   bool has_link() const { return link_ != nullptr; }
   bool is_up() const { return link_ && link_->is_up(); }
@@ -57,44 +66,41 @@ class Node final : public LinkOwner {
  private:
   void open();
   void flush();
+  bool send_next();
+  bool send_once();
   void watch_answers();
   void resend_if_lost();
   void arm();
   void on_clock();
   void send_ping();
-  void start_fetch();
-  void ask_log();
-  void on_log(const json::value* data);
-  void finish_fetch(const Result<void>& outcome);
+  void on_pong(const Message& pong);
   void on_answer(const Message& answer);
+  bool is_one_of_ours() const { return features_.contains("delivery"); }
+  void taken(const Message& message);
   void fail(const Message& message, const std::string& why);
 
   Agent& agent_;
   NodeSpec spec_;
   NodeLimits limits_;
+  Open open_;
   Told told_;
   std::unique_ptr<Link> link_;
   NodeQueue queue_;
   PingWatch pings_;
-  std::string awaited_, resent_;  // tokens: of the oldest message without an answer, of the last one sent again for want of one
+  LogSync log_;
+  std::set<std::string> features_;     // what the node said in its last pong that it can do
+  std::string instance_;               // of the node's daemon, another after each start
+  bool is_known_ = false;              // it has said so, or has let the time for it pass
+  std::int64_t known_at_ = 0;          // until then its first pong is waited for
+  std::int64_t paused_until_ = 0;      // the node is busy
+  std::uint64_t pinged_sequence_ = 0;  // the last message sent before the ping under way
+  std::string awaited_, resent_;       // tokens: of the oldest message without an answer, of the last one sent again for want of one
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
+  bool is_armed_ = false;
   json::value subnodes_ = json::object();
   std::int64_t changed_at_ = 0;  // wall time of the last change of the link's state
-  std::string last_error_;
-
-  using Waiters = std::vector<std::function<void(Result<void>)>>;
-  struct Fetch {  // the GETLOG under way
-    std::uint64_t number = 0;
-    std::string token, subnode;
-    std::int64_t deadline = 0;
-    Waiters waiters;
-  };
-  std::optional<Fetch> fetch_;
-  std::map<std::string, Waiters> wishes_;  // for the next ones, by subnode
-  std::uint64_t fetches_ = 0;
-  std::optional<double> fetched_until_;
-  std::int64_t next_fetch_ = 0;
+  Error last_error_{"", ""};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -6,43 +6,83 @@
 
 namespace gorgone::proxy {
 
-Result<void> NodeQueue::push(Message message, std::int64_t now) {
+Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored) {
   const std::size_t size = message.data.text().size() + message.token.size() + message.action.size();
   const std::size_t count = waiting_.size() + in_flight_.size();
   if (count >= limits_.messages) return Error{fmt::format("busy: {} messages wait for the node already", count), "busy"};
   if (count > 0 && bytes_ + size > limits_.bytes) return Error{fmt::format("busy: {} bytes wait for the node already", bytes_), "busy"};
   bytes_ += size;
-  waiting_.push_back(Entry{std::move(message), now + limits_.ttl_s, size});
+  untils_.insert(until);
+  Entry entry{std::move(message), until, size};
+  entry.is_stored = is_stored;
+  waiting_.push_back(std::move(entry));
   return {};
 }
 
-const Message* NodeQueue::next() const {
-  if (waiting_.empty() || in_flight_.size() >= limits_.in_flight) return nullptr;
-  if (!in_flight_.empty() && in_flight_bytes_ + waiting_.front().size > limits_.in_flight_bytes) return nullptr;
-  return &waiting_.front().message;
+std::optional<Message> NodeQueue::stored(const std::string& delivery, bool is_kept) {
+  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const Entry& entry) { return !entry.is_stored && entry.message.delivery == delivery; });
+  if (place == waiting_.end()) return {};
+  place->is_stored = true;
+  if (is_kept) return {};
+  return cut(waiting_, place).message;
 }
 
-void NodeQueue::sent() {
-  in_flight_bytes_ += waiting_.front().size;
-  in_flight_.push_back(std::move(waiting_.front()));
+const NodeQueue::Entry* NodeQueue::next() const {
+  if (waiting_.empty() || !waiting_.front().is_stored || in_flight_.size() >= limits_.in_flight) return nullptr;
+  if (!in_flight_.empty() && in_flight_bytes_ + waiting_.front().size > limits_.in_flight_bytes) return nullptr;
+  return &waiting_.front();
+}
+
+void NodeQueue::sent(std::string as) {
+  auto& entry = waiting_.front();
+  entry.sent_as = std::move(as);
+  entry.sequence = ++sequence_;
+  in_flight_bytes_ += entry.size;
+  in_flight_.push_back(std::move(entry));
   waiting_.pop_front();
 }
 
+Message NodeQueue::take_next() { return cut(waiting_, waiting_.begin()).message; }
+
+NodeQueue::Entry NodeQueue::cut(std::deque<Entry>& list, Place place) {
+  auto entry = std::move(*place);
+  list.erase(place);
+  bytes_ -= entry.size;
+  if (&list == &in_flight_) in_flight_bytes_ -= entry.size;
+  untils_.erase(untils_.find(entry.until));
+  return entry;
+}
+
+std::optional<Message> NodeQueue::take_in_flight_if(const std::function<bool(const Entry&)>& fits) {
+  const auto place = std::find_if(in_flight_.begin(), in_flight_.end(), fits);
+  if (place == in_flight_.end()) return {};
+  return cut(in_flight_, place).message;
+}
+
 std::optional<Message> NodeQueue::answered(const std::string& token) {
-  return take(std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.token == token; }));
+  return take_in_flight_if([&](const Entry& entry) { return entry.sent_as == token; });
 }
 
 std::optional<Message> NodeQueue::unknown_action(const std::string& action) {
-  return take(std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.message.action == action; }));
+  return take_in_flight_if([&](const Entry& entry) { return entry.message.action == action; });
 }
 
-std::optional<Message> NodeQueue::take(std::deque<Entry>::iterator entry) {
-  if (entry == in_flight_.end()) return {};
-  auto message = std::move(entry->message);
-  bytes_ -= entry->size;
-  in_flight_bytes_ -= entry->size;
-  in_flight_.erase(entry);
-  return message;
+std::vector<Message> NodeQueue::sent_until(std::uint64_t sequence) {
+  std::vector<Message> taken;
+  while (!in_flight_.empty() && in_flight_.front().sequence <= sequence) taken.push_back(cut(in_flight_, in_flight_.begin()).message);
+  return taken;
+}
+
+void NodeQueue::put_back(const std::string& token) {
+  const auto place = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.sent_as == token; });
+  if (place == in_flight_.end()) return;
+  // Before the first that was sent after it, should several come back one by one.
+  const auto before = std::find_if(waiting_.begin(), waiting_.end(),
+                                   [&](const Entry& entry) { return !entry.sequence || entry.sequence > place->sequence; });
+  in_flight_bytes_ -= place->size;
+  waiting_.insert(before, std::move(*place));
+  in_flight_.erase(place);
 }
 
 void NodeQueue::link_lost() {
@@ -51,15 +91,21 @@ void NodeQueue::link_lost() {
   in_flight_bytes_ = 0;
 }
 
+std::vector<Message> NodeQueue::take_in_flight() { return sent_until(sequence_); }
+
 std::vector<Message> NodeQueue::expired(std::int64_t now) {
   std::vector<Message> late;
-  // The time to live is the same for all, so the oldest stand in front.
-  while (!in_flight_.empty() && in_flight_.front().until <= now) late.push_back(*take(in_flight_.begin()));
-  while (!waiting_.empty() && waiting_.front().until <= now) {
-    bytes_ -= waiting_.front().size;
-    late.push_back(std::move(waiting_.front().message));
-    waiting_.pop_front();
-  }
+  if (untils_.empty() || *untils_.begin() > now) return late;
+  for (auto* list : {&in_flight_, &waiting_})
+    for (auto place = list->begin(); place != list->end();) {
+      if (place->until > now) {
+        ++place;
+        continue;
+      }
+      const auto index = place - list->begin();
+      late.push_back(cut(*list, place).message);
+      place = list->begin() + index;
+    }
   return late;
 }
 
@@ -68,14 +114,9 @@ std::vector<Message> NodeQueue::clear() {
   std::vector<Message> all;
   for (auto& entry : waiting_) all.push_back(std::move(entry.message));
   waiting_.clear();
+  untils_.clear();
   bytes_ = 0;
   return all;
-}
-
-std::optional<std::int64_t> NodeQueue::next_expiry() const {
-  if (!in_flight_.empty()) return in_flight_.front().until;
-  if (!waiting_.empty()) return waiting_.front().until;
-  return {};
 }
 
 }  // namespace gorgone::proxy

@@ -4,9 +4,13 @@
 
 #include <ctime>
 #include <map>
+#include <set>
 
 #include "node.hpp"
+#include "node_table.hpp"
+#include "outbox.hpp"
 #include "paths.hpp"
+#include "pull_nodes.hpp"
 #include "registration.hpp"
 
 namespace {
@@ -14,13 +18,24 @@ namespace {
 using namespace gorgone;
 using proxy::Node;
 
-class Proxy final : public Module, public Gateway {
+// Questions: their answers are worth nothing later, so they never enter the outbox.
+const std::set<std::string, std::less<>> questions{"PING", "GETLOG", "CONSTATUS", "INFORMATION", "GETTHUMBPRINT", "SYNCLOGS"};
+// After a start nodes are still being registered; what others pass on is asked for again.
+constexpr auto starting_time = std::chrono::seconds(10);
+constexpr std::size_t delivery_length = 32;
+constexpr std::int64_t outbox_ttl_max_s = 604800;
+
+class Proxy final : public Module, public Gateway, private proxy::NodeTable {
  public:
-  Proxy(Agent& agent, const Settings& settings) : agent_(agent), pong_discard_s_(settings.integer("pong_discard_timeout")) {
+  Proxy(Agent& agent, const Settings& settings)
+      : agent_(agent),
+        pong_discard_s_(settings.integer("pong_discard_timeout")),
+        homeless_(agent, [this](Message& message) { return place(message); }) {
     limits_.ping.interval_s = settings.integer("ping");
     limits_.ping.lost_max = static_cast<int>(settings.integer("pong_max_timeout"));
-    limits_.fetch_every_s = settings.integer("synchistory_time");
-    limits_.fetch_answer_s = settings.integer("synchistory_timeout");
+    limits_.log.every_s = settings.integer("synchistory_time");
+    limits_.log.answer_s = settings.integer("synchistory_timeout");
+    if (settings.text("redelivery") == "at_most_once") limits_.redelivery = proxy::Redelivery::at_most_once;
     limits_.queue.messages = static_cast<std::size_t>(settings.integer("queue_messages"));
     limits_.queue.bytes = static_cast<std::size_t>(settings.integer("queue_bytes"));
     limits_.queue.ttl_s = settings.integer("outbox_ttl");
@@ -28,14 +43,23 @@ class Proxy final : public Module, public Gateway {
   ~Proxy() override { leave(); }
 
   asio::awaitable<Result<void>> start() override {
+    // At once, for the API answers already; messages with registrations wait until the start has ended.
     agent_.set_gateway(this);
+    // Before anything new: what waits already is older.
+    co_await homeless_.load();
+    co_await pull_nodes_.load();
     co_return Result<void>{};
   }
 
   asio::awaitable<void> handle(Message message) override {
+    if (message.action == "SYNCLOGS") {
+      for (const auto& [id, node] : nodes_) node->fetch_log({}, {});
+      co_return;
+    }
     const bool add = message.action == "REGISTERNODES";
     const auto data = message.data.json();
-    const auto outcome = data ? (add ? register_nodes(**data) : unregister_nodes(**data)) : Result<void>(data.error());
+    const auto outcome =
+        data ? (add ? register_nodes(message.origin, **data) : unregister_nodes(message.origin, **data)) : Result<void>(data.error());
     if (!outcome) {
       agent_.log().error("{}: {}", message.action, outcome.error().message);
       agent_.journal().write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", outcome.error().message}}))});
@@ -45,27 +69,42 @@ class Proxy final : public Module, public Gateway {
 
   asio::awaitable<void> stop() override {
     leave();
-    for (auto& [id, node] : nodes_) node->abandon("proxy - the daemon stopped before node '" + id + "' had taken the message");
+    for (auto& [id, node] : nodes_) node->leave("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
     co_return;
   }
 
   void forward(Message message, Reply reply) override {
-    auto refuse = [&](const std::string& code, const std::string& why) {
-      const Payload data(json::value(json::object{{"error", code}, {"message", why}}));
-      agent_.journal().write(NewRow{message.token, code::failed, data.text()});
-      if (reply) reply(Answer{"ACK", message.token, 1, data});
-    };
+    const bool is_passed_on = !message.delivery.empty();
     const auto step = find(message.target);
-    if (!step) return refuse("unknown_target", "proxy - unknown target " + printable(message.target));
+    if (!step) {
+      if (is_passed_on && std::chrono::steady_clock::now() < started_ + starting_time)
+        return refuse(message, reply, Error{"the nodes behind this one are not registered yet", "starting"}, is_passed_on);
+      return refuse(message, reply, Error{"unknown target " + printable(message.target), "unknown_target"}, is_passed_on);
+    }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
+    if (message.ttl_s <= 0 || message.ttl_s > outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
+    const bool is_question = questions.contains(message.action);
+    if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
+    // The token alone is needed for an answer; the rest goes to the queue, the text once more to the outbox.
+    const Message answered{message.action, message.token, {}, Payload(), message.origin, message.delivery};
+    auto stored = proxy::stored_message(message, message.ttl_s);
     message.target = step->target;
-    const auto token = message.token;
-    // Refusing needs the message no more than its token, so it may be moved away.
-    auto taken = nodes_.at(step->node)->accept(std::move(message));
-    message.token = token;
-    if (!taken) return refuse(taken.error().code, "proxy - " + taken.error().message);
-    if (reply) reply(Answer{"ACK", token, 0, Payload("null")});
+    const auto queued = nodes_.at(step->node)->accept(std::move(message), is_question);
+    if (!queued) return refuse(answered, reply, queued.error(), is_passed_on);
+    if (is_question) {
+      if (reply) reply(Answer{"ACK", answered.token, 0, Payload("null")});
+      return;
+    }
+    auto kept = [this, answered, reply, node = step->node, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
+      if (alive.expired()) return;
+      // What was passed on before has been told already, and runs once.
+      const auto known = nodes_.find(node);
+      if (known != nodes_.end()) known->second->stored(answered.delivery, is_new.has_value() && *is_new);
+      if (!is_new) return refuse(answered, reply, Error{"the outbox: " + is_new.error().message, "journal"}, is_passed_on);
+      if (reply) reply(Answer{"ACK", answered.token, 0, Payload("null")});
+    };
+    agent_.journal().store_outgoing(std::move(stored), is_passed_on, std::move(kept));
   }
 
   json::object constatus() const override {
@@ -83,6 +122,23 @@ class Proxy final : public Module, public Gateway {
   bool knows(const std::string& target) const override { return find(target).has_value(); }
 
  private:
+  // Whoever passes a message on keeps it while this one is busy; anybody else learns of it by the answer and a row.
+  void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {
+    const bool comes_again = is_passed_on && (why.code == "busy" || why.code == "starting");
+    const Payload data(json::value(json::object{{"error", why.code}, {"message", "proxy - " + why.message}}));
+    if (!comes_again) agent_.journal().write(NewRow{message.token, code::failed, data.text()});
+    if (reply) reply(Answer{"ACK", message.token, 1, data});
+  }
+
+  // A message of the outbox, from before the start or of a node that was not known.
+  bool place(Message& message) {
+    const auto step = find(message.target);
+    if (!step) return false;
+    Message copy = message;
+    copy.target = step->target;
+    return nodes_.at(step->node)->accept(std::move(copy), true).has_value();
+  }
+
   void leave() {
     if (agent_.gateway() == this) agent_.set_gateway(nullptr);
   }
@@ -104,10 +160,23 @@ class Proxy final : public Module, public Gateway {
     nodes_.at(step.node)->fetch_log(step.target, [this, shared, reply](const Result<void>&) { agent_.submit(std::move(*shared), reply); });
   }
 
-  Result<void> register_nodes(const json::value& data) {
+  Result<std::unique_ptr<Link>> open_link(const NodeSpec& spec, LinkOwner& owner) {
+    const auto factory = agent_.link_factory(spec.type);
+    if (!factory) return factory.error();
+    return (*factory)->open(spec, owner);
+  }
+
+  Result<void> register_nodes(const Origin& origin, const json::value& data) {
+    if (origin.kind == Origin::Kind::client) return pull_nodes_.register_by(origin.id, data);
     auto list = proxy::read_registration(data);
     if (!list) return list.error();
-    for (auto& entry : *list) {
+    for (const auto& entry : *list) pull_nodes_.listed(entry.spec.id);
+    register_all(std::move(*list));
+    return {};
+  }
+
+  void register_all(std::vector<proxy::Registration> list) override {
+    for (auto& entry : list) {
       const std::string id = entry.spec.id;
       const bool prevails = prevailing_.contains(id);
       if (prevails && !entry.prevail) {
@@ -115,6 +184,7 @@ class Proxy final : public Module, public Gateway {
         continue;
       }
       if (entry.prevail) prevailing_.insert(id);
+      pull_nodes_.complete(entry.spec);
       paths_.add_node(id);
       paths_.set_static(id, entry.subnodes);
       const auto known = nodes_.find(id);
@@ -122,29 +192,46 @@ class Proxy final : public Module, public Gateway {
         agent_.log().info("node '{}' registered type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
-        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(told)));
+        auto open = [this](const NodeSpec& spec, LinkOwner& owner) { return open_link(spec, owner); };
+        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(open), std::move(told)));
       } else if (!(known->second->spec() == entry.spec) || !known->second->has_link()) {
         agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
         known->second->change(std::move(entry.spec));
       }
     }
+    homeless_.settle();
+  }
+
+  Result<void> unregister_nodes(const Origin& origin, const json::value& data) {
+    if (origin.kind == Origin::Kind::client) return pull_nodes_.unregister_by(origin.id, data);
+    auto list = proxy::read_ids(data);
+    if (!list) return list.error();
+    for (const auto& id : *list) unregister(id);
     return {};
   }
 
-  Result<void> unregister_nodes(const json::value& data) {
-    auto list = proxy::read_ids(data);
-    if (!list) return list.error();
-    for (const auto& id : *list) {
-      const auto known = nodes_.find(id);
-      if (known == nodes_.end()) continue;
-      known->second->abandon("proxy - node '" + id + "' was unregistered");
-      nodes_.erase(known);
-      paths_.remove_node(id);
-      prevailing_.erase(id);
-      agent_.log().info("node '{}' unregistered", printable(id));
-    }
-    return {};
+  // proxy::NodeTable
+  std::optional<NodeSpec> spec_of(const std::string& id) const override {
+    const auto known = nodes_.find(id);
+    return known == nodes_.end() ? std::nullopt : std::optional(known->second->spec());
+  }
+  void change(NodeSpec spec) override {
+    const auto known = nodes_.find(spec.id);
+    if (known != nodes_.end()) known->second->change(std::move(spec));
+  }
+  void learn(const std::string& parent, const std::string& id) override { paths_.learn(parent, id); }
+  void unlearn(const std::string& parent, const std::string& id) override { paths_.forget(parent, id); }
+
+  void unregister(const std::string& id) override {
+    const auto known = nodes_.find(id);
+    if (known == nodes_.end()) return;
+    known->second->abandon("proxy - node '" + id + "' was unregistered");
+    nodes_.erase(known);
+    paths_.remove_node(id);
+    prevailing_.erase(id);
+    pull_nodes_.unregistered(id);
+    agent_.log().info("node '{}' unregistered", printable(id));
   }
 
   // A node's own nodes are reached through it.
@@ -155,9 +242,8 @@ class Proxy final : public Module, public Gateway {
       const auto* inner = member(**parsed, "data");
       const auto* nodes = inner ? member(*inner, "data") : nullptr;
       if (!nodes || !nodes->is_object()) return;
-      std::set<std::string> ids;
-      for (const auto& [id, state] : nodes->get_object()) ids.insert(std::string(id));
-      paths_.set_learned(node, std::move(ids));
+      paths_.set_learned(node, proxy::nodes_behind(*nodes));
+      homeless_.settle();
       return;
     }
     const auto ids = proxy::read_ids(**parsed);
@@ -176,6 +262,10 @@ class Proxy final : public Module, public Gateway {
   proxy::Paths paths_;
   std::set<std::string> prevailing_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
+  proxy::Homeless homeless_;
+  proxy::PullNodes pull_nodes_{agent_, *this};
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 ModuleInfo info() {
@@ -183,7 +273,8 @@ ModuleInfo info() {
   info.name = "proxy";
   info.help =
       "Owns the table of nodes: routes messages to them by their links, pings them, fetches their logs and tells their state (CONSTATUS). "
-      "A message for a node that is away waits in memory until the node is back or its time is up.";
+      "A message for another node is in the outbox, a table of the journal, before its acceptance is told, and leaves it when the node "
+      "has taken it or its time is up.";
   info.schema = {
       Option{"ping", OptionType::integer, "60", "how often each node is pinged; the first time at once"}.in("seconds").range(1, 86400),
       Option{"pong_max_timeout", OptionType::integer, "3",
@@ -198,9 +289,16 @@ ModuleInfo info() {
           .range(1, 86400),
       Option{"synchistory_timeout", OptionType::integer, "30", "how long a node may take to send its log"}.in("seconds").range(1, 3600),
       Option{"outbox_ttl", OptionType::integer, "3600",
-             "how long a message waits for a node that is away; then it is a history row with code 1"}
+             "how long a message waits for a node that is away; then it is a history row with code 1. An API client may give each its own "
+             "(parameter outbox_ttl)"}
           .in("seconds")
-          .range(1, 604800),
+          .range(1, outbox_ttl_max_s),
+      Option{
+          "redelivery", OptionType::text, "at_least_once",
+          "what becomes of a message whose acknowledgement was lost with the link, for nodes with a deployed daemon: at_least_once sends "
+          "it again, so that it may run twice; at_most_once never does, so that it may be lost, which is a history row with code 1 "
+          "where it can be known. Between nodes of this daemon each message runs once either way"}
+          .one_of({"at_least_once", "at_most_once"}),
       Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(
           1, 10000000),
       Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}
@@ -213,7 +311,7 @@ ModuleInfo info() {
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
       Option{"httpserver", OptionType::anything, "", "listener for nodes of type wss"}.ignored(),
   };
-  info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}};
+  info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}, {"SYNCLOGS"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<Proxy>(agent, settings); };
   return info;
 }

@@ -78,4 +78,14 @@ Result<std::vector<std::string>> read_ids(const json::value& data) {
   return ids;
 }
 
+std::set<std::string> nodes_behind(const json::value& nodes) {
+  std::set<std::string> ids;
+  if (!nodes.is_object()) return ids;
+  for (const auto& [id, state] : nodes.get_object()) {
+    ids.insert(std::string(id));
+    if (const auto* behind = member(state, "nodes")) ids.merge(nodes_behind(*behind));
+  }
+  return ids;
+}
+
 }  // namespace gorgone::proxy

@@ -4,6 +4,7 @@
 #include <gorgone/link.hpp>
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,9 @@ struct Registration {
 /// `{"nodes":[{id, type, address, port, …, nodes:[{id, pathscore}]}]}`; ids and ports as numbers or text.
 Result<std::vector<Registration>> read_registration(const json::value& data);
 /// `{"nodes":[{id}]}`.
+/// The ids in the `nodes` that a PONG tells of, those behind them too, at any number of hops.
+std::set<std::string> nodes_behind(const json::value& nodes);
+
 Result<std::vector<std::string>> read_ids(const json::value& data);
 
 }  // namespace gorgone::proxy

@@ -19,6 +19,7 @@ class PushZmq final : public Module, public LinkFactory {
     DialSpec spec;
     spec.endpoint = "tcp://" + (is_ipv6 ? "[" + node.address + "]" : node.address) + ":" + std::to_string(node.port);
     spec.routing_name = "gorgone-proxy-" + agent_.node_id() + "-" + node.id;
+    spec.node = node.id;
     spec.server_pubkey = node.server_pubkey;
     spec.client_pubkey = node.client_pubkey;
     spec.client_privkey = node.client_privkey;

@@ -9,6 +9,9 @@ import zmq
 from protocol import cipher_of, compact, dissect, read_public_key, request, rsa_open, rsa_seal, write_public_key
 
 
+patience = 1  # how many times as long as said an answer may take
+
+
 class Refused(Exception):
     """The listener answered the handshake in plain text."""
 
@@ -35,7 +38,7 @@ class Dialer:
         self.socket.close(0)
 
     def take_frame(self, timeout=10):
-        if not self.socket.poll(timeout * 1000):
+        if not self.socket.poll(timeout * patience * 1000):
             raise TimeoutError(f"no frame from the listener within {timeout} s")
         frames = self.socket.recv_multipart()
         if len(frames) != 1:
@@ -84,7 +87,7 @@ class Dialer:
 
     def outcome(self, token, timeout=20):
         """The rows of `token` as soon as it has ended; the failure of a single command is not the end."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * patience
         while True:
             rows = self.rows(token=token)
             if any(int(row["code"]) in (1, 2) and "command execution issue" not in row["data"] for row in rows):

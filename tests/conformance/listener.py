@@ -1,9 +1,5 @@
-"""A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only.
-
-It runs no command: COMMAND gives the standard output "ran <command>".
-"""
+"""A poller that is not our agent: the listening side of the protocol, with faults on demand. Loopback only."""
 import base64
-import json
 import queue
 import re
 import secrets
@@ -13,6 +9,7 @@ import time
 import zmq
 
 from protocol import SessionCipher, compact, dissect, key_text, read_public_key, rsa_open, rsa_seal, thumbprint, write_public_key
+from work import Work
 
 REFUSAL = b'[ACK] [] {"code":1,"data":{"message":"handshake issue"}}'
 
@@ -21,14 +18,16 @@ class Listener:
     """Serves on a thread of its own from start() to stop(). `rotate_every` and `forget_every` count messages taken: a new
     session key, or all sessions lost; `mute_after` messages nothing is answered any more; `slow_s` waits before each answer."""
 
-    def __init__(self, key, authorized, node_id=2, rotate_every=0, forget_every=0, mute_after=0, slow_s=0.0):
+    def __init__(self, key, authorized, node_id=2, rotate_every=0, forget_every=0, mute_after=0, slow_s=0.0, port=0):
         self.key, self.authorized, self.node_id = key, set(authorized), node_id
         self.rotate_every, self.forget_every, self.mute_after, self.slow_s = rotate_every, forget_every, mute_after, slow_s
-        self.taken, self.rows, self.greetings = [], [], 0
+        self.taken, self.work, self.greetings = [], Work(), 0
         self.sessions = {}  # routing id -> its ciphers, the newest first, two at most
         self.context = zmq.Context()
         self.socket = self._open()
-        self.port = self.socket.bind_to_random_port("tcp://127.0.0.1")
+        if port:
+            self.socket.bind(f"tcp://127.0.0.1:{port}")
+        self.port = port or self.socket.bind_to_random_port("tcp://127.0.0.1")
         self.faults = queue.SimpleQueue()  # done by the serving thread, between two messages
         self.swallowed = 0
         self.ending = threading.Event()
@@ -90,12 +89,16 @@ class Listener:
 
     def _serve(self):
         while not self.ending.is_set():
+            self._between()
             while not self.faults.empty():
                 self.faults.get()()
             if self.socket.poll(50):
                 frames = self.socket.recv_multipart()
                 if len(frames) == 2 and frames[0].startswith(b"gorgone-"):
                     self._take(*frames)
+
+    def _between(self):
+        """Looked at after each message, and now and then."""
 
     def _take(self, who, frame):
         if self.mute_after and len(self.taken) >= self.mute_after:
@@ -142,28 +145,10 @@ class Listener:
             state = {"action": "ping", "message": "ping ok", "id": self.node_id, "hostname": "conformance", "data": {}}
             return f"[PONG] [{token}] [] " + compact({"code": 0, "data": state})
         if message.kind == "GETLOG":
-            found = [row for row in self.rows if self._passes(row, message.body)]
+            found = self.work.found(message.body)
             return f"[ACK] [{token}] " + compact({"code": 0, "data": {"action": "getlog", "result": found, "id": self.node_id}})
         if message.kind != "COMMAND":
             unknown = {"error": "unknown_action", "message": f"action '{message.kind}' is unknown"}
             return "[ACK] [] " + compact({"code": 1, "data": unknown})
-        self._log(token, 0, {"message": "commands processing has started", "request_content": message.body["content"]})
-        for item in message.body["content"]:
-            result = {"exit_code": 0, "stdout": "ran " + item["command"]}
-            self._log(token, 100, {"message": "command has finished successfully", "command": item["command"], "result": result})
-        self._log(token, 2, {"message": "commands processing has finished successfully"})
+        self.work.run(token, message.body["content"])
         return f"[ACK] [{token}] " + compact({"code": 0, "data": None})
-
-    def _log(self, token, code, data):
-        # Two rows of one instant would be one to a reader that asks by ctime.
-        last = self.rows[-1]["ctime"] if self.rows else 0
-        now = max(round(time.time(), 5), round(last + 0.00001, 5))
-        self.rows.append({"id": str(len(self.rows) + 1), "token": token, "code": code, "etime": int(now), "ctime": now,
-                          "instant": 0, "data": json.dumps(data, ensure_ascii=False)})
-
-    @staticmethod
-    def _passes(row, filters):
-        after = {name: float(filters[name]) for name in ("id", "ctime", "etime") if filters.get(name) not in (None, "")}
-        same = {name: str(filters[name]) for name in ("token", "code") if filters.get(name) not in (None, "")}
-        return all(float(row[name]) > limit for name, limit in after.items()) and all(
-            str(row[name]) == value for name, value in same.items())

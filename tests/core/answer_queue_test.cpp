@@ -6,6 +6,7 @@
 
 using gorgone::net::AnswerQueue;
 using Sent = AnswerQueue::Sent;
+using Pushed = AnswerQueue::Pushed;
 
 TEST_CASE("answers that the socket takes are not kept") {
   std::vector<std::string> sent;
@@ -13,7 +14,7 @@ TEST_CASE("answers that the socket takes are not kept") {
     sent.push_back(client + frame);
     return Sent::yes;
   });
-  CHECK(queue.push("a", "1", 0));
+  CHECK(queue.push("a", "1", 0) == Pushed::yes);
   CHECK(queue.empty());
   CHECK(sent == std::vector<std::string>{"a1"});
 }
@@ -26,10 +27,10 @@ TEST_CASE("a slow client gets its answers later and in order, others at once") {
     sent.push_back(frame);
     return Sent::yes;
   });
-  CHECK(queue.push("slow", "1", 0));
+  CHECK(queue.push("slow", "1", 0) == Pushed::yes);
   open = true;  // what comes later must not overtake
-  CHECK(queue.push("slow", "2", 0));
-  CHECK(queue.push("fast", "x", 0));
+  CHECK(queue.push("slow", "2", 0) == Pushed::yes);
+  CHECK(queue.push("fast", "x", 0) == Pushed::yes);
   CHECK(sent == std::vector<std::string>{"x"});
   queue.retry(1);
   CHECK(sent == std::vector<std::string>{"x", "1", "2"});
@@ -38,16 +39,16 @@ TEST_CASE("a slow client gets its answers later and in order, others at once") {
 
 TEST_CASE("a client that reads nothing is cut off at the bound, and begins anew") {
   AnswerQueue queue({100, 200, 60000}, [](const std::string&, const std::string&) { return Sent::full; });
-  CHECK(queue.push("mute", std::string(60, 'x'), 0));
-  CHECK(queue.push("other", std::string(60, 'x'), 0));
-  CHECK_FALSE(queue.push("mute", std::string(60, 'x'), 0));
-  CHECK(queue.push("mute", std::string(60, 'x'), 0));
+  CHECK(queue.push("mute", std::string(60, 'x'), 0) == Pushed::yes);
+  CHECK(queue.push("other", std::string(60, 'x'), 0) == Pushed::yes);
+  CHECK(queue.push("mute", std::string(60, 'x'), 0) == Pushed::cut);
+  CHECK(queue.push("mute", std::string(60, 'x'), 0) == Pushed::yes);
 }
 
 TEST_CASE("answers of a client that went away are dropped") {
   bool gone = false;
   AnswerQueue queue({100, 200, 60000}, [&](const std::string&, const std::string&) { return gone ? Sent::no_route : Sent::full; });
-  CHECK(queue.push("a", "1", 0));
+  CHECK(queue.push("a", "1", 0) == Pushed::yes);
   queue.retry(1);
   CHECK_FALSE(queue.empty());
   gone = true;
@@ -59,8 +60,8 @@ TEST_CASE("a client that reads nothing for a minute is cut off, one that reads s
   int room = 0;
   AnswerQueue queue({100, 200, 60000},
                     [&](const std::string& client, const std::string&) { return client == "slow" && room-- > 0 ? Sent::yes : Sent::full; });
-  for (int i = 0; i < 3; ++i) CHECK(queue.push("slow", "x", 0));
-  CHECK(queue.push("mute", "x", 0));
+  for (int i = 0; i < 3; ++i) CHECK(queue.push("slow", "x", 0) == Pushed::yes);
+  CHECK(queue.push("mute", "x", 0) == Pushed::yes);
   room = 1;
   auto retried = queue.retry(30000);
   CHECK(retried.progress);
@@ -75,7 +76,7 @@ TEST_CASE("a client that reads nothing for a minute is cut off, one that reads s
 
 TEST_CASE("all clients together are bounded too") {
   AnswerQueue queue({100, 200, 60000}, [](const std::string&, const std::string&) { return Sent::full; });
-  CHECK(queue.push("a", std::string(90, 'x'), 0));
-  CHECK(queue.push("b", std::string(90, 'x'), 0));
-  CHECK_FALSE(queue.push("c", std::string(90, 'x'), 0));
+  CHECK(queue.push("a", std::string(90, 'x'), 0) == Pushed::yes);
+  CHECK(queue.push("b", std::string(90, 'x'), 0) == Pushed::yes);
+  CHECK(queue.push("c", std::string(90, 'x'), 0) == Pushed::cut);
 }

@@ -14,7 +14,13 @@
 
 namespace gorgone::test {
 
-inline std::filesystem::path source_directory() { return std::filesystem::absolute(__FILE__).parent_path().parent_path().parent_path(); }
+// The program lies in build/<preset>/bin of the sources; __FILE__ is no help, for a compiler cache makes it relative.
+inline std::filesystem::path source_directory() {
+  auto directory = std::filesystem::canonical("/proc/self/exe").parent_path();
+  while (directory.has_relative_path() && !std::filesystem::exists(directory / "tests/data/vectors.json"))
+    directory = directory.parent_path();
+  return directory;
+}
 
 inline std::string text_of_file(const std::filesystem::path& file) {
   std::ifstream stream{file, std::ios::binary};

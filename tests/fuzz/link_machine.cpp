@@ -71,6 +71,7 @@ class Run {
         tick();
         break;
       default:
+        take(machine_->on_peer(input_.below(2) == 0, now_));
         take(machine_->on_connected(input_.below(4) == 0 ? Result<void>(Error{"no such host"}) : Result<void>(), now_));
     }
     check_state();

@@ -75,7 +75,7 @@ class Run {
     const std::string data(input_.byte(), 'd');
     const auto action = action_of(data.size());
     const std::size_t size = data.size() + token.size() + action.size();
-    const auto taken = queue_->push(Message{action, token, id, Payload(data), {}}, now_);
+    const auto taken = queue_->push(Message{action, token, id, Payload(data), {}}, now_ + limits_.ttl_s, true);
     const auto count = waiting_.size() + sent_.size();
     const bool has_room = count < limits_.messages && (count == 0 || bytes() + size <= limits_.bytes);
     require(taken.has_value() == has_room, "a message is taken where there is room, and only there");
@@ -92,8 +92,8 @@ class Run {
                         (sent_.empty() || in_flight + waiting_.front().size <= limits_.in_flight_bytes);
     require((next != nullptr) == may_go, "a message goes when one waits and few enough are unanswered");
     if (next == nullptr) return;
-    require(next->target == waiting_.front().id, "messages go in the order in which they came");
-    queue_->sent();
+    require(next->message.target == waiting_.front().id, "messages go in the order in which they came");
+    queue_->sent(next->message.token);
     sent_.push_back(waiting_.front());
     waiting_.erase(waiting_.begin());
   }

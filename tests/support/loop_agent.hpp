@@ -36,6 +36,19 @@ class RecordingJournal : public Journal {
     done(std::optional<std::string>{});
   }
   void pin_fingerprint(std::string, std::string, std::function<void(Result<void>)> done) override { done(Result<void>{}); }
+  void note_refused_key(std::string, std::string, std::string) override {}
+  void store_outgoing(StoredMessage, bool, std::function<void(Result<bool>)> done) override { done(true); }
+  void forget_outgoing(std::string, std::function<void(Result<void>)> done = {}) override {
+    if (done) done(Result<void>{});
+  }
+  void give_up_outgoing(std::string, NewRow row) override { rows.push_back(std::move(row)); }
+  void outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) override { done(std::vector<StoredMessage>{}); }
+  void store_incoming(StoredMessage, std::function<void(Result<bool>)> done) override { done(true); }
+  void begin_incoming(std::string, std::function<void(Result<void>)> done) override { done(Result<void>{}); }
+  void end_incoming(std::string) override {}
+  void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override { done(std::vector<StoredMessage>{}); }
+  void keep_pull_identity(std::string, std::string) override {}
+  void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override { done({}); }
   void purge(Purge, std::function<void(Result<Purged>)> done) override { done(Purged{}); }
 
   /// The rows of a token.
@@ -73,6 +86,10 @@ class LoopAgent : public Agent {
   void set_gateway(Gateway*) override {}
   Result<LinkFactory*> link_factory(const std::string&) override { return Error{"no links in unit tests"}; }
   Result<std::unique_ptr<Link>> dial(const DialSpec&, LinkOwner&) override { return Error{"no links in unit tests"}; }
+  Result<std::unique_ptr<Link>> client_link(const std::string&, LinkOwner&) override { return Error{"no links in unit tests"}; }
+  std::shared_ptr<void> add_parent(std::function<void(const Message&)>) override { return {}; }
+  void tell_parents(const Message&) override {}
+  asio::awaitable<void> begin(const Message&) override { co_return; }
   const ConfigValue& gorgone_config() const override { return config_; }
   const ConfigValue& centreon_config() const override { return config_; }
 

@@ -5,6 +5,8 @@ import json
 import time
 import urllib.parse
 
+from pace import SLOWNESS, clock
+
 
 class Api:
     def __init__(self, host, port, user=None, password=None, tls=None, source="127.0.0.1"):
@@ -15,7 +17,7 @@ class Api:
 
     def request(self, method, path, body=None, timeout=30):
         """Status and JSON body."""
-        options = {"timeout": timeout, "source_address": (self.source, 0)}
+        options = {"timeout": timeout * SLOWNESS, "source_address": (self.source, 0)}
         if self.tls:
             connection = http.client.HTTPSConnection(self.host, self.port, context=self.tls, **options)
         else:
@@ -46,7 +48,7 @@ class Api:
         assert status == 200 and len(body["token"]) == 128, f"{status} {body}"
         return body["token"]
 
-    def run(self, node, *commands, wait_s=15, **options):
+    def run(self, node, *commands, wait_s=15 * SLOWNESS, **options):
         """Sends a COMMAND and returns its rows, with `data` parsed, by log_wait."""
         content = [{"command": command, **options} for command in commands]
         path = self._path(node, f"/core/action/command?log_wait={int(wait_s * 1e6)}")
@@ -61,12 +63,12 @@ class Api:
 
     def poll(self, node, token, timeout=15):
         """Rows of a token, asked for again and again until it has ended."""
-        end = time.monotonic() + timeout
+        end = clock() + timeout
         while True:
             rows = self.log(node, token)
             if ended(rows):
                 return rows
-            assert time.monotonic() < end, f"{token} did not end within {timeout} s: {rows}"
+            assert clock() < end, f"{token} did not end within {timeout} s: {rows}"
             time.sleep(0.02)
 
     @staticmethod

@@ -5,16 +5,16 @@ import pathlib
 import resource
 import socket
 import threading
-import time
 
+from pace import SLOWNESS, clock
 from protocol import request
 
 
 def memory_kb(pid):
-    """PSS: what the process adds to the machine's memory."""
+    """PSS: what the process adds to the machine's memory, or would if it were a plain build."""
     for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
-            return int(line.split()[1])
+            return int(int(line.split()[1]) / SLOWNESS)
     raise AssertionError(f"no Pss in /proc/{pid}/smaps_rollup")
 
 
@@ -28,7 +28,7 @@ def threads(pid):
 
 def cpu_seconds(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") / SLOWNESS
 
 
 class Peak:
@@ -60,7 +60,7 @@ class Peak:
 
 
 class LivePeer:
-    """Pings through a session of its own while the block runs; `answers` are the seconds that each took."""
+    """Pings through a session of its own while the block runs; `answers` are the seconds that each took (of pace.clock)."""
 
     def __init__(self, dialer, pause_s=0.02, patience_s=10):
         self.dialer, self.pause_s, self.patience_s = dialer, pause_s, patience_s
@@ -85,11 +85,11 @@ class LivePeer:
         try:
             while True:  # once at least, however short the block is
                 token = f"live{len(self.answers)}"
-                started = time.monotonic()
+                started = clock()
                 self.dialer.send(request("PING", token=token))
                 answer = self.dialer.take(self.patience_s)
                 assert (answer.kind, answer.token) == ("PONG", token), answer
-                self.answers.append(time.monotonic() - started)
+                self.answers.append(clock() - started)
                 if self._ended.wait(self.pause_s):
                     return
         except Exception as failure:

@@ -7,15 +7,15 @@ import subprocess
 import unittest
 
 from fleet import BIN, FleetCase
+from pace import SLOWNESS
 
 
 class Wrong(FleetCase):
     def setUp(self):
         self.poller = self.make_poller("x" * 43)
-        self.poller.make_keys()
 
     def check(self):
-        done = subprocess.run([BIN / "gorgoned", "--check", "--config", self.poller.config], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([BIN / "gorgoned", "--check", "--config", self.poller.config], capture_output=True, text=True, timeout=30 * SLOWNESS)
         return done.returncode, done.stderr + done.stdout
 
     def write(self, name, text):
@@ -31,7 +31,7 @@ class Wrong(FleetCase):
             self.assertRegex(text, expression)
         self.poller.launch()
         if starts is False:
-            self.assertEqual(self.poller.process.wait(10), 1)
+            self.assertEqual(self.poller.process.wait(10 * SLOWNESS), 1)
             self.poller.process = None
         else:
             self.poller.wait_log(r"\[core\] started: \d modules")
@@ -170,7 +170,7 @@ class KeysAndPorts(Wrong):
     def test_a_directory_for_the_keys_that_cannot_be_made_is_told(self):
         self.write("50-keys.yaml", "gorgone: {gorgonecore: {privkey: /proc/nowhere/priv.pem, pubkey: /proc/nowhere/pub.pem}}\n")
         self.poller.launch()
-        self.assertEqual(self.poller.process.wait(10), 1)
+        self.assertEqual(self.poller.process.wait(10 * SLOWNESS), 1)
         self.poller.process = None
         self.assertRegex(self.poller.log(), r"ERROR - \[core\] gorgonecore\.privkey: cannot make a key pair: /proc/nowhere: the directory cannot be made: ")
 
@@ -180,7 +180,7 @@ class KeysAndPorts(Wrong):
             for path, why in ((f"127.0.0.1:{port}", "Address already in use"), ("127.0.0.1:99999", ""), ("nonsense", ""), ("192.0.2.1:0", ""), ("no.such.host.invalid:0", "")):
                 self.write("50-port.yaml", f'gorgone: {{gorgonecore: {{external_com_path: "{path}"}}}}\n')
                 self.poller.launch()
-                self.assertEqual(self.poller.process.wait(20), 1, path)
+                self.assertEqual(self.poller.process.wait(20 * SLOWNESS), 1, path)
                 self.poller.process = None
                 self.assertRegex(self.poller.log(), rf'ERROR - \[core\] gorgonecore\.external_com_path: cannot listen on "{re.escape(path)}": {why}.*; expected address:port, such as')
 

@@ -7,11 +7,11 @@ import resource
 import secrets
 import sqlite3
 import subprocess
-import time
 import unittest
 
-from fleet import BIN, FleetCase, eventually
+from fleet import FleetCase, eventually
 from hostile import LivePeer, limited, memory_kb
+from pace import SLOWNESS
 
 IN_MEMORY = r"ERROR - \[journal\] history and sessions are kept in memory until {} can be written again; tried every 2 s"
 IN_USE = r"INFO - \[journal\] {} is in use again, (\d+) rows were taken over from memory"
@@ -148,7 +148,7 @@ class AtTheStart(Broken):
         second = self.make_poller(self.central.thumbprint(), identity=3)
         second.configure("50-database", {"gorgonecore": {"gorgone_db_name": f"dbname={self.file}"}})
         second.launch()
-        self.assertEqual(second.process.wait(10), 1)
+        self.assertEqual(second.process.wait(10 * SLOWNESS), 1)
         second.process = None
         self.assertRegex(second.log(), rf"ERROR - \[core\] gorgonecore\.gorgone_db_name: {self.file} is in use by another gorgoned, pid {self.poller.process.pid}; "
                                        "each daemon needs a database of its own")

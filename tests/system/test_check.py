@@ -3,11 +3,12 @@ import subprocess
 import unittest
 
 from fleet import BIN, FleetCase
+from pace import SLOWNESS
 
 
 class Check(FleetCase):
     def check(self, daemon):
-        done = subprocess.run([BIN / "gorgoned", "--check", f"--config={daemon.config}"], capture_output=True, text=True, timeout=30)
+        done = subprocess.run([BIN / "gorgoned", "--check", f"--config={daemon.config}"], capture_output=True, text=True, timeout=30 * SLOWNESS)
         return done.returncode, done.stdout + done.stderr
 
     def line_of(self, daemon, text, file="40-gorgoned.yaml"):
@@ -15,7 +16,8 @@ class Check(FleetCase):
         return next(number for number, line in enumerate(lines, 1) if text in line)
 
     def make_all(self):
-        return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43)]
+        return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43),
+                self.make("poller-5", "poller-pull", {"id: 2": "id: 5"}, free=False)]
 
     def test_the_examples_are_right_as_they_are(self):
         for daemon in self.make_all():
@@ -34,6 +36,17 @@ class Check(FleetCase):
         status, text = self.check(poller)
         self.assertEqual(status, 1, text)
         self.assertRegex(text, rf'modules\.action\.command_timeout: got "abc" \(40-gorgoned\.yaml:{line}\), expected .*\(default 30')
+
+    def test_a_central_to_dial_that_is_no_host_and_port_is_told(self):
+        poller = self.make("poller-5", "poller-pull", {"id: 2": "id: 5"})
+        for path in ("192.0.2.1", "192.0.2.1:", ":5556", "192.0.2.1:65536", "tcp://192.0.2.1:5556", "2001:db8::1:5556"):
+            poller.replace_module("pull", target_path=path)
+            status, text = self.check(poller)
+            self.assertEqual(status, 1, text)
+            self.assertRegex(text, rf'modules\.pull\.target_path: got "{path}" \(80-pull\.yaml:\d+\), expected host:port')
+        for path in ("central.example:5556", "[2001:db8::1]:5556"):
+            poller.replace_module("pull", target_path=path)
+            self.assertNotIn("target_path", self.check(poller)[1])
 
     def test_all_that_is_wrong_is_told_at_once(self):
         central = self.make_central()
@@ -86,7 +99,7 @@ class Check(FleetCase):
         poller = self.make_poller("x" * 43)
         poller.edit("external_com_type: tcp", "external_com_type: pigeon")
         poller.launch()
-        self.assertNotEqual(poller.process.wait(15), 0)
+        self.assertNotEqual(poller.process.wait(15 * SLOWNESS), 0)
         poller.process = None
         self.assertRegex(poller.log() + poller.output_file.read_text(), r"gorgonecore\.external_com_type: got \"pigeon\"")
 
@@ -99,14 +112,14 @@ class Check(FleetCase):
         self.assertEqual(self.dial(poller, central).call("PING").kind, "PONG")
 
     def test_unknown_arguments_are_refused_and_help_is_given(self):
-        done = subprocess.run([BIN / "gorgoned", "--colour"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--colour"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("--colour", done.stderr + done.stdout)
-        done = subprocess.run([BIN / "gorgoned", "--help"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--help"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertEqual(done.returncode, 0)
         for argument in ("--config", "--logfile", "--severity", "--check", "--modules", "--version"):
             self.assertIn(argument, done.stdout)
-        done = subprocess.run([BIN / "gorgoned", "--version"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([BIN / "gorgoned", "--version"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertRegex(done.stdout, r"\d+\.\d+\.\d+")
 
 

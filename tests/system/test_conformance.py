@@ -8,6 +8,7 @@ import unittest
 
 from api import codes, outputs
 from fleet import ROOT, FleetCase, eventually
+from pace import SLOWNESS
 
 SHARED = pathlib.Path(os.environ.get("GORGONE_SHARED") or ROOT.parent / "shared") / "conformance"
 PYTHON = "/usr/bin/python3"
@@ -19,7 +20,7 @@ class Conformance(FleetCase):
         central = self.make_central()
         poller = self.make_poller(central.thumbprint()).start()
         done = subprocess.run([PYTHON, SHARED / "check_listener.py", "--endpoint", f"tcp://127.0.0.1:{poller.port}", "--key", central.private_key,
-                               "--id", "2"], capture_output=True, text=True, timeout=120)
+                               "--id", "2"], capture_output=True, text=True, timeout=120 * SLOWNESS)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         passed, failed = re.search(r"^(\d+) passed, (\d+) failed$", done.stdout, re.MULTILINE).groups()
         self.assertEqual(int(failed), 0)
@@ -27,14 +28,13 @@ class Conformance(FleetCase):
 
     def drive(self, *faults, commands=12):
         central, peer = self.make_central(), self.make_poller("x", 2)
-        peer.make_keys()
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         output = self.directory / "peer.txt"
         with open(output, "w") as file:
             process = subprocess.Popen([PYTHON, SHARED / "peer_poller.py", "--endpoint", f"tcp://127.0.0.1:{port}", "--key", peer.private_key,
                                         f"--authorized={central.thumbprint()}", *faults], stdout=file, stderr=file)
-        self.addCleanup(lambda: (process.terminate(), process.wait(10)))
+        self.addCleanup(lambda: (process.terminate(), process.wait(10 * SLOWNESS)))
         central.nodes({"id": 2, "type": "push_zmq", "address": "127.0.0.1", "port": port})
         central.start()
         api = central.api()

@@ -12,6 +12,13 @@ FLAGS = ["-std=c++20", "-O0", "-fPIC", "-fvisibility=hidden", "-fvisibility-inli
          "-DBOOST_ASIO_NO_DEPRECATED", "-DFMT_SHARED"]
 
 
+def sanitizers():
+    """A module is built with what the daemon is built with."""
+    cache = BIN.parent / "CMakeCache.txt"
+    found = re.search(r"^GORGONE_SANITIZE:\w+=(.+)$", cache.read_text(), re.MULTILINE) if cache.exists() else None
+    return [f"-fsanitize={found[1]}"] if found else []
+
+
 def blocks(text):
     """Path -> text of each fenced block that is introduced by a line naming its file in backticks and ending in a colon."""
     return {path: body for path, body in re.findall(r"^[^\n]*`([^`\n]+)`[^\n`]*:\n\n?```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)}
@@ -34,7 +41,7 @@ class Documentation(FleetCase):
         includes = {line for path in sources for line in re.findall(r"#include\s+(\S+)", files[path])}
         self.assertFalse({line for line in includes if "core/" in line}, "a module includes <gorgone/…> and its own files only")
         library = self.directory / f"{name}.so"
-        built = subprocess.run(["g++", *FLAGS, "-shared", f"-I{ROOT}/include", *(self.directory / path for path in sources),
+        built = subprocess.run(["g++", *FLAGS, *sanitizers(), "-shared", f"-I{ROOT}/include", *(self.directory / path for path in sources),
                                 "-o", library, f"-L{BIN.parent}/lib/gorgone", "-lgorgone", "-lboost_json", "-lfmt"], capture_output=True, text=True)
         self.assertEqual(built.returncode, 0, built.stderr[-4000:])
 

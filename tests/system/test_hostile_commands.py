@@ -8,9 +8,10 @@ import subprocess
 import time
 import unittest
 
-from api import codes, outputs
+from api import codes
 from fleet import BIN, FleetCase, eventually, processes_with
 from hostile import LivePeer, Peak, descriptors, limited, memory_kb, threads
+from pace import SLOWNESS, clock
 from protocol import request
 
 
@@ -76,7 +77,7 @@ class Output(Commands):
             result = self.result(f"yes {self.mark}", timeout=2)
             took = time.monotonic() - started
         self.assertEqual(result, {"exit_code": -1, "stdout": "Command too long to execute (timeout)..."})
-        self.assertTrue(1.9 < took < 4, took)
+        self.assertTrue(1.9 < took < 2 + 2 * SLOWNESS, took)
         self.no_process_is_left()
         self.assertLess(peak.grown_kb, 10_000)
         self.assertLess(live.percentile(0.9), 0.2)
@@ -85,10 +86,10 @@ class Output(Commands):
 
 class Children(Commands):
     def test_a_child_that_ignores_sigterm_is_killed_soon_after_its_timeout(self):
-        started = time.monotonic()
+        started = clock()
         result = self.result(f"trap '' TERM INT HUP; while :; do sleep {self.mark}; done", timeout=1)
         self.assertEqual(result["exit_code"], -1)
-        self.assertLess(time.monotonic() - started, 3)
+        self.assertLess(clock() - started, 3)
         self.no_process_is_left()
 
     def test_a_child_that_stops_itself_is_killed_all_the_same(self):
@@ -97,10 +98,10 @@ class Children(Commands):
 
     def test_a_background_process_that_keeps_the_pipe_open_does_not_hold_up_the_result(self):
         for command in (f"sleep {self.mark} & echo done", f"setsid sleep {self.mark} & echo done", f"nohup sh -c 'trap \"\" HUP TERM; sleep {self.mark}' & echo done"):
-            started = time.monotonic()
+            started = clock()
             result = self.result(command)
             self.assertEqual((result["exit_code"], result["stdout"]), (0, "done"), command)
-            self.assertLess(time.monotonic() - started, 2, command)
+            self.assertLess(clock() - started, 2, command)
         before = descriptors(self.pid)
         for _ in range(20):
             self.result(f"setsid sleep {self.mark} &")
@@ -224,7 +225,7 @@ class CannotStart(Commands):
         with open(self.poller.output_file, "ab") as output:
             self.poller.mark = self.poller.log_file.stat().st_size
             self.poller.process = subprocess.Popen([BIN / "gorgoned", "--config", self.poller.config, "--logfile", self.poller.log_file, "--severity", "debug"],
-                                                   stdout=output, stderr=output, user=user, group=user, extra_groups=[])
+                                                   stdout=output, stderr=output, env=self.poller.environment(), user=user, group=user, extra_groups=[])
         self.poller.wait_log(r"\[core\] started: \d modules")
         pid = self.poller.process.pid
         self.client = self.dial(self.poller, self.central)

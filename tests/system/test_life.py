@@ -10,6 +10,7 @@ import unittest
 
 from api import codes, outputs
 from fleet import BIN, FleetCase, eventually, gorgonectl, processes_with
+from pace import SLOWNESS
 
 
 class Stop(FleetCase):
@@ -41,7 +42,7 @@ class Stop(FleetCase):
     def test_sigint_ends_it_too(self):
         poller = self.make_poller("x").start()
         poller.process.send_signal(signal.SIGINT)
-        self.assertEqual(poller.process.wait(10), 0)
+        self.assertEqual(poller.process.wait(10 * SLOWNESS), 0)
         poller.process = None
 
     def test_sighup_does_not_end_it(self):
@@ -106,14 +107,14 @@ class LogFile(FleetCase):
     def test_a_log_file_that_cannot_be_made_is_told(self):
         poller = self.make_poller("x")
         done = subprocess.run([BIN / "gorgoned", "--config", poller.config, "--logfile", "/nowhere/gorgoned.log", "--severity", "info"],
-                              capture_output=True, text=True, timeout=20)
+                              capture_output=True, text=True, timeout=20 * SLOWNESS)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("/nowhere/gorgoned.log", done.stderr + done.stdout)
 
 
 class Keys(FleetCase):
     def test_keys_are_made_at_the_first_start_and_kept_at_the_second(self):
-        poller = self.make_poller("x")
+        poller = self.make_poller("x", keys=False)
         self.assertFalse(poller.private_key.exists())
         poller.start()
         self.assertEqual(stat.S_IMODE(poller.private_key.stat().st_mode), 0o600)
@@ -128,7 +129,7 @@ class Keys(FleetCase):
 
     def test_gorgonectl_prints_the_thumbprint_of_every_form_of_key(self):
         poller = self.make_poller("x")
-        expected = poller.make_keys()
+        expected = poller.thumbprint()
         spki, pkcs1, pkcs8 = (str(self.directory / name) for name in ("spki.pem", "pkcs1.pem", "pkcs8.pem"))
         subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-pubout", "-out", spki], check=True, capture_output=True)
         subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-RSAPublicKey_out", "-out", pkcs1], check=True, capture_output=True)
@@ -141,8 +142,8 @@ class Keys(FleetCase):
 
     def test_gorgonectl_overwrites_no_key_unasked(self):
         poller = self.make_poller("x")
-        before = poller.make_keys()
-        done = subprocess.run([BIN / "gorgonectl", "keys", "generate", "--dir", poller.private_key.parent], capture_output=True, text=True, timeout=20)
+        before = poller.thumbprint()
+        done = subprocess.run([BIN / "gorgonectl", "keys", "generate", "--dir", poller.private_key.parent], capture_output=True, text=True, timeout=20 * SLOWNESS)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("rsakey", done.stderr)
         self.assertEqual(poller.thumbprint(), before)
@@ -150,12 +151,11 @@ class Keys(FleetCase):
 
     def test_one_missing_half_is_told_and_nothing_is_overwritten(self):
         poller = self.make_poller("x")
-        poller.make_keys()
         private = poller.private_key.read_bytes()
         poller.private_key.unlink()
         public = poller.public_key.read_bytes()
         poller.launch()
-        self.assertNotEqual(poller.process.wait(15), 0)
+        self.assertNotEqual(poller.process.wait(15 * SLOWNESS), 0)
         poller.process = None
         self.assertIn("rsakey.priv.pem", poller.log() + poller.output_file.read_text())
         self.assertEqual(poller.public_key.read_bytes(), public)

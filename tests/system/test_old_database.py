@@ -39,7 +39,6 @@ class OldDatabase(FleetCase):
     def make_old(self, identity_columns, version):
         self.central = self.make_central()
         self.poller = self.make_poller(self.central.thumbprint())
-        self.poller.make_keys()
         database = sqlite3.connect(self.poller.database)
         database.executescript(TABLES.format(identity=identity_columns))
         database.execute("INSERT INTO gorgone_information VALUES ('version', ?)", (version,))

@@ -6,13 +6,13 @@ import json
 import os
 import secrets
 import tarfile
-import time
 import unittest
 
 from api import codes, outputs
 from fleet import FleetCase, eventually
 from dialer import Dialer, Refused  # found by way of fleet
 from listener import Listener
+from pace import clock
 from protocol import KEY_FORMS, draw_key, read_private_key, request, thumbprint
 
 
@@ -124,9 +124,9 @@ class OurListener(FleetCase):
         for frame in (b"x", b"", b"[HELO]", base64.b64encode(os.urandom(64)), b"[" * 70_000, b"[a] [b] [c]", dialer.cipher.seal("no brackets"),
                       dialer.cipher.seal("[PING]")):
             dialer.socket.send(frame)
-            started = time.monotonic()
+            started = clock()
             dialer.take_frame()
-            self.assertLess(time.monotonic() - started, 1, frame[:20])
+            self.assertLess(clock() - started, 1, frame[:20])
         dialer.socket.send_multipart([b"[GETPUBKEY]", b"second part"])
         self.assertEqual(dialer.call("PING", token="alive").token, "alive")
 
@@ -264,9 +264,9 @@ class OurCentral(FleetCase):
         api = self.central.api()
         for number in range(10):
             api.submit(2, f"command {number}")
-        started = time.monotonic()
+        started = clock()
         self.assertEqual(outputs(api.run(None, "echo here")), ["here"])
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(clock() - started, 2)
         self.assertLess(self.central.stop(), 5)
 
     def test_commands_given_all_at_once_arrive_in_order_and_once(self):

@@ -3,11 +3,11 @@ import os
 import signal
 import socket
 import threading
-import time
 import unittest
 
 from api import codes, outputs
 from fleet import FleetCase
+from pace import clock
 
 
 class Mute:
@@ -55,9 +55,9 @@ class SilentNodes(FleetCase):
             for node in range(50, 56):
                 status, _ = api.request("POST", f"/api/nodes/{node}/core/action/command", [{"command": "true"}])
                 self.assertIn(status, (200, 503))
-            started = time.monotonic()
+            started = clock()
             self.assertEqual(outputs(api.run(2, f"echo {number}")), [str(number)])
-            slowest = max(slowest, time.monotonic() - started)
+            slowest = max(slowest, clock() - started)
         self.assertLess(slowest, 2)
 
     def test_asking_for_the_log_of_a_silent_node_ends_and_holds_up_nobody(self):
@@ -65,16 +65,16 @@ class SilentNodes(FleetCase):
         ends = {}
 
         def ask(node):
-            started = time.monotonic()
+            started = clock()
             api.request("GET", f"/api/nodes/{node}/log/{'0' * 128}")
-            ends[node] = time.monotonic() - started
+            ends[node] = clock() - started
 
         threads = [threading.Thread(target=ask, args=(node,)) for node in range(50, 56)]
         for thread in threads:
             thread.start()
-        started = time.monotonic()
+        started = clock()
         self.assertEqual(codes(api.run(2, "true")), [0, 0, 100, 2])
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(clock() - started, 2)
         for thread in threads:
             thread.join(20)
         self.assertEqual(sorted(ends), list(range(50, 56)))
@@ -99,9 +99,9 @@ class SilentLater(FleetCase):
             api = central.api()
             late = api.submit(2, "echo late")
             for number in range(5):
-                started = time.monotonic()
+                started = clock()
                 self.assertEqual(outputs(api.run(3, f"echo {number}")), [str(number)])
-                self.assertLess(time.monotonic() - started, 2)
+                self.assertLess(clock() - started, 2)
         finally:
             os.kill(frozen.process.pid, signal.SIGCONT)
         self.assertEqual(outputs(api.poll(2, late)), ["late"])

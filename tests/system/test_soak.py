@@ -1,4 +1,5 @@
 """The short form of tests/soak.py."""
+# tests/run.sh: alone, for it loads the machine and measures memory.
 import sys
 import unittest
 

@@ -1,4 +1,5 @@
 """The short form of tests/torture.py."""
+# tests/run.sh: alone, for it kills at a pace and waits for those who come back.
 import sys
 import unittest
 

@@ -15,8 +15,8 @@ Message message(const std::string& token, std::size_t size = 10) {
 std::vector<std::string> drain(NodeQueue& queue) {
   std::vector<std::string> tokens;
   while (const auto* next = queue.next()) {
-    tokens.push_back(next->token);
-    queue.sent();
+    tokens.push_back(next->message.token);
+    queue.sent(tokens.back());
   }
   return tokens;
 }
@@ -27,7 +27,7 @@ using Tokens = std::vector<std::string>;
 
 TEST_CASE("messages leave in order and are kept until they are answered") {
   NodeQueue queue({});
-  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 0).has_value());
+  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
   CHECK(drain(queue) == Tokens{"a", "b", "c"});
   CHECK(queue.in_flight() == 3);
   REQUIRE(queue.answered("b"));
@@ -37,17 +37,17 @@ TEST_CASE("messages leave in order and are kept until they are answered") {
 
 TEST_CASE("what was not answered is sent again first, in its old order, after the session is lost") {
   NodeQueue queue({});
-  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 0).has_value());
+  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
   drain(queue);
   queue.answered("a");
-  REQUIRE(queue.push(message("d"), 0).has_value());
+  REQUIRE(queue.push(message("d"), 100, true).has_value());
   queue.link_lost();
   CHECK(drain(queue) == Tokens{"b", "c", "d"});
 }
 
 TEST_CASE("messages that share a token are answered one by one, the oldest first") {
   NodeQueue queue({});
-  for (int i = 0; i < 3; ++i) REQUIRE(queue.push(message("copy", static_cast<std::size_t>(100 + i)), 0).has_value());
+  for (int i = 0; i < 3; ++i) REQUIRE(queue.push(message("copy", static_cast<std::size_t>(100 + i)), 100, true).has_value());
   drain(queue);
   CHECK(queue.answered("copy")->data.text().size() == 100);
   CHECK(queue.answered("copy")->data.text().size() == 101);
@@ -56,11 +56,11 @@ TEST_CASE("messages that share a token are answered one by one, the oldest first
 
 TEST_CASE("an unknown action, which is refused without a token, belongs to the oldest message with it") {
   NodeQueue queue({});
-  REQUIRE(queue.push(message("a"), 0).has_value());
+  REQUIRE(queue.push(message("a"), 100, true).has_value());
   for (const char* token : {"b", "c"}) {
     auto other = message(token);
     other.action = "FOO";
-    REQUIRE(queue.push(std::move(other), 0).has_value());
+    REQUIRE(queue.push(std::move(other), 100, true).has_value());
   }
   drain(queue);
   CHECK(queue.unknown_action("FOO")->token == "b");
@@ -73,29 +73,29 @@ TEST_CASE("a full queue refuses as busy, by count and by bytes, and takes again 
   NodeQueue::Limits limits;
   limits.messages = 2;
   NodeQueue by_count(limits);
-  REQUIRE(by_count.push(message("a"), 0).has_value());
-  REQUIRE(by_count.push(message("b"), 0).has_value());
-  CHECK(by_count.push(message("c"), 0).error().code == "busy");
+  REQUIRE(by_count.push(message("a"), 100, true).has_value());
+  REQUIRE(by_count.push(message("b"), 100, true).has_value());
+  CHECK(by_count.push(message("c"), 100, true).error().code == "busy");
   drain(by_count);
-  CHECK(by_count.push(message("c"), 0).error().code == "busy");
+  CHECK(by_count.push(message("c"), 100, true).error().code == "busy");
   by_count.answered("a");
-  CHECK(by_count.push(message("c"), 0).has_value());
+  CHECK(by_count.push(message("c"), 100, true).has_value());
 
   limits = {};
   limits.bytes = 1000;
   NodeQueue by_bytes(limits);
-  REQUIRE(by_bytes.push(message("a", 900), 0).has_value());
-  CHECK(by_bytes.push(message("b", 200), 0).error().code == "busy");
+  REQUIRE(by_bytes.push(message("a", 900), 100, true).has_value());
+  CHECK(by_bytes.push(message("b", 200), 100, true).error().code == "busy");
   drain(by_bytes);
   by_bytes.answered("a");
-  CHECK(by_bytes.push(message("b", 5000), 0).has_value());
+  CHECK(by_bytes.push(message("b", 5000), 100, true).has_value());
 }
 
 TEST_CASE("no more than the window is sent before answers come, but a message larger than it passes alone") {
   NodeQueue::Limits limits;
   limits.in_flight = 2;
   NodeQueue queue(limits);
-  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 0).has_value());
+  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
   CHECK(drain(queue) == Tokens{"a", "b"});
   queue.answered("a");
   CHECK(drain(queue) == Tokens{"c"});
@@ -103,20 +103,18 @@ TEST_CASE("no more than the window is sent before answers come, but a message la
   limits = {};
   limits.in_flight_bytes = 100;
   NodeQueue large(limits);
-  REQUIRE(large.push(message("a", 1000), 0).has_value());
-  REQUIRE(large.push(message("b", 1), 0).has_value());
+  REQUIRE(large.push(message("a", 1000), 100, true).has_value());
+  REQUIRE(large.push(message("b", 1), 100, true).has_value());
   CHECK(drain(large) == Tokens{"a"});
   large.answered("a");
   CHECK(drain(large) == Tokens{"b"});
 }
 
 TEST_CASE("what waits too long is taken out, for the link or for an answer") {
-  NodeQueue::Limits limits;
-  limits.ttl_s = 10;
-  NodeQueue queue(limits);
-  REQUIRE(queue.push(message("a"), 0).has_value());
+  NodeQueue queue({});
+  REQUIRE(queue.push(message("a"), 10, true).has_value());
   drain(queue);
-  REQUIRE(queue.push(message("b"), 5).has_value());
+  REQUIRE(queue.push(message("b"), 15, true).has_value());
   CHECK(queue.next_expiry() == 10);
   CHECK(queue.expired(9).empty());
   auto late = queue.expired(10);
@@ -127,4 +125,61 @@ TEST_CASE("what waits too long is taken out, for the link or for an answer") {
   REQUIRE(late.size() == 1);
   CHECK(late[0].token == "b");
   CHECK(queue.clear().empty());
+}
+
+TEST_CASE("a message that has less time than those before it expires before them") {
+  NodeQueue queue({});
+  REQUIRE(queue.push(message("a"), 100, true).has_value());
+  REQUIRE(queue.push(message("b"), 20, true).has_value());
+  CHECK(queue.next_expiry() == 20);
+  const auto late = queue.expired(20);
+  REQUIRE(late.size() == 1);
+  CHECK(late[0].token == "b");
+  CHECK(queue.next_expiry() == 100);
+}
+
+TEST_CASE("what the outbox does not have yet is not sent, nor what stands behind it") {
+  NodeQueue queue({});
+  auto first = message("a");
+  first.delivery = "1";
+  REQUIRE(queue.push(std::move(first), 100, false).has_value());
+  REQUIRE(queue.push(message("b"), 100, true).has_value());
+  CHECK(drain(queue).empty());
+  queue.stored("1", true);
+  CHECK(drain(queue) == Tokens{"a", "b"});
+}
+
+TEST_CASE("what the outbox will not have is taken out, and makes room") {
+  NodeQueue::Limits limits;
+  limits.messages = 1;
+  NodeQueue queue(limits);
+  auto first = message("a");
+  first.delivery = "1";
+  REQUIRE(queue.push(std::move(first), 100, false).has_value());
+  REQUIRE(queue.stored("1", false));
+  CHECK(queue.waiting() == 0);
+  CHECK(queue.push(message("b"), 100, true).has_value());
+}
+
+TEST_CASE("messages that a busy node did not take are sent again in their old order, whatever the order of its answers") {
+  NodeQueue queue({});
+  for (const char* token : {"a", "b", "c", "d"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  drain(queue);
+  queue.put_back("c");
+  queue.put_back("b");
+  queue.put_back("unknown");
+  queue.answered("a");
+  REQUIRE(queue.push(message("e"), 100, true).has_value());
+  CHECK(drain(queue) == Tokens{"b", "c", "e"});
+}
+
+TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent after it") {
+  NodeQueue queue({});
+  for (const char* token : {"a", "b"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  drain(queue);
+  const auto before = queue.last_sequence();
+  REQUIRE(queue.push(message("c"), 100, true).has_value());
+  drain(queue);
+  CHECK(queue.sent_until(before).size() == 2);
+  CHECK(queue.oldest_in_flight() == "c");
 }

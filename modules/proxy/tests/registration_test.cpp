@@ -38,3 +38,9 @@ TEST_CASE("no password of a registration comes into an error") {
   CHECK(read(R"({"nodes":[{"ssh_password":"secret"}]})").error().message.find("secret") == std::string::npos);
   CHECK(read(R"({"node":[{"ssh_password":"secret"}]})").error().message.find("secret") == std::string::npos);
 }
+
+TEST_CASE("nodes behind a node are found at any number of hops") {
+  const auto nodes = *parse_json(R"({"3":{"nodes":{"4":{"nodes":{"5":{}}}}},"6":{"nodes":{}},"7":{"nodes":[]},"8":null})");
+  CHECK(proxy::nodes_behind(nodes) == std::set<std::string>{"3", "4", "5", "6", "7", "8"});
+  CHECK(proxy::nodes_behind(*parse_json("[]")).empty());
+}

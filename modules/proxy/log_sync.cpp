@@ -1,0 +1,193 @@
+#include "log_sync.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+
+namespace gorgone::proxy {
+namespace {
+
+constexpr std::int64_t clock_error_s_max = 86400;
+constexpr std::int64_t held_s = 300;
+constexpr std::int64_t portion = 1000;
+// A larger answer is parsed off the loop.
+constexpr std::size_t large_answer = std::size_t{256} << 10;
+
+double wall_now() {
+  using namespace std::chrono;
+  return duration<double>(system_clock::now().time_since_epoch()).count();
+}
+
+std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+NewRow row_of(const json::value& remote) {
+  NewRow row;
+  row.token = text_of(member(remote, "token")).value_or("");
+  row.code = static_cast<int>(integer_of(member(remote, "code")).value_or(0));
+  row.etime = integer_of(member(remote, "etime")).value_or(0);
+  row.instant = truth_of(member(remote, "instant"), false);
+  const auto* data = member(remote, "data");
+  row.data = data ? (data->is_string() ? std::string(data->get_string()) : to_text(*data)) : "{}";
+  return row;
+}
+
+}  // namespace
+
+LogSync::LogSync(Agent& agent, std::string node, Limits limits, Send send)
+    : agent_(agent), node_(std::move(node)), limits_(limits), send_(std::move(send)) {}
+
+void LogSync::link_up(std::int64_t now) {
+  is_up_ = true;
+  is_caught_up_ = false;
+  if (!question_) ask(now);
+}
+
+void LogSync::link_down(const std::string& why) {
+  is_up_ = is_caught_up_ = false;
+  if (question_) finish(Error{"the link to node '" + node_ + "' is down: " + why}, 0);
+}
+
+void LogSync::fetch(const std::string& subnode, Done done, std::int64_t now) {
+  if (!is_up_) {
+    if (done) done(Error{"the link to node '" + node_ + "' is down"});
+    return;
+  }
+  // What the node has is here already.
+  if (question_ && question_->is_held && subnode.empty()) {
+    if (done) done({});
+    return;
+  }
+  // What is under way may have been read before the row that is wished for was written: the next question is shared.
+  auto& waiters = wishes_[subnode];
+  if (done) waiters.push_back(std::move(done));
+  if (!question_) return ask(now);
+  if (!question_->is_held) return;
+  // A question for a subnode takes the place of the one that is held; its answer brings all rows since.
+  question_.reset();
+  ask(now);
+}
+
+// With a subnode as target the node fetches that one's log before it answers with its own.
+void LogSync::ask(std::int64_t now) {
+  question_.emplace();
+  question_->number = ++questions_;
+  question_->asked = now;
+  if (!wishes_.empty()) {
+    auto wish = wishes_.extract(wishes_.begin());
+    question_->subnode = wish.key();
+    question_->waiters = std::move(wish.mapped());
+  }
+  question_->is_held = can_hold_ && is_caught_up_ && question_->waiters.empty() && question_->subnode.empty();
+  question_->deadline = now + limits_.answer_s + (question_->is_held ? held_s : 0);
+  next_ = now + limits_.every_s;
+  if (fetched_until_) return send_question();
+  agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
+    if (alive.expired() || !question_ || question_->number != number) return;
+    fetched_until_ = ctime ? std::min(*ctime, wall_now()) : 0;
+    send_question();
+  });
+}
+
+void LogSync::send_question() {
+  question_->token = new_token();
+  json::object filter{{"ctime", *fetched_until_}};
+  if (can_hold_) filter["portion"] = portion;
+  if (question_->is_held) filter["wait"] = held_s;
+  const Message message{"GETLOG", question_->token, question_->subnode, Payload(json::value(std::move(filter)))};
+  const auto sent = send_(message);
+  if (!sent) finish(sent.error(), question_->asked);
+}
+
+bool LogSync::take_answer(const Message& message, std::int64_t now) {
+  if (!question_ || message.token.empty() || message.token != question_->token) return false;
+  auto payload = std::make_shared<Payload>(message.data);
+  auto read = [this, payload, now] {
+    const auto parsed = payload->json();
+    on_data(parsed ? member(**parsed, "data") : nullptr, now);
+  };
+  if (payload->text().size() < large_answer) {
+    read();
+    return true;
+  }
+  agent_.on_pool([this, payload, read, number = question_->number, alive = std::weak_ptr<bool>(alive_), &loop = agent_.loop()] {
+    (void)payload->json();
+    asio::post(loop, [this, read, number, alive] {
+      if (!alive.expired() && question_ && question_->number == number) read();
+    });
+  });
+  return true;
+}
+
+void LogSync::on_data(const json::value* data, std::int64_t now) {
+  const auto* result = data ? member(*data, "result") : nullptr;
+  if (!result || !result->is_array())
+    return finish(Error{"node '" + node_ + "' sent no log" + (data ? ": " + printable(to_text(*data)) : "")}, now);
+  const bool has_more = truth_of(member(*data, "more"), false);
+  if (result->get_array().empty()) {
+    // A node that answers a question it should hold, and has nothing to say, is not asked without end.
+    if (question_->is_held && now < question_->asked + 1) can_hold_ = false;
+    return finish({}, now);
+  }
+  store(result->get_array(), has_more, now);
+}
+
+void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
+  std::vector<std::pair<double, const json::value*>> order;
+  for (const auto& row : list) order.emplace_back(number_of(member(row, "ctime")).value_or(0), &row);
+  // Deployed daemons send rows in the order of their ids as strings.
+  std::stable_sort(order.begin(), order.end(), [](const auto& left, const auto& right) {
+    if (left.first != right.first) return left.first < right.first;
+    return integer_of(member(*left.second, "id")).value_or(0) < integer_of(member(*right.second, "id")).value_or(0);
+  });
+  // A clock that is wrong on the node must not hide what it writes when the clock is right again.
+  const double latest = static_cast<double>(wall_s() + clock_error_s_max);
+  const double before = *fetched_until_;
+  double newest = before;
+  std::vector<NewRow> rows;
+  rows.reserve(order.size());
+  for (const auto& [ctime, row] : order) {
+    rows.push_back(row_of(*row));
+    if (ctime <= latest) newest = std::max(newest, ctime);
+  }
+  // At once, so that another question, should the link break now, does not bring the same rows.
+  fetched_until_ = newest;
+  auto stored = [this, before, has_more, now, number = question_->number,
+                 alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
+    if (alive.expired()) return;
+    if (!outcome) fetched_until_ = before;
+    // Deployed daemons above learn by this that there is something to fetch.
+    json::object synclogs{{"data", json::object{{"id", agent_.node_id()}}}};
+    if (outcome) agent_.tell_parents(Message{"SYNCLOGS", {}, {}, Payload(json::value(std::move(synclogs)))});
+    if (question_ && question_->number == number) finish(outcome, now, has_more);
+  };
+  agent_.journal().store_fetched(node_, newest, std::move(rows), std::move(stored));
+}
+
+void LogSync::finish(const Result<void>& outcome, std::int64_t now, bool has_more) {
+  if (!outcome) agent_.log().debug("log of node '{}' not fetched: {}", node_, outcome.error().message);
+  auto waiters = std::move(question_->waiters);
+  const bool was_subnode = !question_->subnode.empty();
+  question_.reset();
+  is_caught_up_ = outcome && !has_more;
+  if (!is_up_)
+    for (auto& [subnode, more] : std::exchange(wishes_, {}))
+      waiters.insert(waiters.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  else if (has_more && outcome && !was_subnode)
+    wishes_[{}].swap(waiters);  // what they wish for may be in the next portion
+  if (is_up_ && (!wishes_.empty() || (can_hold_ && outcome))) ask(now);
+  for (auto& waiter : waiters) waiter(outcome);
+}
+
+std::optional<std::int64_t> LogSync::deadline() const {
+  if (question_) return question_->deadline;
+  if (is_up_) return next_;
+  return {};
+}
+
+void LogSync::on_clock(std::int64_t now) {
+  if (question_ && now >= question_->deadline)
+    finish(Error{"node '" + node_ + "' did not send its log within " + std::to_string(limits_.answer_s) + " s"}, now);
+  if (is_up_ && !question_ && now >= next_) ask(now);
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,73 @@
+#include "outbox.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+
+namespace gorgone::proxy {
+namespace {
+
+constexpr auto look_every = std::chrono::seconds(10);
+
+std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+}  // namespace
+
+StoredMessage stored_message(const Message& message, std::int64_t ttl_s) {
+  return {message.delivery, message.action, message.token, message.target, message.data.text(), wall_s() + ttl_s};
+}
+
+Homeless::Homeless(Agent& agent, Place place) : agent_(agent), place_(std::move(place)), timer_(agent.loop()) {}
+
+asio::awaitable<void> Homeless::load() {
+  auto result = std::make_shared<Result<std::vector<StoredMessage>>>(std::vector<StoredMessage>{});
+  auto start = [this, result](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    agent_.journal().outgoing([result, shared](Result<std::vector<StoredMessage>> list) {
+      *result = std::move(list);
+      std::move (*shared)();
+    });
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  if (!*result) {
+    agent_.log().error("the outbox cannot be read: {}", result->error().message);
+    co_return;
+  }
+  for (auto& stored : **result) {
+    Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
+    message.delivery = stored.delivery;
+    add(std::move(message), stored.until);
+  }
+  if (!waiting_.empty()) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size());
+}
+
+void Homeless::add(Message message, std::int64_t until) {
+  waiting_.push_back(Waiting{std::move(message), until});
+  if (waiting_.size() == 1) tick();
+}
+
+void Homeless::settle() {
+  for (auto entry = waiting_.begin(); entry != waiting_.end();) {
+    entry->message.ttl_s = std::max<std::int64_t>(1, entry->until - wall_s());
+    entry = place_(entry->message) ? waiting_.erase(entry) : std::next(entry);
+  }
+}
+
+void Homeless::tick() {
+  timer_.expires_after(look_every);
+  timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired()) return;
+    std::erase_if(waiting_, [this](const Waiting& entry) {
+      if (entry.until > wall_s()) return false;
+      const std::string why = "proxy - unknown target " + printable(entry.message.target);
+      agent_.log().warning("{} given up: {} token={}", printable(entry.message.action), why, printable(entry.message.token));
+      agent_.journal().give_up_outgoing(entry.message.delivery,
+                                        NewRow{entry.message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
+      return true;
+    });
+    if (!waiting_.empty()) tick();
+  });
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,43 @@
+#pragma once
+// Messages of the outbox whose node is not known (yet): at the start all of them, until their nodes are registered. On the loop.
+
+#include <gorgone/agent.hpp>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <list>
+#include <memory>
+
+namespace gorgone::proxy {
+
+/// What the outbox keeps of a message that may wait for `ttl_s`.
+StoredMessage stored_message(const Message& message, std::int64_t ttl_s);
+
+class Homeless {
+ public:
+  /// `place` gives a message to its node; false where there is none still.
+  using Place = std::function<bool(Message& message)>;
+  Homeless(Agent& agent, Place place);
+
+  /// Reads the outbox.
+  asio::awaitable<void> load();
+  void add(Message message, std::int64_t until);
+  /// New nodes are known: tries again for each.
+  void settle();
+
+ private:
+  struct Waiting {
+    Message message;
+    std::int64_t until;  // wall time, seconds
+  };
+  void tick();
+
+  Agent& agent_;
+  Place place_;
+  std::list<Waiting> waiting_;
+  asio::steady_timer timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::proxy

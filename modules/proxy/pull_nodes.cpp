@@ -1,0 +1,119 @@
+#include "pull_nodes.hpp"
+
+namespace gorgone::proxy {
+
+asio::awaitable<void> PullNodes::load() {
+  auto kept = std::make_shared<Result<std::map<std::string, std::string>>>(Error{"not read"});
+  auto start = [this, kept](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    agent_.journal().pull_identities([shared, kept](Result<std::map<std::string, std::string>> read) {
+      *kept = std::move(read);
+      std::move (*shared)();
+    });
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  if (!*kept) {
+    agent_.log().error("the sessions of nodes that dial this daemon cannot be read: {}", kept->error().message);
+    co_return;
+  }
+  sessions_.restore(**kept);
+  for (const auto& [node, session] : **kept) add(node);
+}
+
+// Of what a node says of itself its id alone counts.
+void PullNodes::add(const std::string& node) {
+  by_themselves_.insert(node);
+  Registration entry;
+  entry.spec.id = node;
+  entry.spec.type = "pull";
+  entry.spec.identity = sessions_.of(node);
+  std::vector<Registration> one;
+  one.push_back(std::move(entry));
+  table_.register_all(std::move(one));
+}
+
+Result<void> PullNodes::register_by(const std::string& session, const json::value& data) {
+  auto list = read_registration(data);
+  if (!list) return list.error();
+  Result<void> outcome;
+  std::vector<Registration> others;
+  for (auto& entry : *list) {
+    const auto speaks_for = sessions_.node_of(session);
+    const bool is_itself = speaks_for.empty() || speaks_for == entry.spec.id || entry.spec.identity == session;
+    if (entry.spec.type != "pull" || !is_itself) {
+      others.push_back(std::move(entry));
+      continue;
+    }
+    auto registered = register_itself(session, entry.spec);
+    if (!registered) outcome = std::move(registered);
+  }
+  if (const auto speaks_for = sessions_.node_of(session); !speaks_for.empty())
+    for (const auto& entry : others) table_.learn(speaks_for, entry.spec.id);
+  else if (!others.empty())
+    table_.register_all(std::move(others));
+  return outcome;
+}
+
+Result<void> PullNodes::register_itself(const std::string& session, const NodeSpec& claimed) {
+  auto known = table_.spec_of(claimed.id);
+  const auto claim = sessions_.claim(claimed, session, known ? known->type : std::string(), agent_.node_id());
+  if (!claim) return claim.error();
+  if (!claim->is_new && known) return {};  // repeated to keep it alive
+  agent_.journal().keep_pull_identity(claimed.id, session);
+  if (!known) {
+    add(claimed.id);
+    return {};
+  }
+  if (claim->before.empty())
+    agent_.log().info("node '{}' speaks through session {}", claimed.id, printable(session));
+  else
+    agent_.log().notice("node '{}' speaks through session {} from now on, until now it was {}", claimed.id, printable(session),
+                        printable(claim->before));
+  known->identity = session;
+  table_.change(std::move(*known));
+  return {};
+}
+
+Result<void> PullNodes::unregister_by(const std::string& session, const json::value& data) {
+  const auto ids = read_ids(data);
+  if (!ids) return ids.error();
+  const auto speaks_for = sessions_.node_of(session);
+  Result<void> outcome;
+  for (const auto& id : *ids) {
+    auto known = table_.spec_of(id);
+    if (!speaks_for.empty() && speaks_for != id) {
+      table_.unlearn(speaks_for, id);
+    } else if (known && known->type == "pull" && speaks_for.empty()) {
+      outcome = Error{fmt::format("session {} may not unregister node '{}', which speaks through another one", printable(session), id),
+                      "refused"};
+    } else if (speaks_for.empty() || by_themselves_.contains(id)) {
+      table_.unregister(id);
+    } else if (known) {
+      forget(id);
+      agent_.log().info("node '{}' has said good-bye", id);
+      known->identity.clear();
+      table_.change(std::move(*known));
+    }
+  }
+  return outcome;
+}
+
+void PullNodes::complete(NodeSpec& spec) {
+  if (spec.type == "pull")
+    spec.identity = sessions_.of(spec.id);
+  else if (!sessions_.of(spec.id).empty())
+    forget(spec.id);
+}
+
+void PullNodes::unregistered(const std::string& node) {
+  by_themselves_.erase(node);
+  if (!sessions_.of(node).empty()) forget(node);
+}
+
+void PullNodes::forget(const std::string& node) {
+  sessions_.forget(node);
+  agent_.journal().keep_pull_identity(node, {});
+}
+
+}  // namespace gorgone::proxy

@@ -1,0 +1,32 @@
+#pragma once
+// The link to a node that dials: its session with our listener, and its id as the target of what is for the node itself, as deployed
+// nodes are used to it. On the loop.
+
+#include <gorgone/link.hpp>
+
+#include <memory>
+#include <string>
+
+namespace gorgone::pull {
+
+class NodeLink final : public Link {
+ public:
+  NodeLink(std::unique_ptr<Link> session, std::string node) : session_(std::move(session)), node_(std::move(node)) {}
+
+  Result<void> send(const Message& message) override {
+    if (!message.target.empty()) return session_->send(message);
+    Message addressed = message;
+    addressed.target = node_;
+    return session_->send(addressed);
+  }
+  void reset(const std::string& why) override { session_->reset(why); }
+  bool is_up() const override { return session_->is_up(); }
+  bool answers_requests() const override { return session_->answers_requests(); }
+  std::string identity() const override { return session_->identity(); }
+
+ private:
+  std::unique_ptr<Link> session_;
+  std::string node_;
+};
+
+}  // namespace gorgone::pull

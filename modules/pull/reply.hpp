@@ -1,0 +1,14 @@
+#pragma once
+// What a node that dialled its parent sends back for a request (PROTOCOL.md section 6, pull). Pure.
+
+#include <gorgone/message.hpp>
+
+#include <optional>
+#include <string>
+
+namespace gorgone::pull {
+
+/// PONG for PING, SETLOGS for GETLOG, ACK for DELIVER, which parents of our own send; nothing for all else, which parents do not expect.
+std::optional<Message> reply_to(const std::string& action, const Answer& answer);
+
+}  // namespace gorgone::pull

@@ -1,0 +1,60 @@
+#include "keepalive.hpp"
+
+#include <catch2/catch.hpp>
+
+using gorgone::pull::Keepalive;
+
+namespace {
+
+Keepalive connected(Keepalive::Limits limits = {60, 30, 60}) {
+  Keepalive keepalive(limits);
+  keepalive.link_up(1000);
+  return keepalive;
+}
+
+}  // namespace
+
+TEST_CASE("a new connection is registered and pinged at once, and again in their time") {
+  auto keepalive = connected({20, 30, 60});
+  auto due = keepalive.on_clock(1000);
+  CHECK((due.registration && due.ping && !due.reset));
+  keepalive.heard();
+  CHECK(keepalive.deadline() == 1020);
+  due = keepalive.on_clock(1020);
+  CHECK((!due.registration && due.ping));
+  keepalive.heard();
+  due = keepalive.on_clock(1060);
+  CHECK((due.registration && due.ping));
+}
+
+TEST_CASE("nothing after a ping ends the connection in time, and once") {
+  auto keepalive = connected();
+  keepalive.on_clock(1000);
+  CHECK(keepalive.deadline() == 1030);
+  CHECK_FALSE(keepalive.on_clock(1029).reset);
+  const auto due = keepalive.on_clock(1030);
+  CHECK((due.reset && !due.ping && !due.registration));
+  CHECK_FALSE(keepalive.deadline().has_value());
+  CHECK_FALSE(keepalive.on_clock(1100).reset);
+}
+
+TEST_CASE("pings that follow each other faster than the time for an answer do not put the end off") {
+  auto keepalive = connected({10, 30, 60});
+  for (int now = 1000; now < 1030; now += 10) CHECK(keepalive.on_clock(now).ping);
+  CHECK(keepalive.on_clock(1030).reset);
+}
+
+TEST_CASE("anything that comes counts as an answer") {
+  auto keepalive = connected();
+  keepalive.on_clock(1000);
+  keepalive.heard();
+  CHECK_FALSE(keepalive.on_clock(1031).reset);
+}
+
+TEST_CASE("a connection that is down is waited for, not pinged") {
+  auto keepalive = connected();
+  keepalive.link_down();
+  CHECK_FALSE(keepalive.deadline().has_value());
+  const auto due = keepalive.on_clock(2000);
+  CHECK_FALSE((due.registration || due.ping || due.reset));
+}

@@ -1,0 +1,238 @@
+"""What was accepted runs once, whoever is restarted or killed meanwhile, and is told when its time is up."""
+import signal
+import socket
+import unittest
+
+from api import codes, ended, outputs
+from fleet import FleetCase, eventually, gorgonectl
+from pace import clock
+
+
+class Marks:
+    """A file to which each command appends its number when it runs."""
+
+    def __init__(self, directory):
+        self.file = directory / "marks"
+
+    def command(self, number, then="true"):
+        return f"echo {number} >> {self.file}; {then}"
+
+    def seen(self):
+        return [int(line) for line in self.file.read_text().split()] if self.file.exists() else []
+
+
+class Outbox(FleetCase):
+    def setUp(self):
+        self.marks = Marks(self.directory)
+        self.central, self.poller = self.start_pair()
+
+    def submit(self, numbers, **options):
+        return [self.central.api().submit(2, self.marks.command(number), **options) for number in numbers]
+
+    def run_once(self, tokens, numbers, timeout=20):
+        rows = [self.central.api().poll(2, token, timeout) for token in tokens]
+        # They are begun in their order and run side by side.
+        self.assertEqual(sorted(self.marks.seen()), list(numbers), "each once")
+        self.assertEqual([codes(one)[-1] for one in rows], [2] * len(rows))
+
+    def test_what_was_accepted_for_a_node_that_is_away_outlives_a_kill_of_the_central(self):
+        self.poller.stop()
+        tokens = self.submit(range(20))
+        self.central.kill()
+        self.assertEqual(len(self.central.database_rows("gorgone_outbox")), 20)
+        self.central.start()
+        self.poller.start()
+        self.run_once(tokens, range(20))
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 10, "an empty outbox")
+
+    def test_a_stop_of_the_central_loses_nothing_either(self):
+        self.poller.kill()
+        tokens = self.submit(range(5))
+        self.central.stop()
+        self.central.start()
+        self.poller.start()
+        self.run_once(tokens, range(5))
+
+    def test_commands_that_wait_on_the_poller_when_it_is_killed_run_once_and_the_running_one_is_told(self):
+        self.poller.replace_module("action", max_concurrent_commands=1, command_timeout=60)
+        self.poller.allow_all_commands()
+        self.poller.stop()
+        self.poller.start()
+        first = self.central.api().submit(2, self.marks.command(0, "sleep 50"))
+        tokens = self.submit(range(1, 6))
+        eventually(lambda: self.marks.seen() == [0], 15, "the first command")
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 10, "the poller has taken them all")
+        self.poller.kill()
+        self.poller.start()
+        self.run_once(tokens, range(6))
+        last = self.central.api().poll(2, first)[-1]
+        self.assertEqual((last["code"], last["data"]["error"]), (1, "interrupted"))
+
+    def test_a_stop_of_the_poller_leaves_what_waits_there_for_its_next_start(self):
+        self.poller.replace_module("action", max_concurrent_commands=1, command_timeout=60)
+        self.poller.stop()
+        self.poller.start()
+        first = self.central.api().submit(2, self.marks.command(0, "sleep 50"))
+        tokens = self.submit(range(1, 4))
+        eventually(lambda: self.marks.seen() == [0], 15, "the first command")
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 10, "the poller has taken them all")
+        self.poller.stop()
+        self.poller.start()
+        self.run_once(tokens, range(4))
+        self.assertEqual(codes(self.central.api().poll(2, first))[-1], 1)
+
+    def test_a_message_whose_time_is_up_becomes_a_row_and_never_runs(self):
+        self.poller.stop()
+        status, body = self.central.api().request("POST", "/api/nodes/2/core/action/command?outbox_ttl=1", [{"command": self.marks.command(1)}])
+        self.assertEqual(status, 200)
+        last = self.central.api().poll(None, body["token"], 10)[-1]
+        self.assertEqual(last["code"], 1)
+        self.assertIn("could not be reached", last["data"]["message"])
+        self.poller.start()
+        rows = self.central.api().run(2, self.marks.command(2))
+        self.assertEqual((codes(rows)[-1], self.marks.seen()), (2, [2]))
+
+    def test_a_full_queue_is_refused_at_once_and_takes_again_when_there_is_room(self):
+        self.central.replace_module("proxy", queue_messages=3)
+        self.central.stop()
+        self.central.start()
+        self.wait_seen(self.central, 2)
+        self.poller.stop()
+        tokens = self.submit(range(3))
+        status, body = self.central.api().request("POST", "/api/nodes/2/core/action/command", [{"command": self.marks.command(9)}])
+        self.assertEqual((status, body["error"]), (503, "busy"), body)
+        self.assertEqual(len(self.central.database_rows("gorgone_outbox")), 3)
+        self.poller.start()
+        self.run_once(tokens, range(3))
+        self.assertEqual(codes(self.central.api().run(2, "true"))[-1], 2)
+
+    def test_questions_never_enter_the_outbox(self):
+        self.poller.stop()
+        status, body = self.central.api().request("GET", "/api/nodes/2/internal/information")
+        self.assertEqual(status, 200, body)
+        self.assertEqual(self.central.database_rows("gorgone_outbox"), [])
+        self.assertEqual(codes(self.central.api().poll(None, body["token"], 20))[-1], 1)
+
+
+class Hops(FleetCase):
+    def setUp(self):
+        self.marks = Marks(self.directory)
+        self.central = self.make_central()
+        self.remote = self.make_remote(self.central.thumbprint())
+        self.poller = self.make_poller(self.remote.thumbprint(), 4).start()
+        self.remote.nodes(self.poller.node(4))
+        self.remote.start()
+        self.central.nodes(self.remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        self.central.start()
+        self.wait_seen(self.remote, 4)
+        self.wait_seen(self.central, 3)
+
+    def test_a_result_comes_through_two_hops_at_once(self):
+        api = self.central.api()
+        api.run(4, "echo first")
+        times = []
+        for number in range(10):
+            started = clock()
+            rows = api.run(4, f"echo {number}")
+            times.append(clock() - started)
+            self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], [str(number)]))
+        # Polling every few seconds, as deployed daemons do, would show here; how fast it is, the benchmark tells.
+        self.assertLess(sorted(times)[5], 1)
+
+    def test_a_remote_killed_between_taking_and_passing_on_loses_and_doubles_nothing(self):
+        self.poller.stop()
+        tokens = [self.central.api().submit(4, self.marks.command(number)) for number in range(30)]
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 15, "the remote has taken them all")
+        self.remote.kill()
+        more = [self.central.api().submit(4, self.marks.command(number)) for number in range(30, 40)]
+        self.remote.start()
+        self.poller.start()
+        api = self.central.api()
+        for token in tokens + more:
+            eventually(lambda: ended(api.log(None, token)), 30, "the end of a command")
+        self.assertEqual(sorted(self.marks.seen()), list(range(40)))
+
+    def test_history_rows_of_an_outage_arrive_once(self):
+        api = self.central.api()
+        tokens = [api.submit(4, f"echo {number}") for number in range(3)]
+        for token in tokens:
+            eventually(lambda: ended(api.log(None, token)), 15, "the end of a command")
+        self.remote.stop()
+        remote_rows = len(self.remote.database_rows())
+        self.remote.start()
+        late = self.remote.api().submit(4, "echo late")
+        eventually(lambda: ended(api.log(None, late)), 20, "the rows that came about without the central")
+        self.assertEqual(codes(api.log(None, late)), [0, 0, 100, 2])
+        for token in tokens:
+            self.assertEqual(codes(api.log(None, token)), [0, 0, 100, 2])
+        self.assertGreater(remote_rows, 0)
+
+
+class Trust(FleetCase):
+    def test_a_new_key_is_refused_with_its_reason_and_trusted_without_a_restart(self):
+        central, poller = self.start_pair()
+        old = poller.thumbprint()
+        poller.stop()
+        new = poller.make_keys(force=True)
+        for file in poller.database.parent.glob("history.sdb*"):
+            file.unlink()
+        poller.start()
+        state = eventually(lambda: (lambda node: node["why"] == "key_changed" and node)(central.api().nodes()["2"]), 20, "the reason")
+        self.assertEqual(state["link"], "down")
+        self.assertIn(old, state["last_error"])
+        self.assertIn(new, state["last_error"])
+        shown = gorgonectl("trust", "2", "--config", str(central.config))
+        self.assertIn(old, shown)
+        self.assertIn(new, shown)
+        self.assertEqual(central.api().nodes()["2"]["link"], "down", "showing changes nothing")
+        gorgonectl("trust", "2", "--replace", "--config", str(central.config))
+        eventually(lambda: central.api().nodes()["2"]["link"] == "up", 20, "the link")
+        self.assertEqual(outputs(central.api().run(2, "echo trusted")), ["trusted"])
+
+
+class Reasons(FleetCase):
+    """Each is named within 15 seconds."""
+
+    def why(self, node, wanted):
+        central = self.make_central()
+        central.nodes(node)
+        central.start()
+        return eventually(lambda: (lambda state: state["why"] == wanted and state)(central.api().nodes()["2"]), 15, f"why: {wanted}")
+
+    def node(self, address, port):
+        return {"id": 2, "type": "push_zmq", "address": address, "port": port}
+
+    def test_a_port_where_nothing_listens_is_refused(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        state = self.why(self.node("127.0.0.1", port), "refused")
+        self.assertIn(str(port), state["last_error"])
+
+    def test_something_that_takes_connections_and_says_nothing_is_mute(self):
+        with socket.socket() as mute:
+            mute.bind(("127.0.0.1", 0))
+            mute.listen()
+            self.why(self.node("127.0.0.1", mute.getsockname()[1]), "mute")
+
+    def test_a_name_that_leads_nowhere_is_named(self):
+        self.assertIn("nowhere.invalid", self.why(self.node("nowhere.invalid", 5556), "name")["last_error"])
+
+    def test_a_node_that_does_not_know_our_key_refuses_the_handshake(self):
+        poller = self.make_poller("another-thumbprint").start()
+        self.assertIn("authorized_clients", self.why(poller.node(2), "handshake_refused")["last_error"])
+
+    def test_a_node_that_is_suspended_is_mute_and_comes_back(self):
+        central, poller = self.start_pair()
+        central.stop()
+        poller.process.send_signal(signal.SIGSTOP)
+        try:
+            central.start()
+            eventually(lambda: central.api().nodes()["2"]["why"] == "mute", 15, "why: mute")
+        finally:
+            poller.process.send_signal(signal.SIGCONT)
+        eventually(lambda: central.api().nodes()["2"]["link"] == "up", 10, "the link")
+
+
+if __name__ == "__main__":
+    unittest.main()
