@@ -20,7 +20,6 @@ import json
 import os
 import pathlib
 import random
-import re
 import sys
 import threading
 import time
@@ -33,7 +32,7 @@ from listener import Listener  # found by way of fleet
 from protocol import draw_key
 
 REMOTE, POLLER = 3, 4
-ENDED = re.compile(r"daemon .*(ended|killed|stopped)|(ended|killed|stopped) .*daemon|interrupted", re.IGNORECASE)
+ENDED = "the daemon was ended while"
 
 
 class Torture(FleetCase):
@@ -240,14 +239,14 @@ class Torture(FleetCase):
         ran, rows = self.counts(), self.outcomes()
         ends = {number: [row for row in rows[token] if row["code"] in (1, 2)] for number, token in self.accepted.items()}
         failed = {number: last[-1]["data"] for number, last in ends.items() if last and last[-1]["code"] == 1}
-        ended = {number for number, data in failed.items() if ENDED.search(data)}
+        ended = {number for number, data in failed.items() if ENDED in data}
         lost = {number for number in self.accepted if not ran[number]} - ended
-        twice = {number for number in ran if ran[number] > 1} - ended
+        twice = {number for number in ran if ran[number] > 1}
         told = {number for number in lost if number in failed}
         results_twice = sum(1 for last in ends.values() if sum(row["code"] == 2 for row in last) > 1)
         self.figures = {
             "accepted": len(self.accepted), "once": sum(ran[number] == 1 for number in self.accepted), "lost": len(lost),
-            "lost, with a row that says so": len(told), "ran more than once": len(twice), "ended with their daemon": len(ended),
+            "lost, with a row that says so": len(told), "ran more than once": len(twice), "ended with their daemon, of them not run": f"{len(ended)}, {sum(not ran[number] for number in ended)}",
             "without an answer, of them ran": f"{len(self.unanswered)}, {sum(bool(ran[number]) for number in self.unanswered)}",
             "refused": len(self.refused), "refused and ran": sum(bool(ran[number]) for number in self.refused),
             "without a final row": sum(not last for last in ends.values()), "with their result twice": results_twice,

@@ -160,7 +160,6 @@ class Peer(Faults):
         self.central.start()
         self.usable(self.central, "the central stopped and started")
 
-    @unittest.expectedFailure  # what waits is in memory only
     def test_the_central_is_killed_with_commands_waiting(self):
         self.poller.stop()
         for number in range(5):
@@ -181,7 +180,6 @@ class Peer(Faults):
 class ShortPings(Faults):
     """A central that finds out soon."""
 
-    @unittest.expectedFailure  # what it had taken unanswered is sent again, and nothing tells it that it has it already
     def test_the_node_is_suspended_until_it_is_given_up(self):
         central = self.make_central()
         self.set_proxy(central, ping=2, pong_max_timeout=1)

@@ -15,11 +15,9 @@ class Torture(torture.Torture):
     def test_without_faults_every_accepted_command_runs_once_and_its_result_comes_once(self):
         self.torture(4, calm=True, seed=1)
 
-    @unittest.expectedFailure  # what waits is in memory only, and is sent again without a word that it was sent before
     def test_between_our_agents_every_accepted_command_runs_exactly_once(self):
         self.torture(16, seed=2)
 
-    @unittest.expectedFailure  # what waits is in memory only
     def test_towards_a_deployed_poller_no_accepted_command_is_lost(self):
         self.torture(12, deployed=True, seed=3)
 

@@ -23,7 +23,7 @@ from bench import cpu_s, pss_mb, seconds_to_end
 SIMULATOR = BIN.parent / "bench" / "bench_fleet"
 KEY_BITS = 2048
 FIRST = 2            # the id of the first node, the one that commands are sent to
-COMMANDS = 300
+COMMANDS = 1000
 SPARE_FILES = 200
 GOALS = {"kb": 40, "idle": 5, "back": 30, "p99": 1.2}
 rows = []
