@@ -31,6 +31,8 @@ BeastWebSocket::BeastWebSocket(WebStream stream, const Limits& limits)
 
 asio::awaitable<Result<void>> BeastWebSocket::accept(const Upgrade& request) {
   const auto self = shared_from_this();
+  auto decorate = [](websocket::response_type& response) { response.set(http::field::server, "gorgoned"); };
+  stream_.set_option(websocket::stream_base::decorator(std::move(decorate)));
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   co_await stream_.async_accept(request, token);

@@ -59,8 +59,9 @@ asio::awaitable<Result<bool>> CentreonTokens::check(std::string token) {
   const auto now = Clock::now();
   if (const auto found = known_.find(key); found != known_.end() && now < found->second.until) co_return found->second.is_good;
   const auto colon = token.find(':');
+  auto name = token.substr(0, colon), value = token.substr(colon + 1);
   ++asking_;
-  auto outcome = co_await ask(token.substr(0, colon), token.substr(colon + 1));
+  auto outcome = co_await ask(std::move(name), std::move(value));
   --asking_;
   if (!outcome) co_return Error{"Centreon's web API (tpapi) at " + api_->base_url + ": " + outcome.error().message};
   std::erase_if(known_, [&](const auto& item) { return now >= item.second.until; });
@@ -86,7 +87,8 @@ asio::awaitable<Result<bool>> CentreonTokens::ask(std::string name, std::string 
       auto logged_in = co_await log_in();
       if (!logged_in) co_return logged_in.error();
     }
-    auto response = co_await request(http::verb::get, path, {});
+    std::string nothing;
+    auto response = co_await request(http::verb::get, path, std::move(nothing));
     if (!response) co_return response.error();
     const auto status = response->status;
     if (status == 404) co_return false;
@@ -107,7 +109,8 @@ asio::awaitable<Result<void>> CentreonTokens::log_in() {
   json::object credentials{{"login", api_->username}, {"password", api_->password}};
   json::object security{{"credentials", std::move(credentials)}};
   json::object body{{"security", std::move(security)}};
-  auto response = co_await request(http::verb::post, "/login", to_text(json::value(std::move(body))));
+  std::string path = "/login", text = to_text(json::value(std::move(body)));
+  auto response = co_await request(http::verb::post, std::move(path), std::move(text));
   if (!response) co_return response.error();
   if (response->status / 100 != 2)
     co_return Error{

@@ -75,7 +75,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     co_await wss_.stop();
     for (auto& [id, node] : nodes_) node->leave("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
-    co_return;
+    // What they have posted, and their timers, end while this code is still there.
+    co_await asio::post(agent_.loop(), asio::use_awaitable);
   }
 
   void forward(Message message, Reply reply) override {

@@ -96,7 +96,7 @@ asio::awaitable<void> WssServer::run() {
                            shared_.sessions);
       co_await pause(accept_again);
     } else if (shared_.sessions >= shared_.options.max_connections || shared_.greeting >= shared_.options.max_greeting) {
-      if (shared_.may_log())
+      if (shared_.may_log("full"))
         agent_.log().warning(
             "httpserver: a connection was closed, there are too many: {} (max_connections), {} of them without a node "
             "(max_greeting)",

@@ -15,15 +15,12 @@ namespace {
 
 namespace http = boost::beast::http;
 using ErrorCode = boost::system::error_code;
-using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 constexpr auto greeting_limit = 10000ms;
 constexpr auto probe_limit = 3000ms;
 constexpr std::uint32_t head_limit = 16 * 1024;
 constexpr std::size_t first_message_limit = 256 * 1024;
-constexpr auto log_window = 5s;
-constexpr int log_lines_max = 20;
 constexpr unsigned come_back_later = 1013;
 
 /// Their ids, empty where the message is no registration.
@@ -49,25 +46,6 @@ std::optional<Message> of_subnodes(const Message& message, const WssNode& node) 
 
 }  // namespace
 
-WssShared::WssShared(Agent& agent_, WssOptions options_)
-    : agent(agent_),
-      options(std::move(options_)),
-      access(options.token, options.node_tokens),
-      tokens(agent_, find_centreon_api(agent_.gorgone_config(), options.api_name)),
-      nodes(agent_.loop()) {}
-
-bool WssShared::may_log() {
-  const auto now = Clock::now();
-  if (now - window_ > log_window) {
-    if (silent_ > 0) agent.log().warning("httpserver: {} more refused connections in the last seconds", silent_);
-    window_ = now;
-    lines_ = silent_ = 0;
-  }
-  if (++lines_ <= log_lines_max) return true;
-  ++silent_;
-  return false;
-}
-
 WssSession::WssSession(WssShared& shared) : shared_(shared) {
   ++shared_.sessions;
   ++shared_.greeting;
@@ -86,6 +64,9 @@ std::string WssSession::who() const {
   return forwarded_for_.empty() ? peer_ : fmt::format("{} for {}", peer_, printable(forwarded_for_, 60));
 }
 
+// Whom lines about one who did not say which node it is are counted for.
+std::string WssSession::host() const { return forwarded_for_.empty() ? peer_.substr(0, peer_.rfind(':')) : forwarded_for_; }
+
 asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
   // Every wait here tells by its error that it was cancelled.
   co_await asio::this_coro::throw_if_cancelled(false);
@@ -95,7 +76,7 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
   if (shared_.tls) {
     auto secured = co_await stream.tls_as_server(shared_.tls, greeting_limit);
     if (!secured) {
-      if (shared_.may_log()) shared_.agent.log().info("httpserver: {} from {}", printable(secured.error().message), peer_);
+      if (shared_.may_log(host())) shared_.agent.log().info("httpserver: {} from {}", printable(secured.error().message), peer_);
       co_return;
     }
   }
@@ -153,7 +134,7 @@ asio::awaitable<bool> WssSession::open_socket(WebStream stream) {
   co_return accepted.has_value();
 }
 
-asio::awaitable<void> WssSession::refuse_request(WebStream& stream, unsigned status, const std::string& message) {
+asio::awaitable<void> WssSession::refuse_request(WebStream& stream, unsigned status, std::string_view message) {
   http::response<http::string_body> response(http::int_to_status(status), 11);
   response.set(http::field::content_type, "application/json");
   if (status == 426) response.set(http::field::upgrade, "websocket");
@@ -174,7 +155,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
   const auto message = wss::read_message(wss::decode_entities(std::move(*text)));
   const auto ids = message && message->action == "REGISTERNODES" ? ids_in(*message) : std::vector<std::string>();
   if (ids.empty()) {
-    if (shared_.may_log()) shared_.agent.log().warning("httpserver: {} did not say which node it is", who());
+    if (shared_.may_log(host())) shared_.agent.log().warning("httpserver: {} did not say which node it is", who());
     refuse("please registernodes");
     co_return none;
   }
@@ -182,7 +163,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
   auto node = shared_.nodes.find(id);
   if (!node) {
     const bool is_early = shared_.nodes.empty();
-    if (shared_.may_log())
+    if (shared_.may_log("unknown " + id))
       shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id),
                                   is_early ? "but no nodes of type wss are registered yet"
                                            : "which is not registered with type wss; expected it in the register file or in the database");
@@ -207,7 +188,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
 /// Nothing where none came in time, or the token is nobody's.
 asio::awaitable<std::optional<std::string>> WssSession::first_message() {
   if (!shared_.access.is_known(token_) && !shared_.tokens.may_know(token_)) {
-    if (shared_.may_log())
+    if (shared_.may_log(host()))
       shared_.agent.log().warning("httpserver: {} has {}", who(), token_.empty() ? "no token" : "a token that nobody has");
     refuse("token authorization unallowed");
     co_return std::nullopt;
@@ -233,14 +214,14 @@ asio::awaitable<WssAccess::Verdict> WssSession::judge(const WssNode& node) {
     auto known = co_await shared_.tokens.check(token_);
     if (known && *known) co_return Verdict::common;
     if (!known) {
-      if (shared_.may_log())
+      if (shared_.may_log("unchecked"))
         shared_.agent.log().error("httpserver: the token of node '{}' cannot be checked: {}", printable(id), known.error().message);
       refuse("the token cannot be checked now, come back", come_back_later);
       co_return Verdict::refused;
     }
     why = "but Centreon does not know its token as one of a poller that is good now";
   }
-  if (shared_.may_log()) shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id), why);
+  if (shared_.may_log("token " + id)) shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id), why);
   refuse("token authorization unallowed");
   co_return Verdict::refused;
 }
@@ -257,7 +238,7 @@ asio::awaitable<bool> WssSession::take_over(const std::shared_ptr<WssNode>& node
       node->is_probed = false;
     }
     if (is_there) {
-      if (shared_.may_log())
+      if (shared_.may_log("claim " + node->id))
         shared_.agent.log().error(
             "httpserver: {} says it is node '{}', which is connected from {}: refused; is an id used twice? A token of the node's own in "
             "httpserver.nodes decides who it is",
@@ -295,7 +276,8 @@ asio::awaitable<bool> WssSession::says_it_is_there(std::shared_ptr<WebSocket> ot
 void WssSession::take(WssNode& node, const std::string& text) {
   auto message = wss::read_message(wss::decode_entities(text));
   if (!message) {
-    if (shared_.may_log()) shared_.agent.log().warning("node '{}' sent what is no message: {}", printable(node.id), printable(text));
+    if (shared_.may_log("text " + node.id))
+      shared_.agent.log().warning("node '{}' sent what is no message: {}", printable(node.id), printable(text));
     return;
   }
   if (message->action == "REGISTERNODES" || message->action == "UNREGISTERNODES") {

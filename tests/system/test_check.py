@@ -17,7 +17,8 @@ class Check(FleetCase):
 
     def make_all(self):
         return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43),
-                self.make("poller-5", "poller-pull", {"id: 2": "id: 5"}, free=False)]
+                self.make("poller-5", "poller-pull", {"id: 2": "id: 5"}, free=False),
+                self.make("poller-pullwss", "poller-pullwss", {}, free=False)]
 
     def test_the_examples_are_right_as_they_are(self):
         for daemon in self.make_all():
@@ -121,6 +122,19 @@ class Check(FleetCase):
             self.assertIn(argument, done.stdout)
         done = subprocess.run([BIN / "gorgoned", "--version"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertRegex(done.stdout, r"\d+\.\d+\.\d+")
+
+    def test_the_listener_for_websockets_says_what_is_wrong_with_it(self):
+        central = self.make_central()
+        central.replace_module("proxy", httpserver={"enable": True, "address": "192.0.2.1", "port": 99999, "ssl": True, "tokn": "x"})
+        status, text = self.check(central)
+        self.assertEqual(status, 1, text)
+        self.assertRegex(text, r'modules\.proxy\.httpserver\.port: got "99999"')
+        self.assertRegex(text, r"modules\.proxy\.httpserver\.tokn: unknown .*token")
+        central.replace_module("proxy", httpserver={"enable": True, "ssl": True})
+        status, text = self.check(central)
+        self.assertEqual(status, 1, text)
+        self.assertRegex(text, r"modules\.proxy\.httpserver\.ssl_cert_file: is missing while httpserver\.ssl is set")
+        self.assertRegex(text, r"neither httpserver\.token nor httpserver\.nodes is set")
 
 
 if __name__ == "__main__":

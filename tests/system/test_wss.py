@@ -1,10 +1,11 @@
 """Nodes that dial their central by a WebSocket: our node with our central, and what stands between them."""
+import signal
 import time
 import unittest
 
 from api import codes, outputs
 from fleet import eventually
-from wss_fleet import TOKEN, Certificates, HttpProxy, ReverseProxy, WssCase
+from wss_fleet import TOKEN, Certificates, HttpProxy, ReverseProxy, WssCase, read_head
 
 
 class Wss(WssCase):
@@ -102,7 +103,6 @@ class Wss(WssCase):
         self.assertEqual(outputs(central.api().poll(2, token)), ["later"])
 
     def test_a_suspended_node_is_noticed_and_usable_again_when_it_goes_on(self):
-        import signal
         central = self.listen(silence_timeout=3)
         node = self.make_node(central.wss_port, ping_timeout=3).start()
         self.wait_seen(central, 2)
@@ -228,6 +228,20 @@ class Between(WssCase):
         self.changed(node, central.http_port).start()
         node.wait_log("HTTP status 40")
 
+    def test_a_node_stops_at_once_while_nothing_answers_it(self):
+        class Silent(HttpProxy):
+            def serve(self, stream):
+                self.heads.append(read_head(stream))
+                time.sleep(30)
+
+        silent = Silent()
+        self.addCleanup(silent.stop)
+        node = self.make_node(silent.port).start()
+        eventually(lambda: silent.heads, 10, "a request")
+        took = node.stop()
+        print(f"stopped in {took:.2f} s")
+        self.assertLess(took, 2)
+
     def test_a_path_that_comes_back_is_used_within_five_seconds(self):
         central, proxy = self.listen(silence_timeout=3), HttpProxy()
         node = self.through(proxy, "http://127.0.0.1:PORT", central)
@@ -236,10 +250,7 @@ class Between(WssCase):
         proxy.stop()
         self.wait_link(central, "down")
         time.sleep(6)
-        import socket
-        proxy.listener = socket.create_server(("127.0.0.1", proxy.port))
-        import threading
-        threading.Thread(target=proxy._accept, daemon=True).start()
+        proxy.listen_again()
         took = self.wait_usable(central)
         print(f"usable {took:.2f} s after the path came back")
         self.assertLess(took, 5)

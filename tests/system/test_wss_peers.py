@@ -7,7 +7,7 @@ import unittest
 
 from api import codes, outputs
 from fleet import eventually  # makes the folder of the peer known
-from hostile import memory_kb
+from hostile import descriptors, memory_kb
 from wss_fleet import TOKEN, Certificates, WssCase
 
 import wss_peer
@@ -220,6 +220,43 @@ class Strangers(WssCase):
         self.assertLess(time.monotonic() - started, 2)
         self.central.wait_log("takes the place of .* as node '2', by the node's own token")
         self.assertEqual(outputs(self.central.api().run(2, "echo mine")), ["mine"])
+
+    def test_connections_that_come_and_go_leave_nothing_behind(self):
+        self.central = self.listen(max_greeting=50)
+        pid = self.central.process.pid
+        before = descriptors(pid)
+        idle = [connect(self.central.wss_port, TOKEN) for _ in range(40)]
+        for number in range(100):
+            socket = connect(self.central.wss_port, TOKEN if number % 2 else "wrong")
+            socket.send(registration(2) if number % 4 == 1 else registration(3))
+            socket.end()
+        for socket in idle:
+            socket.end()
+        eventually(lambda: descriptors(pid) <= before + 1, 15, f"{before} descriptors again")
+        lines = [line for line in self.central.log().splitlines() if "WARNING" in line and "httpserver:" in line]
+        self.assertLess(len(lines), 10, lines)
+        self.make_node(self.central.wss_port).start().wait_log("link up")
+
+    def test_connections_beyond_the_bound_are_closed_and_nodes_come_in_when_there_is_room(self):
+        self.central = self.listen(max_greeting=5)
+        idle = [connect(self.central.wss_port, TOKEN) for _ in range(5)]
+        with self.assertRaises((Closed, OSError)):
+            connect(self.central.wss_port, TOKEN)
+        self.central.wait_log(r"there are too many: 5 \(max_connections\), 5 of them without a node \(max_greeting\)")
+        for socket in idle:
+            socket.end()
+        self.make_node(self.central.wss_port).start().wait_log("link up")
+
+    def test_a_central_stops_at_once_whatever_its_connections_do(self):
+        self.central = self.listen()
+        node = self.make_node(self.central.wss_port).start()
+        node.wait_log("link up")
+        mute = connect(self.central.wss_port, TOKEN)
+        self.addCleanup(mute.end)
+        took = self.central.stop()
+        print(f"stopped in {took:.2f} s")
+        self.assertLess(took, 2)
+        node.wait_log(r"link down: .*the central is stopping")
 
     def test_a_node_that_reads_nothing_is_cut_off_and_memory_stays_bounded(self):
         self.central = self.listen(silence_timeout=2, max_unread_bytes=4 * 2**20)

@@ -41,7 +41,7 @@ class Between:
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.connections, self.heads, self.is_open = [], [], True
+        self.connections, self.heads = [], []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self):
@@ -75,13 +75,18 @@ class Between:
                     return
                 pair[ready].sendall(piece)
 
+    def listen_again(self):
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, daemon=True).start()
+
     def stop(self):
-        self.listener.close()
-        for stream in self.connections:
+        # A blocked accept() keeps a socket listening that is only closed.
+        for stream in (self.listener, *self.connections):
             try:
                 stream.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        self.listener.close()
 
 
 def read_head(stream):
