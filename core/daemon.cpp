@@ -133,6 +133,7 @@ class Daemon {
     journal_.write(NewRow{new_token(), code::started_daemon, R"({"message":"gorgoned is started"})"});
     asio::co_spawn(loop_, start_modules(), [this](const std::exception_ptr& error) {
       if (error) log_.error("the modules were not all started: an unexpected failure");
+      deliveries_.resume();
     });
     loop_.run();
     // All that is owed to anybody is written; a job that hangs on a disk does not keep the process.
@@ -164,7 +165,6 @@ class Daemon {
       const auto outcome = co_await modules_.start(name);
       if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
     }
-    deliveries_.resume();
     log_.info("started: {} modules", modules_.names().size());
   }
 

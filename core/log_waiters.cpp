@@ -1,6 +1,7 @@
 #include "core/log_waiters.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gorgone {
 namespace {
@@ -33,7 +34,10 @@ void LogWaiters::clear() {
 
 void LogWaiters::on_row(const HistoryRow& row) {
   for (auto waiter = waiters_.begin(); waiter != waiters_.end(); ++waiter)
-    if (!waiter->is_asked && row.ctime > waiter->filter.ctime_after.value_or(0)) look(waiter);
+    if (waiter->is_asked)
+      waiter->is_stale = true;
+    else if (row.ctime > waiter->filter.ctime_after.value_or(0))
+      look(waiter);
 }
 
 void LogWaiters::look(Place place) {
@@ -42,7 +46,10 @@ void LogWaiters::look(Place place) {
     const auto still = alive.lock();
     if (!still || !*still) return;
     place->is_asked = false;
-    if (rows && rows->empty()) return;
+    if (rows && rows->empty()) {
+      if (std::exchange(place->is_stale, false)) look(place);
+      return;
+    }
     const auto done = std::move(place->done);
     waiters_.erase(place);
     done(rows);

@@ -29,6 +29,7 @@ class LogWaiters {
     std::chrono::steady_clock::time_point until;
     Done done;
     bool is_asked = false;  // its rows are being read
+    bool is_stale = false;  // another row has come meanwhile
   };
   using Place = std::list<Waiter>::iterator;
   void on_row(const HistoryRow& row);

@@ -22,6 +22,8 @@ Result<const json::value*> Payload::json() const {
   return &*value_;
 }
 
+constexpr std::int64_t ttl_s_max = 604800;  // as proxy.outbox_ttl
+
 // The header ends at a line break, so that the data behind it need not be parsed on any hop.
 Message wrap_delivery(const Message& message, std::int64_t ttl_s) {
   const json::value header(json::object{{"action", message.action}, {"token", message.token}, {"ttl", ttl_s}});
@@ -33,11 +35,11 @@ Result<Message> unwrap_delivery(const Message& wrapped) {
   const auto end = std::min(text.find('\n'), text.size());
   const auto header = parse_json(std::string_view(text).substr(0, end));
   const auto action = header ? text_of(member(*header, "action")).value_or("") : std::string();
-  if (action.empty() || end == text.size())
+  if (action.empty() || action == wrapped.action || end == text.size())
     return Error{"DELIVER: expected {\"action\":…,\"token\":…,\"ttl\":…}, a line break and the message's data", "bad_delivery"};
   Message message{action, text_of(member(*header, "token")).value_or(""), wrapped.target, Payload(text.substr(end + 1)), wrapped.origin};
   message.delivery = wrapped.token;
-  message.ttl_s = integer_of(member(*header, "ttl")).value_or(0);
+  message.ttl_s = std::clamp<std::int64_t>(integer_of(member(*header, "ttl")).value_or(0), 0, ttl_s_max);
   return message;
 }
 

@@ -221,8 +221,9 @@ void JournalFile::end_incoming(std::string delivery) {
 
 // Read once, at the start: what was running when the daemon ended is told, and not run again.
 void JournalFile::incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) {
+  auto told = std::make_shared<Rows>();
   ask<std::vector<StoredMessage>>(
-      [](Store& store) {
+      [told](Store& store) {
         std::vector<NewRow> rows;
         for (const auto& message : store.incoming(Progress::begun)) {
           const std::string why =
@@ -231,10 +232,13 @@ void JournalFile::incoming(std::function<void(Result<std::vector<StoredMessage>>
               NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}, {"error", "interrupted"}}))});
           store.set_incoming(message.delivery, Progress::ended);
         }
-        if (!rows.empty()) store.insert(rows);
+        *told = store.insert(rows);
         return store.incoming(Progress::taken);
       },
-      std::move(done));
+      [this, told, done = std::move(done)](Result<std::vector<StoredMessage>> list) {
+        if (list) tell_watches(*told);
+        done(std::move(list));
+      });
 }
 
 void JournalFile::keep_pull_identity(std::string node, std::string routing_id) {

@@ -93,6 +93,7 @@ Rows Tables::select(const HistoryFilter& filter) {
     bytes += rows.back().data.size();
     if (filter.portion && bytes >= HistoryFilter::portion_bytes) break;
   }
+  statement.reset();  // one that stopped half way would keep the file's log from being taken in
   if (filter.limit) std::reverse(rows.begin(), rows.end());
   return rows;
 }

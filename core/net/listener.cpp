@@ -159,10 +159,14 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
   }
 }
 
-void Listener::tell_parents(const Message& message) {
-  if (!sessions_) return;
+void Listener::forget_parents() {
   std::erase_if(parents_,
                 [this](const auto& entry) { return entry.second + parent_silent_s_max < now_s() || !sessions_->session(entry.first); });
+}
+
+void Listener::tell_parents(const Message& message) {
+  if (!sessions_) return;
+  forget_parents();
   for (const auto& [routing_id, seen] : parents_) (void)send(routing_id, wire::format_request(message));
 }
 
@@ -258,6 +262,7 @@ void Listener::tick() {
     if (refusals_silent_ > 0) log_.warning("{} more refused messages in the last {} s", refusals_silent_, tick_interval.count());
     refusals_of_.clear();
     refusals_silent_ = 0;
+    forget_parents();
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
     for (const auto& routing_id : due.save) save(routing_id);

@@ -68,6 +68,7 @@ class Listener final : private ClientSessions {
   void cut_off(const std::string& routing_id, const std::string& why);
   void retry_later(std::int64_t pause_ms);
   void tick();
+  void forget_parents();
   void log_refusal(const std::string& routing_id, const std::string& why);
 
   boost::asio::io_context& loop_;

@@ -15,6 +15,7 @@ constexpr std::size_t greeting_size = 64, version_at = 10, mechanism_at = 12, me
 constexpr unsigned flag_more = 1, flag_long = 2, flag_command = 4, flags_known = 7;
 constexpr std::string_view signature = "\xff\0\0\0\0\0\0\0\1\x7f"sv;
 constexpr std::size_t ping_context_max = 16;
+constexpr std::size_t command_size_max = 65536;  // READY of libzmq has less than 400
 
 unsigned byte_of(std::string_view bytes, std::size_t at) { return static_cast<unsigned char>(bytes[at]); }
 
@@ -109,13 +110,16 @@ std::size_t ZmtpClient::take_frame(std::string_view bytes, Steps& steps) {
   if (bytes.size() < head) return 0;
   std::uint64_t size = 0;
   for (std::size_t i = 1; i < head; ++i) size = size << 8 | byte_of(bytes, i);
+  const bool is_command = (flags & flag_command) != 0;
+  if ((is_command || state_ != State::ready) && size > command_size_max)
+    return fail(steps, fmt::format("it sends a command of {} bytes, at most {} are taken", size, command_size_max), down::mute);
   if (size > frame_size_max_)
     return fail(steps,
                 fmt::format("it sends a frame of {} bytes, at most {} are taken (gorgonecore.max_answer_size)", size, frame_size_max_));
   if (bytes.size() - head < size) return 0;
   const auto body = bytes.substr(head, size);
   const auto whole = head + size;
-  if ((flags & flag_command) != 0) {
+  if (is_command) {
     on_command(body, steps);
   } else if (state_ != State::ready) {
     return fail(steps, "it sent a message before it was ready", down::mute);

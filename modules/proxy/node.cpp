@@ -71,7 +71,9 @@ void Node::change(NodeSpec spec) {
 }
 
 Result<void> Node::accept(Message message, bool is_stored) {
-  if (!link_ && message.delivery.empty()) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_.message, "unreachable"};
+  // What is in the outbox already has been accepted.
+  const bool is_in_outbox = is_stored && !message.delivery.empty();
+  if (!link_ && !is_in_outbox) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_.message, "unreachable"};
   auto wait = message.ttl_s > 0 ? message.ttl_s : limits_.queue.ttl_s;
   if (message.delivery.empty()) wait = std::min(wait, question_ttl_s);
   auto queued = queue_.push(std::move(message), now_s() + wait, is_stored);
@@ -87,13 +89,28 @@ void Node::stored(const std::string& delivery, bool is_kept) {
   arm();
 }
 
+bool Node::sends_once() const { return !is_one_of_ours() && limits_.redelivery == Redelivery::at_most_once; }
+
 void Node::flush() {
   if (!is_up() || !is_known_ || now_s() < paused_until_) return;
-  const bool once = !is_one_of_ours() && limits_.redelivery == Redelivery::at_most_once;
-  while (queue_.next())
-    if (!(once ? send_once() : send_next())) break;
+  while (const auto* entry = queue_.next()) {
+    if (sends_once() && !entry->message.delivery.empty()) {
+      leave_outbox();
+      break;
+    }
+    if (send_next()) continue;
+    // The link takes no more; it tells when it does, or it is tried again.
+    paused_until_ = now_s() + busy_pause_s;
+    break;
+  }
   // The pong behind them says that they have arrived.
   if (queue_.in_flight() > 0 && !is_one_of_ours() && !link_->answers_requests()) pings_.hasten(now_s());
+}
+
+void Node::link_has_room() {
+  paused_until_ = 0;
+  flush();
+  arm();
 }
 
 bool Node::send_next() {
@@ -105,18 +122,18 @@ bool Node::send_next() {
   return sent.has_value();
 }
 
-// Out of the outbox first: whatever happens then, it is not sent twice.
-bool Node::send_once() {
-  if (queue_.next()->message.delivery.empty()) return send_next();
-  auto message = std::make_shared<Message>(queue_.take_next());
-  agent_.journal().forget_outgoing(message->delivery, [this, message, alive = std::weak_ptr<bool>(alive_)](const Result<void>&) {
-    message->delivery.clear();
+// Out of the outbox before it is sent: whatever happens then, it is not sent twice.
+void Node::leave_outbox() {
+  const auto delivery = queue_.hold_next();
+  agent_.journal().forget_outgoing(delivery, [this, delivery, alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
     if (alive.expired()) return;
-    if (!is_up()) return fail(*message, "proxy - the link to node '" + spec_.id + "' broke before it was sent");
-    const auto sent = link_->send(*message);
-    if (!sent) return fail(*message, "proxy - it could not be sent to node '" + spec_.id + "': " + sent.error().message);
+    if (outcome)
+      queue_.forgotten(delivery);
+    else
+      queue_.stored(delivery, true);  // it is tried again
+    flush();
+    arm();
   });
-  return true;
 }
 
 void Node::watch_answers() {
@@ -155,6 +172,10 @@ void Node::link_down(const Error& why) {
   changed_at_ = wall_s();
   last_error_ = why;
   pings_.link_down();
+  if (sends_once())
+    for (const auto& message : queue_.take_in_flight())
+      fail(message, "proxy - the link to node '" + spec_.id +
+                        "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
   queue_.link_lost();
   log_.link_down(why.message);
   arm();

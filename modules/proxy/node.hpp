@@ -56,18 +56,23 @@ class Node final : public LinkOwner {
   bool has_link() const { return link_ != nullptr; }
   bool is_up() const { return link_ && link_->is_up(); }
   json::object constatus() const;
+  bool has_feature(const std::string& name) const { return features_.contains(name); }
+  /// The nodes that it told of in its last pong.
+  const json::value& subnodes() const { return subnodes_; }
   /// Wall time of the last pong in seconds, 0 where there was none.
   std::int64_t last_pong() const { return pings_.last_pong().value_or(0); }
 
   void link_up() override;
   void link_down(const Error& why) override;
   void link_received(Message message) override;
+  void link_has_room() override;
 
  private:
   void open();
   void flush();
   bool send_next();
-  bool send_once();
+  bool sends_once() const;
+  void leave_outbox();
   void watch_answers();
   void resend_if_lost();
   void arm();

@@ -19,9 +19,13 @@ Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored
   return {};
 }
 
+NodeQueue::Place NodeQueue::not_stored(const std::string& delivery) {
+  return std::find_if(waiting_.begin(), waiting_.end(),
+                      [&](const Entry& entry) { return !entry.is_stored && entry.message.delivery == delivery; });
+}
+
 std::optional<Message> NodeQueue::stored(const std::string& delivery, bool is_kept) {
-  const auto place = std::find_if(waiting_.begin(), waiting_.end(),
-                                  [&](const Entry& entry) { return !entry.is_stored && entry.message.delivery == delivery; });
+  const auto place = not_stored(delivery);
   if (place == waiting_.end()) return {};
   place->is_stored = true;
   if (is_kept) return {};
@@ -43,7 +47,17 @@ void NodeQueue::sent(std::string as) {
   waiting_.pop_front();
 }
 
-Message NodeQueue::take_next() { return cut(waiting_, waiting_.begin()).message; }
+std::string NodeQueue::hold_next() {
+  waiting_.front().is_stored = false;
+  return waiting_.front().message.delivery;
+}
+
+void NodeQueue::forgotten(const std::string& delivery) {
+  const auto place = not_stored(delivery);
+  if (place == waiting_.end()) return;
+  place->is_stored = true;
+  place->message.delivery.clear();
+}
 
 NodeQueue::Entry NodeQueue::cut(std::deque<Entry>& list, Place place) {
   auto entry = std::move(*place);

@@ -43,8 +43,9 @@ class NodeQueue {
   /// The next message to send, nullptr where none waits or too many are unanswered. sent() after it was sent.
   const Entry* next() const;
   void sent(std::string as);
-  /// Takes out the next message in place of sent().
-  Message take_next();
+  /// The next message waits until the outbox has forgotten it, and is sent as one that never was there. Its delivery id.
+  std::string hold_next();
+  void forgotten(const std::string& delivery);
 
   /// The answer's token of the oldest message that was sent and not answered, empty where there is none.
   std::string oldest_in_flight() const { return in_flight_.empty() ? std::string() : in_flight_.front().sent_as; }
@@ -74,6 +75,7 @@ class NodeQueue {
 
  private:
   using Place = std::deque<Entry>::iterator;
+  Place not_stored(const std::string& delivery);
   Entry cut(std::deque<Entry>& list, Place place);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
 

@@ -58,9 +58,11 @@ void Homeless::tick() {
   timer_.expires_after(look_every);
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
+    settle();  // a queue that was full may have room
     std::erase_if(waiting_, [this](const Waiting& entry) {
       if (entry.until > wall_s()) return false;
-      const std::string why = "proxy - unknown target " + printable(entry.message.target);
+      const std::string why =
+          "proxy - target " + printable(entry.message.target) + " was unknown, or its queue full, for as long as the message had";
       agent_.log().warning("{} given up: {} token={}", printable(entry.message.action), why, printable(entry.message.token));
       agent_.journal().give_up_outgoing(entry.message.delivery,
                                         NewRow{entry.message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});

@@ -296,6 +296,19 @@ class FleetCase(unittest.TestCase):
             self.wait_seen(central, identity)
         return (central, *made)
 
+    def start_chain(self):
+        """A central, a remote (3) and a poller (4) behind it, running and seen by each other."""
+        central = self.make_central()
+        remote = self.make_remote(central.thumbprint())
+        poller = self.make_poller(remote.thumbprint(), 4).start()
+        remote.nodes(poller.node(4))
+        remote.start()
+        central.nodes(remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        central.start()
+        self.wait_seen(remote, 4)
+        self.wait_seen(central, 3)
+        return central, remote, poller
+
     def wait_seen(self, central, node, timeout=15):
         """Until the node has answered a ping since the central's start."""
         api = central.api()

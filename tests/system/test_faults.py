@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import sqlite3
-import threading
 import time
 import unittest
 

@@ -7,15 +7,7 @@ from fleet import FleetCase, eventually
 
 class Remote(FleetCase):
     def setUp(self):
-        self.central = self.make_central()
-        self.remote = self.make_remote(self.central.thumbprint())
-        self.poller = self.make_poller(self.remote.thumbprint(), 4).start()
-        self.remote.nodes(self.poller.node(4))
-        self.remote.start()
-        self.central.nodes(self.remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
-        self.central.start()
-        self.wait_seen(self.remote, 4)
-        self.wait_seen(self.central, 3)
+        self.central, self.remote, self.poller = self.start_chain()
 
     def test_the_remote_sends_to_its_own_poller(self):
         rows = self.remote.api().run(4, "echo behind")

@@ -11,7 +11,7 @@ from hostile import descriptors, memory_kb
 from wss_fleet import TOKEN, Certificates, WssCase
 
 import wss_peer
-from wss_peer import Closed, HttpRefused, connect, registration
+from wss_peer import Closed, connect, registration
 
 
 def refusal(socket, timeout=15):

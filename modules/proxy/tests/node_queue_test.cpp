@@ -183,3 +183,21 @@ TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent
   CHECK(queue.sent_until(before).size() == 2);
   CHECK(queue.oldest_in_flight() == "c");
 }
+
+TEST_CASE("a message that leaves the outbox before it is sent holds up those behind it until then, and has no delivery id any more") {
+  NodeQueue queue({});
+  auto first = message("a");
+  first.delivery = "1";
+  REQUIRE(queue.push(std::move(first), 100, true).has_value());
+  REQUIRE(queue.push(message("b"), 100, true).has_value());
+  CHECK(queue.hold_next() == "1");
+  CHECK(drain(queue).empty());
+  queue.forgotten("another");
+  CHECK(drain(queue).empty());
+  queue.forgotten("1");
+  REQUIRE(queue.next());
+  CHECK(queue.next()->message.delivery.empty());
+  CHECK(drain(queue) == Tokens{"a", "b"});
+  CHECK(queue.take_in_flight().size() == 2);
+  CHECK(queue.in_flight() == 0);
+}
