@@ -21,10 +21,13 @@ build=(
   libcli11-dev                              # command lines
   libpcre2-dev                              # allowed_cmds are Perl expressions
   libarchive-dev                            # archives in PROCESSCOPY
+  libzstd-dev                               # what content sync sends
+  libmariadb-dev                            # Centreon's database
 )
 run=(openssl curl python3)                  # the quick start's keys, requests and free ports
 tests=(
   catch2 python3-zmq python3-cryptography python3-yaml clang-format-14 sqlite3 zip
+  mariadb-server                            # started by the tests that need it, on a socket of its own
 )
 fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage
 

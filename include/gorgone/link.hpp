@@ -96,6 +96,9 @@ class GORGONE_API Gateway {
   /// rows are stored, or with an Error where the node cannot be asked now.
   virtual void fetch_log(const std::string& node, std::function<void(Result<void>)> done) = 0;
   virtual bool knows(const std::string& node) const = 0;
+  /// True where the node has said that it has a feature ("delivery", "content"; docs/protocol.md), itself or by those that lead to it;
+  /// false while nothing is known of it.
+  virtual bool has_feature(const std::string& node, const std::string& feature) const = 0;
 };
 
 }  // namespace gorgone

@@ -126,6 +126,13 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
 
   bool knows(const std::string& target) const override { return find(target).has_value(); }
 
+  bool has_feature(const std::string& target, const std::string& feature) const override {
+    const auto step = find(target);
+    if (!step) return false;
+    const auto& node = *nodes_.at(step->node);
+    return step->target.empty() ? node.has_feature(feature) : proxy::has_feature_behind(node.subnodes(), step->target, feature);
+  }
+
  private:
   // Whoever passes a message on keeps it while this one is busy; anybody else learns of it by the answer and a row.
   void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {

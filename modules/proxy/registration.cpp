@@ -88,4 +88,15 @@ std::set<std::string> nodes_behind(const json::value& nodes) {
   return ids;
 }
 
+bool has_feature_behind(const json::value& nodes, std::string_view id, std::string_view feature) {
+  if (!nodes.is_object()) return false;
+  for (const auto& [key, state] : nodes.get_object()) {
+    if (const auto* list = member(state, "features"); key == id && list && list->is_array())
+      for (const auto& name : list->get_array())
+        if (name.is_string() && name.get_string() == feature) return true;
+    if (const auto* behind = member(state, "nodes"); behind && has_feature_behind(*behind, id, feature)) return true;
+  }
+  return false;
+}
+
 }  // namespace gorgone::proxy

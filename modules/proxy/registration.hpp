@@ -18,10 +18,12 @@ struct Registration {
 
 /// `{"nodes":[{id, type, address, port, …, nodes:[{id, pathscore}]}]}`; ids and ports as numbers or text.
 Result<std::vector<Registration>> read_registration(const json::value& data);
-/// `{"nodes":[{id}]}`.
 /// The ids in the `nodes` that a PONG tells of, those behind them too, at any number of hops.
 std::set<std::string> nodes_behind(const json::value& nodes);
+/// True where a node among them is told to have a feature.
+bool has_feature_behind(const json::value& nodes, std::string_view id, std::string_view feature);
 
+/// `{"nodes":[{id}]}`.
 Result<std::vector<std::string>> read_ids(const json::value& data);
 
 }  // namespace gorgone::proxy

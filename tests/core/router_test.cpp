@@ -37,6 +37,7 @@ class Recorder final : public Gateway {
   json::object constatus() const override { return {}; }
   void fetch_log(const std::string&, std::function<void(Result<void>)> done) override { done({}); }
   bool knows(const std::string&) const override { return true; }
+  bool has_feature(const std::string&, const std::string&) const override { return false; }
   std::vector<Message> forwarded;
 };
 

@@ -62,6 +62,7 @@ class FakeGateway : public Gateway {
     });
   }
   bool knows(const std::string&) const override { return true; }
+  bool has_feature(const std::string&, const std::string&) const override { return false; }
 };
 
 class FakeCore : public LoopAgent {

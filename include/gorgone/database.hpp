@@ -1,0 +1,74 @@
+#pragma once
+// Centreon's MariaDB (`configuration.centreon.database`), for modules of the central. It is a library of its own, gorgone_database, so
+// that nodes without such a module do not carry the client: `gorgone_module(name LIBRARIES gorgone_database)`.
+
+#include <gorgone/agent.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gorgone {
+
+/// How a database is reached: a DSN of Perl's DBI and who connects.
+struct DatabaseAccess {
+  std::string host = "localhost";  ///< "localhost": by the socket
+  std::uint16_t port = 3306;
+  std::string socket;  ///< mysql_socket; empty: the client library's own
+  std::string name;
+  std::string user, password;
+  bool tls = false;                       ///< mysql_ssl=1
+  bool tls_verify = true;                 ///< mysql_ssl_verify_server_cert
+  std::string tls_ca, tls_cert, tls_key;  ///< mysql_ssl_ca_file, mysql_ssl_client_cert, mysql_ssl_client_key
+
+  friend bool operator==(const DatabaseAccess&, const DatabaseAccess&) = default;
+};
+
+/// Reads "mysql:host=…;port=…;dbname=…[;mysql_ssl=1;…]". An Error names the part that is wrong and what was expected.
+GORGONE_API Result<DatabaseAccess> read_dsn(std::string_view dsn);
+/// `db_configuration` or `db_realtime` of Agent::centreon_config(); an Error names the key that is missing or wrong.
+GORGONE_API Result<DatabaseAccess> database_access(const ConfigValue& centreon, std::string_view which = "db_configuration");
+
+/// What a query gave. A cell is empty where the database says NULL.
+struct DatabaseTable {
+  using Row = std::vector<std::optional<std::string>>;
+  std::vector<std::string> columns;
+  std::vector<Row> rows;
+
+  /// Where a column stands; nothing where the query did not give it (columns that only newer databases have).
+  GORGONE_API std::optional<std::size_t> column(std::string_view name) const;
+};
+
+/// One connection, made when it is first needed and again after it was lost. Statements run one after the other on a thread of its own;
+/// everything is called on the loop and comes back to the loop.
+class GORGONE_API Database {
+ public:
+  struct Limits {
+    std::chrono::seconds connect{5};
+    std::chrono::seconds statement{30};
+  };
+
+  Database(Agent& agent, DatabaseAccess access);
+  Database(Agent& agent, DatabaseAccess access, Limits limits);
+  /// Lets the statement under way end, at most for the limit of a statement, and runs no other. Completions do not come any more.
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  /// Runs one statement. `parameters` take the place of the `?` in it, as text (nothing: NULL). The code of an Error is "away" where
+  /// the database cannot be reached or went away before it answered (a query is run a second time before that is said, a change never
+  /// is), else "statement".
+  asio::awaitable<Result<DatabaseTable>> query(std::string statement, DatabaseTable::Row parameters = {});
+  /// The number of rows that were changed.
+  asio::awaitable<Result<std::uint64_t>> change(std::string statement, DatabaseTable::Row parameters = {});
+
+ private:
+  struct Worker;
+  std::shared_ptr<Worker> worker_;
+};
+
+}  // namespace gorgone
