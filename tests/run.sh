@@ -10,6 +10,8 @@
 # One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
 # build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: alone, …" runs when
 # the others have ended. Of the presets asan and tsan a report of any program fails its suite (tests/sanitizers.sh).
+# A suite that failed beside others runs once more when it has the machine to itself; what it says then counts, and the line of the first
+# run stays above it. A sanitizer's report is not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 preset=dev filter="" jobs=$(($(nproc) + 1))
@@ -17,7 +19,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
     --jobs) jobs=${2:?run.sh: --jobs needs a number, such as 3}; shift ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "run.sh: unknown argument '$1', expected --preset PRESET, --jobs N or a filter" >&2; exit 2 ;;
     *) filter=$1 ;;
   esac
@@ -80,7 +82,7 @@ run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAI
     for report in $reports; do echo "run.sh: a sanitizer's report, in $report" >>"$log"; done
   fi
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + skipped)) -eq 0 ]; }; then bad=1; fi
-  echo "$good $bad" >"$results/$name"
+  echo "$good $bad ${#reports}" >"$results/$name"
   line="$good passed, $bad failed"
   [ "$skipped" -eq 0 ] || line+=", $skipped SKIPPED"
   {
@@ -99,11 +101,13 @@ bc_minus() { local a=${1/[.,]/} b=${2/[.,]/}; printf '%d.%06d' $(((a - b) / 1000
 
 # Starts a suite as soon as there is room, or keeps it for the end.
 names=() alone=()
+declare -A entry_of
 suite() {  # COUNTER NAME FILE COMMAND...
   local counter=$1 name=$2 file=$3
   shift 3
   [[ $name == *"$filter"* ]] || return 0
   names+=("$name")
+  entry_of[$name]="$counter $name $file"
   if [[ $file != *.* ]] || ! grep -q '^# tests/run.sh: alone' "$file"; then
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n; done
     run_suite "$counter" "$name" "$@" &
@@ -124,18 +128,30 @@ for program in "$root/build/$preset"/bin/test_*; do
   [ -x "$program" ] && suite count_catch "$(basename "$program")" "$program" "$program"
 done
 wait
-for entry in ${alone[@]+"${alone[@]}"}; do
-  read -r counter name file <<<"$entry"
-  case $file in
-    *.py) run_suite "$counter" "$name" /usr/bin/python3 "$file" -v ;;
-    *) run_suite "$counter" "$name" bash "$file" ;;
+run_alone() {  # COUNTER NAME FILE
+  case $3 in
+    *.py) run_suite "$1" "$2" /usr/bin/python3 "$3" -v ;;
+    *.sh) run_suite "$1" "$2" bash "$3" ;;
+    *) run_suite "$1" "$2" "$3" ;;
   esac
+}
+for name in ${names[@]+"${names[@]}"}; do
+  read -r good bad reported <"$results/$name" 2>/dev/null || continue
+  if [ "$bad" -eq 0 ] || [ "$reported" -ne 0 ] || [ ${#names[@]} -eq 1 ]; then continue; fi
+  echo "again, with the machine to itself (its first log: $logs/$name.first.log):"
+  mv "$logs/$name.log" "$logs/$name.first.log"
+  read -ra entry <<<"${entry_of[$name]}"
+  run_alone "${entry[@]}"
+done
+for text in ${alone[@]+"${alone[@]}"}; do
+  read -ra entry <<<"$text"
+  run_alone "${entry[@]}"
 done
 [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$logs"
 
 passed=0 failed=0
 for name in ${names[@]+"${names[@]}"}; do
-  read -r good bad <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1; }
+  read -r good bad _ <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1; }
   passed=$((passed + good)) failed=$((failed + bad))
 done
 echo "$passed passed, $failed failed"

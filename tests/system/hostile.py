@@ -11,11 +11,12 @@ from protocol import request
 
 
 def memory_kb(pid):
-    """PSS: what the process adds to the machine's memory, or would if it were a plain build."""
+    """What the process has written into memory, or would have if it were a plain build. Not PSS, which rises whenever another daemon that
+    shares its libraries ends, one of another test for instance."""
     for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith("Anonymous:"):
             return int(int(line.split()[1]) / SLOWNESS)
-    raise AssertionError(f"no Pss in /proc/{pid}/smaps_rollup")
+    raise AssertionError(f"no Anonymous in /proc/{pid}/smaps_rollup")
 
 
 def descriptors(pid):
@@ -32,7 +33,7 @@ def cpu_seconds(pid):
 
 
 class Peak:
-    """The highest PSS of a process while the block runs."""
+    """The highest memory_kb of a process while the block runs."""
 
     def __init__(self, pid):
         self.pid, self.before, self.highest = pid, memory_kb(pid), 0
