@@ -10,6 +10,8 @@ namespace {
 constexpr std::int64_t clock_error_s_max = 86400;
 constexpr std::int64_t held_s = 300;
 constexpr std::int64_t portion = 1000;
+// Deployed daemons leave an answer lying inside until the next message comes: they are asked again, ever more slowly.
+constexpr std::int64_t again_s = 1;
 // A larger answer is parsed off the loop.
 constexpr std::size_t large_answer = std::size_t{256} << 10;
 
@@ -79,6 +81,7 @@ void LogSync::ask(std::int64_t now) {
   }
   question_->is_held = can_hold_ && is_caught_up_ && question_->waiters.empty() && question_->subnode.empty();
   question_->deadline = now + limits_.answer_s + (question_->is_held ? held_s : 0);
+  question_->again = can_hold_ ? question_->deadline : now + again_s;
   next_ = now + limits_.every_s;
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
@@ -89,17 +92,17 @@ void LogSync::ask(std::int64_t now) {
 }
 
 void LogSync::send_question() {
-  question_->token = new_token();
+  question_->tokens.push_back(new_token());
   json::object filter{{"ctime", *fetched_until_}};
   if (can_hold_) filter["portion"] = portion;
   if (question_->is_held) filter["wait"] = held_s;
-  const Message message{"GETLOG", question_->token, question_->subnode, Payload(json::value(std::move(filter)))};
+  const Message message{"GETLOG", question_->tokens.back(), question_->subnode, Payload(json::value(std::move(filter)))};
   const auto sent = send_(message);
   if (!sent) finish(sent.error(), question_->asked);
 }
 
 bool LogSync::take_answer(const Message& message, std::int64_t now) {
-  if (!question_ || message.token.empty() || message.token != question_->token) return false;
+  if (!question_ || message.token.empty() || std::ranges::count(question_->tokens, message.token) == 0) return false;
   auto payload = std::make_shared<Payload>(message.data);
   auto read = [this, payload, now] {
     const auto parsed = payload->json();
@@ -179,7 +182,7 @@ void LogSync::finish(const Result<void>& outcome, std::int64_t now, bool has_mor
 }
 
 std::optional<std::int64_t> LogSync::deadline() const {
-  if (question_) return question_->deadline;
+  if (question_) return std::min(question_->deadline, question_->again);
   if (is_up_) return next_;
   return {};
 }
@@ -187,6 +190,10 @@ std::optional<std::int64_t> LogSync::deadline() const {
 void LogSync::on_clock(std::int64_t now) {
   if (question_ && now >= question_->deadline)
     finish(Error{"node '" + node_ + "' did not send its log within " + std::to_string(limits_.answer_s) + " s"}, now);
+  if (question_ && fetched_until_ && now >= question_->again) {
+    question_->again = now + 2 * std::max(again_s, now - question_->asked);
+    send_question();
+  }
   if (is_up_ && !question_ && now >= next_) ask(now);
 }
 

@@ -43,8 +43,9 @@ class LogSync {
   using Waiters = std::vector<Done>;
   struct Question {  // under way
     std::uint64_t number = 0;
-    std::string token, subnode;
-    std::int64_t asked = 0, deadline = 0;
+    std::vector<std::string> tokens;  // one each time it was asked; whichever is answered first counts
+    std::string subnode;
+    std::int64_t asked = 0, again = 0, deadline = 0;
     bool is_held = false;  // the node answers when it has something
     Waiters waiters;
   };

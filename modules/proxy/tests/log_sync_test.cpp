@@ -1,0 +1,68 @@
+#include "log_sync.hpp"
+
+#include <catch2/catch.hpp>
+#include <support/loop_agent.hpp>
+
+namespace {
+
+using namespace gorgone;
+using gorgone::proxy::LogSync;
+
+struct Asking {
+  test::LoopAgent agent;
+  std::vector<Message> sent;
+  LogSync log{agent, "2", {}, [this](const Message& message) {
+                sent.push_back(message);
+                return Result<void>{};
+              }};
+
+  Message answer(const Message& question, const std::string& token) const {
+    const json::object row{{"id", "1"}, {"token", token}, {"code", 2}, {"etime", 1}, {"ctime", 1.5}, {"instant", 0}, {"data", "{}"}};
+    return {"ACK",
+            question.token,
+            {},
+            Payload(json::value(json::object{{"code", 0}, {"data", json::object{{"result", json::array{row}}}}})),
+            {}};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a node that leaves a question for its log unanswered is asked again, ever more slowly") {
+  Asking node;
+  node.log.link_up(100);
+  REQUIRE(node.sent.size() == 1);
+  std::vector<std::int64_t> times;
+  for (std::int64_t now = 100; now < 120; ++now) {
+    const auto before = node.sent.size();
+    node.log.on_clock(now);
+    if (node.sent.size() > before) times.push_back(now);
+  }
+  REQUIRE(times.size() >= 3);
+  CHECK(times.front() <= 102);
+  for (std::size_t index = 2; index < times.size(); ++index) CHECK(times[index] - times[index - 1] > times[index - 1] - times[index - 2]);
+}
+
+TEST_CASE("whichever question is answered first counts, and the others' answers bring nothing twice") {
+  Asking node;
+  bool is_done = false;
+  node.log.link_up(100);
+  node.log.on_clock(103);
+  REQUIRE(node.sent.size() == 2);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 103));
+  CHECK_FALSE(node.log.take_answer(node.answer(node.sent[1], "a"), 103));
+  node.log.fetch(
+      {}, [&](const Result<void>&) { is_done = true; }, 104);
+  REQUIRE(node.sent.size() == 3);
+  CHECK_FALSE(is_done);
+}
+
+TEST_CASE("a node that holds the question is not asked again meanwhile") {
+  Asking node;
+  node.log.set_can_hold(true);
+  node.log.link_up(100);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  const auto asked = node.sent.size();
+  for (std::int64_t now = 100; now < 300; now += 10) node.log.on_clock(now);
+  CHECK(node.sent.size() == asked);
+}
