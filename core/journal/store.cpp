@@ -159,6 +159,7 @@ Rows Store::insert(const std::vector<NewRow>& rows) {
   Rows stored;
   stored.reserve(rows.size());
   for (const auto& row : rows) {
+    if (row.unless_known && has(row)) continue;
     HistoryRow full{memory_ ? next_id_++ : 0, row.token, row.code, row.etime, now_stored(), row.instant, row.data};
     // Strictly rising, so that a reader that asks for what came after the last ctime it saw misses nothing.
     if (full.ctime <= last_ctime_) full.ctime = std::round((last_ctime_ + smallest_step) * 1e5) / 1e5;
@@ -173,6 +174,13 @@ Rows Store::insert(const std::vector<NewRow>& rows) {
     log_.error("{} rows of the history are lost: memory holds {} while {} cannot be written", dropped_, memory_rows_max, path_);
   }
   return stored;
+}
+
+bool Store::has(const NewRow& row) {
+  HistoryFilter filter;
+  filter.token = row.token;
+  filter.code = row.code;
+  return std::ranges::any_of(select(filter), [&](const HistoryRow& known) { return known.etime == row.etime && known.data == row.data; });
 }
 
 Rows Store::select(const HistoryFilter& filter) {

@@ -50,6 +50,7 @@ class Store {
   Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
 
  private:
+  bool has(const NewRow& row);
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();

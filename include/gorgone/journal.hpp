@@ -36,7 +36,8 @@ struct NewRow {
   int code = 0;
   std::string data;  ///< JSON as text
   bool instant = false;
-  std::int64_t etime = 0;  ///< 0: now
+  std::int64_t etime = 0;     ///< 0: now
+  bool unless_known = false;  ///< not written where the token has the same row already
 };
 
 /// Filters as in GETLOG: each that is set must hold.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <limits>
 
 namespace gorgone::proxy {
 namespace {
@@ -86,7 +87,7 @@ void LogSync::ask(std::int64_t now) {
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
     if (alive.expired() || !question_ || question_->number != number) return;
-    fetched_until_ = ctime ? std::min(*ctime, wall_now()) : 0;
+    fetched_until_ = !ctime ? 0 : can_hold_ ? *ctime : std::min(*ctime, wall_now());
     send_question();
   });
 }
@@ -142,15 +143,19 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
     if (left.first != right.first) return left.first < right.first;
     return integer_of(member(*left.second, "id")).value_or(0) < integer_of(member(*right.second, "id")).value_or(0);
   });
-  // A clock that is wrong on the node must not hide what it writes when the clock is right again.
-  const double latest = static_cast<double>(wall_s() + clock_error_s_max);
+  // A clock that is wrong on the node must not hide what it writes when the clock is right again: rows from the future do not count,
+  // and come again with each question. In a journal of ours ctime never goes back.
+  const double latest = can_hold_ ? std::numeric_limits<double>::max() : static_cast<double>(wall_s() + clock_error_s_max);
   const double before = *fetched_until_;
   double newest = before;
   std::vector<NewRow> rows;
   rows.reserve(order.size());
   for (const auto& [ctime, row] : order) {
     rows.push_back(row_of(*row));
-    if (ctime <= latest) newest = std::max(newest, ctime);
+    if (ctime <= latest)
+      newest = std::max(newest, ctime);
+    else
+      rows.back().unless_known = true;
   }
   // At once, so that another question, should the link break now, does not bring the same rows.
   fetched_until_ = newest;
