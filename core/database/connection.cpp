@@ -26,7 +26,8 @@ Connection::~Connection() = default;
 
 std::string Connection::where() const {
   const bool by_socket = access_.host == "localhost";
-  const auto server = by_socket ? (access_.socket.empty() ? "localhost" : access_.socket) : fmt::format("{}:{}", access_.host, access_.port);
+  const auto server =
+      by_socket ? (access_.socket.empty() ? "localhost" : access_.socket) : fmt::format("{}:{}", access_.host, access_.port);
   return fmt::format("database {} at {}", access_.name, server);
 }
 

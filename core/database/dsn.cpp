@@ -81,8 +81,7 @@ Result<DatabaseAccess> read_dsn(std::string_view dsn) {
     dsn.remove_prefix(std::min(end + 1, dsn.size()));
     if (part.empty()) continue;
     const auto equals = part.find('=');
-    if (equals == std::string::npos)
-      return Error{fmt::format("\"{}\" has no \"=\", {}", printable(part), expected)};
+    if (equals == std::string::npos) return Error{fmt::format("\"{}\" has no \"=\", {}", printable(part), expected)};
     const auto key = boost::algorithm::trim_copy(part.substr(0, equals));
     const auto read = reader.part(key, boost::algorithm::trim_copy(part.substr(equals + 1)));
     if (!read) return read.error();

@@ -74,8 +74,8 @@ TEST_CASE("a wrong DSN is told by the part that is wrong and what was expected")
 }
 
 TEST_CASE("the configuration's entry gives host, name, user and password") {
-  const auto access = database_access(
-      centreon(R"({"database":{"db_configuration":{"dsn":"mysql:host=h;dbname=c","username":"u","password":"p"},
+  const auto access =
+      database_access(centreon(R"({"database":{"db_configuration":{"dsn":"mysql:host=h;dbname=c","username":"u","password":"p"},
                                "db_realtime":{"dsn":"mysql:host=h;dbname=storage","username":"u"}}})"));
   REQUIRE(access.has_value());
   CHECK(access->user == "u");
