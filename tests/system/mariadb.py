@@ -33,9 +33,9 @@ from centreon_tables import centreon_tables
 from pace import SLOWNESS, clock
 
 USER, PASSWORD = "centreon", "Secret;of='the\"database"
-# Small, and without a single fsync: what it holds need not survive the machine.
+# Small, and without a single fsync: what it holds survives its own end, not the machine's.
 OPTIONS = ["--skip-name-resolve", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--innodb-flush-method=nosync",
-           "--innodb-flush-log-at-trx-commit=0", "--innodb-fast-shutdown=2", "--key-buffer-size=64K", "--aria-pagecache-buffer-size=8M",
+           "--innodb-flush-log-at-trx-commit=2", "--innodb-fast-shutdown=2", "--key-buffer-size=64K", "--aria-pagecache-buffer-size=8M",
            "--performance-schema=OFF", "--skip-log-bin"]
 
 
