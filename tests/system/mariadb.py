@@ -31,6 +31,7 @@ import time
 
 from centreon_tables import centreon_tables
 from pace import SLOWNESS, clock
+from wss_fleet import Certificates
 
 USER, PASSWORD = "centreon", "Secret;of='the\"database"
 # Small, and without a single fsync: what it holds survives its own end, not the machine's.
@@ -187,23 +188,11 @@ def free_port():
 
 
 def make_certificates(directory):
-    """A CA and a server's certificate for 127.0.0.1, and one of another CA; their files by name."""
-    files = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key", "other_ca": "other.pem"}
-    files = {name: str(directory / file) for name, file in files.items()}
-    extensions = directory / "extensions"
-    extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-    elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-
-    def openssl(*arguments):
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True)
-        assert done.returncode == 0, f"openssl {arguments[0]}: {done.stderr}"
-
-    for name, key in (("ca", "ca.key"), ("other_ca", "other.key")):
-        openssl("req", "-x509", *elliptic, "-days", "2", "-subj", f"/CN=test {name}", "-keyout", str(directory / key), "-out", files[name])
-    openssl("req", *elliptic, "-subj", "/CN=127.0.0.1", "-keyout", files["key"], "-out", str(directory / "request.pem"))
-    openssl("x509", "-req", "-in", str(directory / "request.pem"), "-CA", files["ca"], "-CAkey", str(directory / "ca.key"), "-CAcreateserial",
-            "-days", "2", "-extfile", str(extensions), "-out", files["cert"])
-    return files
+    """A server's certificate for 127.0.0.1, its CA and another one; their files by name."""
+    certificates = Certificates(directory / "tls")
+    issued = certificates.issue("server", "IP:127.0.0.1")
+    return {"ca": str(certificates.ca), "cert": issued["ssl_cert_file"], "key": issued["ssl_key_file"],
+            "other_ca": str(Certificates(directory / "other").ca)}
 
 
 def serve(database):

@@ -7,6 +7,8 @@ from api import codes, outputs
 from fleet import FleetCase, eventually
 from mariadb import PASSWORD, USER, MariaDb
 from pace import SLOWNESS, clock
+from test_pull_nodes import PullCase
+from wss_fleet import TOKEN, WSS_LINE, WssCase
 
 READ_AGAIN = r"INFO - \[nodes\] the nodes can be read from the database again"
 CANNOT = r"ERROR - \[nodes\] the nodes cannot be read, those that are known stay"
@@ -274,6 +276,56 @@ class Prevail(NodesCase):
     def resync(self, central):
         token = central.api().request("POST", "/api/core/register/resync")[1]["token"]
         self.assertEqual(codes(central.api().poll(None, token)), [2])
+
+
+class NodesThatDial(NodesCase, PullCase, WssCase):
+    def test_a_pullwss_node_is_let_in_as_soon_as_the_database_names_it(self):
+        self.make_database()
+        central = self.make_nodes_central()
+        central.replace_module("proxy", httpserver={"enable": True, "address": "127.0.0.1", "port": 0, "token": TOKEN})
+        central.start()
+        node = self.make_node(int(central.wait_log(WSS_LINE)[1]), 8).start()
+        node.wait_log("the central refuses the node: no nodes are known yet", 10)
+        self.database.execute("INSERT INTO nagios_server (id, name, gorgone_communication_type) VALUES (8, 'dials', '4')")
+        self.synced(central, added=1)
+        self.wait_usable(central, 8)
+        self.assertNotIn("8", json.dumps(json.loads((central.config.parent / "nodes.yaml").read_text())))
+        self.database.execute("DELETE FROM nagios_server WHERE id = 8")
+        self.synced(central, removed=1)
+        node.wait_log("not registered any more", 5)
+
+    def test_a_pullwss_node_that_goes_by_its_uid_is_the_node_of_its_id(self):
+        self.make_database()
+        self.database.execute("UPDATE nagios_server SET gorgone_communication_type = '4', uid = 70004 WHERE id = 4")
+        central = self.make_nodes_central()
+        central.replace_module("proxy", httpserver={"enable": True, "address": "127.0.0.1", "port": 0, "token": TOKEN})
+        central.start()
+        self.make_node(int(central.wait_log(WSS_LINE)[1]), 70004).start()
+        self.wait_usable(central, 4)
+        self.wait_usable(central, 70004)
+        self.assertEqual(self.registered(central), ["2", "4"])
+
+    def test_a_pull_node_that_registers_by_its_uid_is_the_node_of_its_id(self):
+        self.make_database()
+        self.database.execute("UPDATE nagios_server SET gorgone_communication_type = '3', uid = 70004 WHERE id = 4")
+        central = self.make_nodes_central()
+        poller = self.make_pull_poller(1, 70004)
+        port = self.listen_for_pull(central, poller)
+        poller.edit("127.0.0.1:1", f"127.0.0.1:{port}")
+        poller.start()
+        self.wait_seen(central, 4)
+        self.assertEqual(outputs(central.api().run(4, "echo by id")), ["by id"])
+        self.assertEqual(outputs(central.api().run(70004, "echo by uid")), ["by uid"])
+        self.assertEqual(self.registered(central), ["2", "4"])
+        central.stop()
+        central.start()
+        self.assertEqual(outputs(central.api().run(4, "echo after a restart")), ["after a restart"])
+        self.assertLess(poller.stop(), 3)
+        central.wait_log(r"node '4' has said good-bye", 5)
+        self.assertEqual(self.registered(central), ["2", "4"])
+
+    def listen_for_pull(self, central, poller):
+        return PullCase.listen(self, central, poller.thumbprint())
 
 
 class Outages(NodesCase):
