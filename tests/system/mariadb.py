@@ -57,8 +57,9 @@ def empty_data():
         return empty_data()
     if not kept.exists():
         made = pathlib.Path(tempfile.mkdtemp(dir=kept.parent))
+        (made / "tmp").mkdir()
         user = pwd.getpwuid(os.getuid()).pw_name
-        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data", "--skip-test-db",
+        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data", f"--tmpdir={made}/tmp", "--skip-test-db",
                                "--auth-root-authentication-method=normal", *OPTIONS], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise AssertionError(f"mariadb-install-db ended with {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
@@ -80,6 +81,9 @@ class MariaDb:
         self.socket, self.log_file = self.directory / "mysqld.sock", self.directory / "mariadb.log"
         self.port = free_port() if port else None
         self.process, self.certificates = None, None
+        # Of its own: a server that starts removes what others keep in a common one.
+        self.temporary = self.directory / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         data = self.directory / "data"
         if not data.exists():
             shutil.copytree(empty_data(), data)
@@ -99,7 +103,7 @@ class MariaDb:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [program("mariadbd"), "--no-defaults", f"--user={user}", f"--datadir={self.directory}/data", f"--socket={self.socket}",
-                 f"--pid-file={self.directory}/mariadb.pid", *OPTIONS, *network, *tls],
+                 f"--pid-file={self.directory}/mariadb.pid", f"--tmpdir={self.temporary}", *OPTIONS, *network, *tls],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent)
         end = clock() + timeout
         while not self.greets():
