@@ -21,6 +21,7 @@ constexpr auto after_error = std::chrono::seconds(10);
 // How long the modules after this one wait for the nodes.
 constexpr auto start_limit = std::chrono::seconds(2);
 constexpr std::size_t waiting_max = 1000;
+constexpr std::size_t portion_max = 200;
 
 // An Agent's module is made only where its configuration is right.
 DatabaseAccess access_or_throw(const Agent& agent) {
@@ -98,10 +99,12 @@ class Nodes final : public Module {
     const auto debug = co_await database_.query("SELECT value FROM options WHERE `key` = 'debug_gorgone'");
     if (!debug) co_return debug.error();
     apply_debug(*debug);
-    co_return apply(nodes::read_fleet(*servers, *relations));
+    auto read = [&servers, &relations] { return nodes::read_fleet(*servers, *relations); };
+    auto fleet = co_await agent_.blocking(read);
+    co_return co_await apply(std::move(fleet));
   }
 
-  json::object apply(nodes::Fleet fleet) {
+  asio::awaitable<json::object> apply(nodes::Fleet fleet) {
     if (!fleet.own_id.empty() && fleet.own_id != agent_.node_id()) submit("SETCOREID", {{"id", fleet.own_id}});
     if (fleet.left_out != left_out_)
       for (const auto& why : fleet.left_out) agent_.log().warning("left out, nothing can be sent to it: {}", why);
@@ -121,11 +124,26 @@ class Nodes final : public Module {
         {"left_out", fleet.left_out.size()}};
     if (!difference.changed.empty() || !difference.gone.empty()) agent_.log().info("{}", text_of(&counts["message"]).value());
     // New ways first, so that a node that went behind another one is not unknown in between.
-    if (!difference.changed.empty()) submit("REGISTERNODES", {{"source", "nodes"}, {"nodes", std::move(difference.changed)}});
-    if (!difference.gone.empty()) submit("UNREGISTERNODES", {{"source", "nodes"}, {"nodes", std::move(difference.gone)}});
     known_ = std::move(fleet.nodes);
     left_out_ = std::move(fleet.left_out);
-    return counts;
+    co_await submit_all("REGISTERNODES", std::move(difference.changed));
+    co_await submit_all("UNREGISTERNODES", std::move(difference.gone));
+    co_return counts;
+  }
+
+  // In portions, between which the loop does other work.
+  asio::awaitable<void> submit_all(std::string action, json::array list) {
+    while (!list.empty()) {
+      json::array portion;
+      for (auto& node : list) {
+        if (portion.size() == portion_max) break;
+        portion.push_back(std::move(node));
+      }
+      list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(portion.size()));
+      json::object data{{"source", "nodes"}, {"nodes", std::move(portion)}};
+      submit(action, std::move(data));
+      co_await asio::post(agent_.loop(), asio::use_awaitable);
+    }
   }
 
   // The log's severity is touched only where the option is set, or was.

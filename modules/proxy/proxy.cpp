@@ -188,8 +188,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     if (origin.kind == Origin::Kind::internal) {
       const auto nodes = proxy::nodes_of(data);
       if (!nodes) return nodes.error();
-      sources_.put(source_of(data), sound(**nodes));
-      apply_sources();
+      apply_sources(sources_.put(source_of(data), sound(**nodes)));
       return {};
     }
     auto list = proxy::read_registration(data);
@@ -217,21 +216,22 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     return sound;
   }
 
-  void apply_sources() {
-    std::vector<proxy::Registration> list;
-    std::set<std::string> now;
+  void apply_sources(proxy::NodeSources::Ids touched) {
     // The module nodes is there where its action is.
-    for (const auto& [id, node] : sources_.registered(agent_.endpoint("POST", "/centreon/nodes/sync").has_value())) {
+    const bool database_decides = agent_.endpoint("POST", "/centreon/nodes/sync").has_value();
+    if (std::exchange(database_decides_, database_decides) != database_decides) touched = sources_.ids();
+    const auto registered = sources_.registered(touched, database_decides);
+    std::vector<proxy::Registration> list;
+    for (const auto& [id, node] : registered) {
       auto entry = proxy::read_node(node);
       if (!entry) continue;
       pull_nodes_.listed(id);
-      now.insert(id);
+      sourced_.insert(id);
       list.push_back(std::move(*entry));
     }
-    auto before = std::exchange(sourced_, std::move(now));
     register_now(std::move(list));
-    for (const auto& id : before)
-      if (!sourced_.contains(id)) unregister(id);
+    for (const auto& id : touched)
+      if (!registered.contains(id) && sourced_.erase(id) > 0) unregister(id);
   }
 
   void register_all(std::vector<proxy::Registration> list) override {
@@ -270,8 +270,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     auto list = proxy::read_ids(data);
     if (!list) return list.error();
     if (origin.kind == Origin::Kind::internal) {
-      sources_.remove(source_of(data), *list);
-      apply_sources();
+      apply_sources(sources_.remove(source_of(data), *list));
       return {};
     }
     for (const auto& id : *list) unregister(id);
@@ -329,7 +328,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   proxy::Paths paths_;
   proxy::NodeSources sources_;
   std::set<std::string> sourced_;  // registered because of them
-  proxy::WssServer wss_;           // before the nodes, which hold links of it
+  bool database_decides_ = false;
+  proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;
   proxy::PullNodes pull_nodes_{agent_, *this};

@@ -59,8 +59,8 @@ def empty_data():
         made = pathlib.Path(tempfile.mkdtemp(dir=kept.parent))
         (made / "tmp").mkdir()
         user = pwd.getpwuid(os.getuid()).pw_name
-        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data", f"--tmpdir={made}/tmp", "--skip-test-db",
-                               "--auth-root-authentication-method=normal", *OPTIONS], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data",
+                               f"--tmpdir={made}/tmp", "--skip-test-db", "--auth-root-authentication-method=normal", *OPTIONS], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise AssertionError(f"mariadb-install-db ended with {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
         try:

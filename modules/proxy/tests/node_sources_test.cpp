@@ -12,7 +12,7 @@ json::array nodes(const char* text) { return parse_json(text)->as_array(); }
 
 std::string all(const NodeSources& sources, bool database_decides) {
   json::array list;
-  for (auto& [id, node] : sources.registered(database_decides)) list.push_back(node);
+  for (auto& [id, node] : sources.registered(sources.ids(), database_decides)) list.push_back(node);
   return to_text(list);
 }
 
@@ -57,7 +57,7 @@ TEST_CASE("what stands behind an entry that prevails is no node of its own, unle
   NodeSources sources;
   sources.put(Source::file, nodes(R"([{"id":"2","prevail":"1","nodes":[{"id":"4"},{"id":5}]},{"id":"5","prevail":"1"}])"));
   sources.put(Source::database, nodes(R"([{"id":"4"},{"id":"5"},{"id":"6"}])"));
-  const auto registered = sources.registered(true);
+  const auto registered = sources.registered(sources.ids(), true);
   CHECK_FALSE(registered.contains("4"));
   CHECK(registered.contains("5"));
   CHECK(registered.contains("6"));
@@ -74,4 +74,27 @@ TEST_CASE("a uid leads to its node, also behind another one, and no further than
   CHECK(sources.id_of("90000") == "90000");
   sources.remove(Source::database, {"2"});
   CHECK(sources.id_of("70000") == "70000");
+}
+
+TEST_CASE("what changes of a node is told with all nodes that it may change") {
+  NodeSources sources;
+  using Ids = NodeSources::Ids;
+  CHECK(sources.put(Source::database, nodes(R"([{"id":"4"},{"id":"5","nodes":[{"id":"8"}]}])")) == Ids{"4", "5"});
+  CHECK(sources.put(Source::file, nodes(R"([{"id":"2","prevail":"1","nodes":[{"id":"4"}]}])")) == Ids{"2", "4"});
+  CHECK(sources.registered({"4"}, true).empty());
+  CHECK(sources.put(Source::file, nodes(R"([{"id":"2","prevail":"1","nodes":[{"id":"5"}]}])")) == Ids{"2", "4", "5"});
+  CHECK(sources.registered({"4", "5"}, true).size() == 1);
+  CHECK(sources.remove(Source::file, {"2"}) == Ids{"2", "5"});
+  CHECK(sources.ids() == Ids{"4", "5"});
+}
+
+TEST_CASE("a uid that both sources tell stays while one of them does") {
+  NodeSources sources;
+  sources.put(Source::file, nodes(R"([{"id":"2","uid":"70000"}])"));
+  sources.put(Source::database, nodes(R"([{"id":"2","uid":"70000"}])"));
+  sources.remove(Source::file, {"2"});
+  CHECK(sources.id_of("70000") == "2");
+  sources.put(Source::database, nodes(R"([{"id":"2","uid":"70001"}])"));
+  CHECK(sources.id_of("70000") == "70000");
+  CHECK(sources.id_of("70001") == "2");
 }
