@@ -28,6 +28,7 @@ run=(openssl curl python3)                  # the quick start's keys, requests a
 tests=(
   catch2 python3-zmq python3-cryptography python3-yaml clang-format-14 sqlite3 zip
   mariadb-server                            # started by the tests that need it, on a socket of its own
+  faketime                                  # clocks that jump
 )
 fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage
 

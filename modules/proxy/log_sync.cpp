@@ -2,13 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
-#include <limits>
 
 namespace gorgone::proxy {
 namespace {
 
-constexpr std::int64_t clock_error_s_max = 86400;
+constexpr double clock_difference_s = 60, clock_error_s_max = 86400;
 constexpr std::int64_t held_s = 300;
 constexpr std::int64_t portion = 1000;
 // Deployed daemons leave an answer lying inside until the next message comes: they are asked again, ever more slowly.
@@ -20,8 +18,6 @@ double wall_now() {
   using namespace std::chrono;
   return duration<double>(system_clock::now().time_since_epoch()).count();
 }
-
-std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
 NewRow row_of(const json::value& remote) {
   NewRow row;
@@ -87,7 +83,7 @@ void LogSync::ask(std::int64_t now) {
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
     if (alive.expired() || !question_ || question_->number != number) return;
-    fetched_until_ = !ctime ? 0 : can_hold_ ? *ctime : std::min(*ctime, wall_now());
+    fetched_until_ = !ctime ? 0 : can_hold_ ? *ctime : std::min(*ctime, wall_now() + clock_error_s_max);
     send_question();
   });
 }
@@ -143,19 +139,17 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
     if (left.first != right.first) return left.first < right.first;
     return integer_of(member(*left.second, "id")).value_or(0) < integer_of(member(*right.second, "id")).value_or(0);
   });
-  // A clock that is wrong on the node must not hide what it writes when the clock is right again: rows from the future do not count,
-  // and come again with each question. In a journal of ours ctime never goes back.
-  const double latest = can_hold_ ? std::numeric_limits<double>::max() : static_cast<double>(wall_s() + clock_error_s_max);
+  // A clock that is wrong on the node must not hide what it writes when the clock is right again: rows from the far future do not count,
+  // and may come again. In a journal of ours ctime never goes back, so there they count.
+  const double now_here = wall_now();
   const double before = *fetched_until_;
   double newest = before;
   std::vector<NewRow> rows;
   rows.reserve(order.size());
   for (const auto& [ctime, row] : order) {
     rows.push_back(row_of(*row));
-    if (ctime <= latest)
-      newest = std::max(newest, ctime);
-    else
-      rows.back().unless_known = true;
+    rows.back().unless_known = ctime > now_here + clock_difference_s;
+    if (can_hold_ || ctime <= now_here + clock_error_s_max) newest = std::max(newest, ctime);
   }
   // At once, so that another question, should the link break now, does not bring the same rows.
   fetched_until_ = newest;

@@ -30,7 +30,14 @@ class RecordingJournal : public Journal {
   }
   void read(HistoryFilter, std::function<void(Result<Rows>)> done) override { done(Rows{}); }
   std::shared_ptr<void> watch(std::string, std::function<void(const HistoryRow&)>) override { return {}; }
-  void store_fetched(std::string, double, std::vector<NewRow>, std::function<void(Result<void>)> done) override { done(Result<void>{}); }
+  struct {
+    double newest = 0;
+    std::vector<NewRow> rows;
+  } fetched;
+  void store_fetched(std::string, double newest, std::vector<NewRow> added, std::function<void(Result<void>)> done) override {
+    fetched = {newest, std::move(added)};
+    done(Result<void>{});
+  }
   void fetched_until(std::string, std::function<void(Result<double>)> done) override { done(0.0); }
   void fingerprint_of(std::string, std::function<void(Result<std::optional<std::string>>)> done) override {
     done(std::optional<std::string>{});

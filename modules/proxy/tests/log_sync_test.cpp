@@ -66,3 +66,16 @@ TEST_CASE("a node that holds the question is not asked again meanwhile") {
   for (std::int64_t now = 100; now < 300; now += 10) node.log.on_clock(now);
   CHECK(node.sent.size() == asked);
 }
+
+TEST_CASE("a deployed node's row from the future does not hide later ones and is stored once") {
+  Asking node;
+  std::vector<NewRow> stored;
+  node.log.link_up(100);
+  auto answer = node.answer(node.sent[0], "a");
+  auto data = **answer.data.json();
+  data.at("data").at("result").as_array()[0].as_object()["ctime"] = 4e9;
+  CHECK(node.log.take_answer({"ACK", node.sent[0].token, {}, Payload(json::value(data)), {}}, 100));
+  CHECK(node.agent.recorded().fetched.newest < 4e9);
+  REQUIRE(node.agent.recorded().fetched.rows.size() == 1);
+  CHECK(node.agent.recorded().fetched.rows[0].unless_known);
+}
