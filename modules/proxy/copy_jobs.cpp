@@ -69,7 +69,7 @@ void CopyJobs::accept(Message message, bool is_passed_on, Reply reply) {
   auto acceptance = std::make_shared<Acceptance>();
   if (message.action == "REMOTECOPY") {
     auto order = order_of(message);
-    if (!order) return ways_.refuse_copy(message, reply, order.error());
+    if (!order) return ways_.refuse_copy(message, reply, Error{order.error().message, "request"});
     agent_.on_pool([this, order = std::move(*order), acceptance, alive = std::weak_ptr<bool>(alive_), &loop = agent_.loop()] {
       auto folder = check_source(order);
       Result<void> checked;

@@ -116,8 +116,11 @@ std::string CopyPacker::last() {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
   unsigned size = 0;
   EVP_DigestFinal_ex(digest_->context, digest.data(), &size);
-  std::string text = fmt::format(R"({{"content":{{"status":"end","chunk":null,{},"offset":{},"md5":"{:02x}")", common_, sent_,
-                                 fmt::join(digest.begin(), digest.begin() + size, ""));
+  return end_with(fmt::format("{:02x}", fmt::join(digest.begin(), digest.begin() + size, "")));
+}
+
+std::string CopyPacker::end_with(std::string_view md5) const {
+  auto text = fmt::format(R"({{"content":{{"status":"end","chunk":null,{},"offset":{},"md5":"{}")", common_, sent_, md5);
   for (const auto& [name, value] : {std::pair{"owner", &order_.owner}, {"group", &order_.group}, {"mode", &order_.mode}}) {
     text += fmt::format(R"(,"{}":)", name);
     if (value->empty())

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "copy_source.hpp"
@@ -38,12 +39,15 @@ class CopyPacker {
   static Result<std::unique_ptr<CopyPacker>> open(const CopyOrder& order, std::size_t piece_bytes);
   ~CopyPacker();
   Result<Piece> next();
+  /// An end that fits nothing: the receiver throws away what it has.
+  std::string abandonment() const { return end_with({}); }
 
  private:
   struct Digest;
   CopyPacker(const CopyOrder& order, std::size_t piece_bytes, std::unique_ptr<CopySource> source);
   std::string chunk(const std::string& bytes) const;
   std::string last();
+  std::string end_with(std::string_view md5) const;
 
   CopyOrder order_;
   std::size_t piece_bytes_;

@@ -63,8 +63,15 @@ asio::awaitable<RemoteCopy::Outcome> RemoteCopy::run() {
     if (!outcome_) look_at_clock();
   }
   watch_.reset();
-  if (!is_stopped_) ways_.withdraw(way_, token_);
+  if (!is_stopped_) clean_up();
   co_return std::move(*outcome_);
+}
+
+void RemoteCopy::clean_up() {
+  ways_.withdraw(way_, token_);
+  // Whoever has ended it himself has cleaned up; a link that is down takes nothing, and the next try does it.
+  if (is_ended_there_ || sent_ == 0) return;
+  (void)ways_.send_piece(way_, Message{"PROCESSCOPY", token_, way_.target, Payload(packer_->abandonment()), {}});
 }
 
 bool RemoteCopy::has_room() const {
@@ -138,6 +145,7 @@ void RemoteCopy::on_row(const HistoryRow& row) {
   const auto data = parse_json(row.data);
   if (!data || outcome_) return;
   if (row.code == code::copy_chunk) return on_chunk_row(*data);
+  is_ended_there_ = row.code == code::finished || row.code == code::failed;
   if (row.code == code::finished) {
     Outcome outcome{Outcome::Kind::finished, Error{"", ""}, {}};
     if (const auto* list = member(*data, "warnings"); list && list->is_array()) outcome.warnings = list->get_array();

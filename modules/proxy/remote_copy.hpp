@@ -58,6 +58,7 @@ class RemoteCopy {
   asio::awaitable<void> send_next();
   asio::awaitable<void> pause();
   void look_at_clock();
+  void clean_up();
 
   Agent& agent_;
   CopyWays& ways_;
@@ -72,7 +73,7 @@ class RemoteCopy {
   Progress progress_;
   std::uint64_t sent_ = 0, confirmed_ = 0;
   std::size_t unanswered_ = 0;
-  bool is_all_sent_ = false, is_stopped_ = false;
+  bool is_all_sent_ = false, is_stopped_ = false, is_ended_there_ = false;
   std::chrono::steady_clock::time_point advanced_at_, asked_at_;
 };
 

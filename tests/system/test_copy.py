@@ -62,6 +62,15 @@ class CopyCase(FleetCase):
         self.assertEqual(last["code"], 2, rows)
         return rows
 
+    def refused(self, api, node, source, destination, **more):
+        """Refused by the answer, and told by the only row."""
+        body = {"source": str(source), "destination": str(destination), "cache_dir": str(self.cache), **more}
+        status, answer = api.request("POST", api._path(node, "/core/proxy/remotecopy"), body)
+        self.assertEqual(status, 400, answer)
+        rows = api.log(None, answer["token"])
+        self.assertEqual([(row["code"], row["data"]["message"]) for row in rows], [(1, answer["message"])])
+        return answer["message"]
+
     def failed(self, api, node, *arguments, **more):
         last, _ = self.end_of(api, self.order(api, node, *arguments, **more))
         self.assertEqual(last["code"], 1, last)
@@ -149,12 +158,12 @@ class Neighbours(CopyCase):
         self.nothing_left(self.target)
 
     def test_a_source_that_is_missing_or_of_another_type_is_refused_at_once(self):
-        self.assertEqual(self.failed(self.api, 2, self.source / "none", self.target / "x"),
+        self.assertEqual(self.refused(self.api, 2, self.source / "none", self.target / "x"),
                          f"proxy - remote copy: cannot read source '{self.source}/none': No such file or directory")
-        self.assertEqual(self.failed(self.api, 2, self.source, self.target / "x", type="regular"),
+        self.assertEqual(self.refused(self.api, 2, self.source, self.target / "x", type="regular"),
                          f"proxy - remote copy: type is 'regular', but source '{self.source}' is a folder")
-        self.assertEqual(self.failed(self.api, 2, "relative", self.target / "x"), "proxy - remote copy: source is 'relative', expected an absolute path")
-        self.assertEqual(self.failed(self.api, 9, self.make_file(size=1), self.target / "x"), "proxy - unknown target 9")
+        self.assertEqual(self.refused(self.api, 2, "relative", self.target / "x"), "proxy - remote copy: source is 'relative', expected an absolute path")
+        self.assertEqual(self.refused(self.api, 9, self.make_file(size=1), self.target / "x"), "proxy - unknown target 9")
         self.assertEqual(self.central.database_rows("gorgone_outbox"), [])
 
     def test_members_that_mean_nothing_are_told(self):
@@ -244,7 +253,7 @@ class Breaks(CopyCase):
     def test_a_link_that_is_cut_in_the_middle(self):
         central = self.make_central()
         poller = self.make_poller(central.thumbprint()).start()
-        path = FlakyPath(("127.0.0.1", poller.port))
+        path = FlakyPath(poller.port)
         self.addCleanup(path.close)
         central.nodes({**poller.node(2), "port": path.port})
         central.start()
