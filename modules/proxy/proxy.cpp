@@ -145,8 +145,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {
     const bool comes_again = is_passed_on && (why.code == "busy" || why.code == "starting");
     const Payload data(json::value(json::object{{"error", why.code}, {"message", "proxy - " + why.message}}));
-    // The answer goes back to the sender of a piece, who repeats it; a row could end what it is a piece of.
-    const bool is_piece = reply && proxy::is_loose_bulk(message);
+    // The sender of a piece learns it by the answer and repeats it; a row could end what it is a piece of.
+    const bool is_piece = proxy::is_content_piece(message.action) || (reply && proxy::is_loose_bulk(message));
     if (!comes_again && !is_piece) agent_.journal().write(NewRow{message.token, code::failed, data.text()});
     if (reply) reply(Answer{"ACK", message.token, 1, data});
   }
