@@ -1,4 +1,5 @@
 """REMOTECOPY: files and folders from a central to its nodes, whatever breaks on the way, and what else goes on meanwhile."""
+import base64
 import grp
 import hashlib
 import json
@@ -14,7 +15,7 @@ import time
 import unittest
 
 from api import codes, ended, outputs
-from fleet import ROOT, FleetCase, eventually
+from fleet import LISTENER_LINE, ROOT, FleetCase, eventually
 from flaky_path import FlakyPath
 from hostile import Peak
 from pace import SLOWNESS, clock
@@ -359,6 +360,69 @@ class Breaks(CopyCase):
             writer.join()
         self.assertEqual((last["code"], last["data"]["message"]), (1, f"'{source}' was written while it was read (tried 5 times)"))
         self.nothing_left(self.target)
+
+
+class Dialling(CopyCase):
+    def test_a_node_that_dials_its_central_gets_its_copies(self):
+        central = self.make_central()
+        poller = self.make("poller-2", "poller-pull", {"192.0.2.1:5556": "127.0.0.1:1"})
+        central.configure("70-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
+                                                          "authorized_clients": [{"key": poller.thumbprint()}]}})
+        central.nodes({"id": 2, "type": "pull"})
+        central.start()
+        poller.edit("127.0.0.1:1", f"127.0.0.1:{central.wait_log(LISTENER_LINE)[1]}")
+        poller.start()
+        self.wait_seen(central, 2)
+        source = self.make_file(size=5_000_000)
+        self.copied(central.api(), 2, source, self.target / "file")
+        self.same(source, self.target / "file")
+        # It is no parent of its central, which it pings: told of rows there, it would write one, and so on without end.
+        self.assertEqual([row for row in poller.database_rows() if "SYNCLOGS" in row["data"]], [])
+
+
+class DeployedSender(CopyCase):
+    """A central that is not our agent, whose chunks have a token of its choice and which repeats nothing."""
+
+    def chunks(self, blob, destination, size=50_000):
+        common = {"type": "regular", "destination": str(destination), "cache_dir": str(self.cache)}
+        parts = [blob[start:start + size] for start in range(0, len(blob), size)]
+        for part in parts:
+            yield {"content": {**common, "status": "inprogress", "md5": None, "chunk": {"data": base64.encodebytes(part).decode(), "size": len(part)}}}
+        yield {"content": {**common, "status": "end", "chunk": None, "md5": hashlib.md5(blob).hexdigest()}}
+
+    def start_remote(self):
+        central = self.make_central()  # never started: its key is used
+        remote = self.make_remote(central.thumbprint())
+        poller = self.make_poller(remote.thumbprint(), 4).start()
+        remote.nodes(poller.node(4))
+        remote.start()
+        self.wait_seen(remote, 4)
+        return central, remote, poller
+
+    def send(self, client, blob, destination, token):
+        for chunk in self.chunks(blob, destination):
+            self.assertEqual(client.call("PROCESSCOPY", chunk, token=token, target="4").body["code"], 0)
+
+    def test_its_copy_goes_through_a_remote_of_ours(self):
+        central, remote, _ = self.start_remote()
+        blob = noise(2_000_000)
+        token = "c" * 128
+        self.send(self.dial(remote, central), blob, self.target / "file", token)
+        rows = remote.api().poll(None, token)
+        self.assertEqual(codes(rows), [101] * 40 + [2])
+        self.assertEqual((self.target / "file").read_bytes(), blob)
+        self.nothing_left(self.target)
+
+    def test_what_a_remote_has_acknowledged_arrives_though_it_is_killed(self):
+        central, remote, poller = self.start_remote()
+        poller.stop()
+        blob = noise(2_000_000)
+        self.send(self.dial(remote, central), blob, self.target / "file", "d" * 128)
+        remote.kill()
+        poller.start()
+        remote.start()
+        eventually((self.target / "file").exists, 20, "the file")
+        self.assertEqual((self.target / "file").read_bytes(), blob)
 
 
 @unittest.skipUnless(SHARED.is_dir(), f"the conformance programs are not in {SHARED}; tests/conformance holds our own")
