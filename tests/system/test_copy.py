@@ -19,6 +19,7 @@ from fleet import LISTENER_LINE, ROOT, FleetCase, eventually
 from flaky_path import FlakyPath
 from hostile import Peak
 from pace import SLOWNESS, clock
+from wss_fleet import WssCase
 
 SHARED = pathlib.Path(os.environ.get("GORGONE_SHARED") or ROOT.parent / "shared") / "conformance"
 PYTHON = "/usr/bin/python3"
@@ -378,6 +379,16 @@ class Dialling(CopyCase):
         self.same(source, self.target / "file")
         # It is no parent of its central, which it pings: told of rows there, it would write one, and so on without end.
         self.assertEqual([row for row in poller.database_rows() if "SYNCLOGS" in row["data"]], [])
+
+
+class OverWebSocket(CopyCase, WssCase):
+    def test_a_node_that_connects_by_a_websocket_gets_its_copies(self):
+        central = self.listen()
+        self.make_node(central.wss_port).start()
+        self.wait_usable(central)
+        source = self.make_file(size=5_000_000)
+        self.copied(central.api(), 2, source, self.target / "file")
+        self.same(source, self.target / "file")
 
 
 class DeployedSender(CopyCase):
