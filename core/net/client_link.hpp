@@ -43,6 +43,8 @@ class ClientLinks {
 
   /// Anything has come under the session's key.
   void heard(const std::string& routing_id);
+  /// Whether the session is a node's.
+  bool is_node(const std::string& routing_id) const { return links_.contains(routing_id); }
   /// Takes a message that is for the link's owner: answers (PONG, SETLOGS, ACK) and SYNCLOGS. False where it is not.
   bool take(const std::string& routing_id, Message& message);
   /// A session of before the last start is known again.

@@ -167,7 +167,9 @@ void Listener::forget_parents() {
 void Listener::tell_parents(const Message& message) {
   if (!sessions_) return;
   forget_parents();
-  for (const auto& [routing_id, seen] : parents_) (void)send(routing_id, wire::format_request(message));
+  // A node that dials us pings too, and is no parent: what it was told here would be news for us again.
+  for (const auto& [routing_id, seen] : parents_)
+    if (!links_.is_node(routing_id)) (void)send(routing_id, wire::format_request(message));
 }
 
 void Listener::verify(const std::string& routing_id, wire::HeloText helo) {

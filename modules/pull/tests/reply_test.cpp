@@ -32,3 +32,12 @@ TEST_CASE("nothing else is answered") {
   CHECK_FALSE(reply_to("NOSUCHACTION", Answer{"ACK", "", 1, Payload("{}")}).has_value());
   CHECK_FALSE(reply_to("CONSTATUS", Answer{"CONSTATUS", "t", 2, Payload("{}")}).has_value());
 }
+
+TEST_CASE("pieces of files are acknowledged, for a parent of our own waits for it before it sends more") {
+  const auto piece = reply_to("PROCESSCOPY", Answer{"ACK", "job-try-01234567", 0, Payload("null")});
+  REQUIRE(piece);
+  CHECK(piece->action == "ACK");
+  CHECK(piece->token == "job-try-01234567");
+  CHECK(reply_to("CONTENTDATA", Answer{"ACK", "t", 1, Payload("null")}).has_value());
+  CHECK_FALSE(reply_to("PROCESSCOPY", Answer{"ACK", "of-a-deployed-parent", 0, Payload("null")}).has_value());
+}
