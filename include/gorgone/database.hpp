@@ -22,7 +22,7 @@ struct DatabaseAccess {
   std::string name;
   std::string user, password;
   bool tls = false;                       ///< mysql_ssl=1
-  bool tls_verify = true;                 ///< mysql_ssl_verify_server_cert
+  bool tls_verify = true;                 ///< mysql_ssl_verify_server_cert; in a DSN without it: where a CA is named
   std::string tls_ca, tls_cert, tls_key;  ///< mysql_ssl_ca_file, mysql_ssl_client_cert, mysql_ssl_client_key
 
   friend bool operator==(const DatabaseAccess&, const DatabaseAccess&) = default;
@@ -44,7 +44,8 @@ struct DatabaseTable {
 };
 
 /// One connection, made when it is first needed and again after it was lost. Statements run one after the other on a thread of its own;
-/// everything is called on the loop and comes back to the loop.
+/// everything is called on the loop and comes back to the loop. Text goes and comes as UTF-8: bytes that are none are read as Latin-1.
+/// A coroutine that is cancelled while it waits leaves by operation_aborted; a statement of it that has not begun is not run.
 class GORGONE_API Database {
  public:
   struct Limits {
@@ -54,14 +55,15 @@ class GORGONE_API Database {
 
   Database(Agent& agent, DatabaseAccess access);
   Database(Agent& agent, DatabaseAccess access, Limits limits);
-  /// Lets the statement under way end, at most for the limit of a statement, and runs no other. Completions do not come any more.
+  /// Runs no further statement. Waits for a change that is under way, at most for a second; what takes longer is left to the thread, which
+  /// ends at the limit of a statement. Completions do not come any more.
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
   /// Runs one statement. `parameters` take the place of the `?` in it, as text (nothing: NULL). The code of an Error is "away" where
   /// the database cannot be reached or went away before it answered (a query is run a second time before that is said, a change never
-  /// is), else "statement".
+  /// is, once the server may have seen it), "busy" where 10,000 statements wait, else "statement".
   asio::awaitable<Result<DatabaseTable>> query(std::string statement, DatabaseTable::Row parameters = {});
   /// The number of rows that were changed.
   asio::awaitable<Result<std::uint64_t>> change(std::string statement, DatabaseTable::Row parameters = {});
