@@ -53,6 +53,7 @@ void Router::submit(Message message, Reply reply) {
     gateway_->forward(std::move(message), std::move(reply));
     return;
   }
+  if (gateway_ && gateway_->hold(message, reply)) return;
   const auto found = targets_.find(message.action);
   if (found == targets_.end()) return refuse(message, reply, {}, "unknown_action", "action '" + printable(message.action) + "' is unknown");
   if (found->second.module.empty()) {

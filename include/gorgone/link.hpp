@@ -99,6 +99,9 @@ class GORGONE_API Gateway {
   /// True where the node has said that it has a feature ("delivery", "content"; docs/protocol.md), itself or by those that lead to it;
   /// false while nothing is known of it.
   virtual bool has_feature(const std::string& node, const std::string& feature) const = 0;
+  /// Takes a message to this node itself that is a copy, or has to wait until the copies to this node before it have ended
+  /// (after_copies; docs/protocol.md, "Remote copy"); false where it is neither: then it is untouched.
+  virtual bool hold(Message& /*message*/, Reply& /*reply*/) { return false; }
 };
 
 }  // namespace gorgone

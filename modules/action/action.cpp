@@ -28,6 +28,10 @@ class ActionModule : public Module {
     return copier_->take(std::move(message));
   }
 
+  asio::awaitable<void> stop() override {
+    if (copier_) co_await copier_->stop();
+  }
+
  private:
   Agent& agent_;
   Settings settings_;

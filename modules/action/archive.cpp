@@ -3,15 +3,20 @@
 #include "archive_reader.hpp"
 #include "file_descriptor.hpp"
 #include "files.hpp"
+#include "folder_mover.hpp"
+
+#include <gorgone/message.hpp>
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
+#include <filesystem>
+#include <string_view>
 
 namespace gorgone::action {
 namespace {
@@ -20,11 +25,10 @@ namespace {
 constexpr std::uint64_t member_cost = 4096;
 constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
-/// Two copies may unpack over the same folder at the same time.
-std::string unfinished_name() {
-  static std::atomic<unsigned> count = 0;
-  return fmt::format(".gorgone-unpacking-{}-{}", ::getpid(), ++count);
-}
+constexpr std::string_view staging_begin = ".gorgone-unpacking-";
+
+/// Two copies may unpack over the same folder at the same time, and a restarted daemon may have the number of the one before.
+std::string unfinished_name() { return std::string(staging_begin) + new_token().substr(0, 16); }
 
 std::string shown(const Path& path) { return fmt::format("{}", fmt::join(path, "/")); }
 
@@ -36,7 +40,6 @@ class Unpacker {
     if (member.path.empty()) return {};  // the destination itself keeps what it has
     auto parent = enter({member.path.begin(), member.path.end() - 1});
     if (!parent) return parent.error();
-    ::unlinkat(parent->get(), name_.c_str(), 0);  // left by a crash
     switch (member.kind) {
       case Member::Kind::file:
         return put_file(parent->get(), member, reader);
@@ -145,6 +148,41 @@ Result<std::size_t> for_each(const std::string& archive, Take take) {
   }
 }
 
+/// Folders like ours that nobody holds: an earlier run of the daemon left them.
+void remove_leftovers(int root) {
+  std::vector<std::string> left;
+  std::error_code error;
+  const auto path = fmt::format("/proc/self/fd/{}", root);
+  for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
+    if (auto name = it->path().filename().string(); name.starts_with(staging_begin)) left.push_back(std::move(name));
+  for (const auto& name : left) {
+    FileDescriptor folder(::openat(root, name.c_str(), folder_flags));
+    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) remove_folder(root, name);
+  }
+}
+
+/// All of it into a folder of its own inside of the destination, then from there into place: what is wrong with it shows before
+/// anything is changed. It is inside, for beside it this daemon may have no right to write.
+Result<std::size_t> unpack_beside(const std::string& archive, int root, const std::string& folder, const AttributeIds& ids, Notes& notes) {
+  remove_leftovers(root);
+  const auto name = unfinished_name();
+  if (::mkdirat(root, name.c_str(), 0700) != 0) return system_error("create a folder in", folder, errno);
+  FileDescriptor staging(::openat(root, name.c_str(), folder_flags));
+  if (!staging) return system_error("open a folder in", folder, errno);
+  ::flock(staging.get(), LOCK_EX | LOCK_NB);
+  Unpacker unpacker(staging.get(), ids, notes);
+  auto unpacked = for_each(archive, [&](const Member& member, ArchiveReader& reader) { return unpacker.put(member, reader); });
+  if (unpacked) {
+    if (::syncfs(staging.get()) != 0) unpacked = system_error("sync", folder, errno);
+    auto moved = unpacked ? check_way(staging.get(), root) : Result<void>{};
+    if (moved && unpacked) moved = move_content(staging.get(), root, ids, notes);
+    if (!moved) unpacked = moved.error();
+    ::fsync(root);
+  }
+  remove_folder(root, name);
+  return unpacked;
+}
+
 }  // namespace
 
 Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes,
@@ -156,13 +194,16 @@ Result<std::size_t> unpack(const std::string& archive, const std::string& folder
     return Error{fmt::format("archive refused: it unpacks to more than {} bytes (modules.action.max_unpacked)", bytes_max)};
   });
   if (!judged) return judged;
+  auto room = check_room(folder, bytes);
+  if (!room) return room.error();
+  struct stat status {};
+  const bool is_new = ::stat(folder.c_str(), &status) != 0;
   auto made = make_folder(folder);
   if (!made) return made.error();
   FileDescriptor root(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return system_error("open folder", folder, errno);
-  Unpacker unpacker(root.get(), ids, notes);
-  auto unpacked = for_each(archive, [&](const Member& member, ArchiveReader& reader) { return unpacker.put(member, reader); });
-  ::syncfs(root.get());
+  auto unpacked = unpack_beside(archive, root.get(), folder, ids, notes);
+  if (!unpacked && is_new) ::rmdir(folder.c_str());
   return unpacked;
 }
 

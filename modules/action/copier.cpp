@@ -17,8 +17,8 @@ constexpr std::size_t copies_max = 1000;
 const json::value no_data;
 
 /// All that the end of a copy does on the disk.
-Result<Notes> place(const std::string& partial, const CopyRequest& request, std::uint64_t max_unpacked) {
-  auto md5 = md5_of(partial);
+Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint64_t max_unpacked) {
+  auto md5 = partial.md5();
   if (!md5) return md5.error();
   auto expected = request.md5;
   std::transform(expected.begin(), expected.end(), expected.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -27,10 +27,10 @@ Result<Notes> place(const std::string& partial, const CopyRequest& request, std:
   auto ids = look_up(request.attributes, notes);
   if (!ids) return Error{"process copy: " + ids.error().message};
   if (request.type == CopyRequest::Type::archive) {
-    auto unpacked = unpack(partial, request.destination, *ids, notes, max_unpacked);
+    auto unpacked = unpack(partial.path(), request.destination, *ids, notes, max_unpacked);
     if (!unpacked) return Error{"process copy: " + unpacked.error().message};
   } else {
-    auto installed = install_file(partial, request.destination, *ids, notes);
+    auto installed = install_file(partial.path(), request.destination, *ids, notes);
     if (!installed) return Error{"process copy: " + installed.error().message};
   }
   return notes;
@@ -90,39 +90,61 @@ asio::awaitable<void> Copier::handle(Copy& copy, Message message) {
   if (request && request->status == CopyRequest::Status::end) copy.has_last = true;
   if (copy.is_ended) {
     // Refused while chunks were waiting: what is on the disk of it goes.
-    if (!copy.partial.empty()) co_await remove(std::exchange(copy.partial, {}));
+    if (copy.partial) co_await remove(std::exchange(copy.partial, {}));
     co_return;
   }
   if (!request) {
     co_await fail(copy, request.error(), log);
     co_return;
   }
-  copy.partial = partial_path(request->cache_dir, message.token);
+  const auto path = partial_path(request->cache_dir, message.token);
+  if (!copy.partial) end_other_tries(message.token, tries_prefix(message.token));
+  if (!copy.partial || copy.partial->path() != path) copy.partial = std::make_shared<PartialFile>(path);
   Result<void> done;
   if (request->status == CopyRequest::Status::end) {
     done = co_await finish(copy, std::move(*request), log);
   } else {
-    done = co_await take_chunk(copy, std::move(*request), log);
+    done = co_await take_chunk(copy, std::move(*request), message.token, log);
   }
   if (!done) co_await fail(copy, done.error(), log);
 }
 
-asio::awaitable<Result<void>> Copier::take_chunk(Copy& copy, CopyRequest request, const RequestLog& log) {
+void Copier::end_other_tries(const std::string& token, const std::string& prefix) {
+  if (prefix.empty()) return;
+  for (auto it = copies_.lower_bound(prefix); it != copies_.end() && it->first.starts_with(prefix);) {
+    auto& [other, copy] = *it;
+    if (other != token) copy.is_ended = true;
+    it = other != token && !copy.is_busy ? copies_.erase(it) : std::next(it);
+  }
+}
+
+asio::awaitable<Result<void>> Copier::take_chunk(Copy& copy, CopyRequest request, const std::string& token, const RequestLog& log) {
   auto is_new_cache = known_caches_.size() < copies_max && known_caches_.insert(request.cache_dir).second;
-  auto append = [partial = copy.partial, request = std::move(request), is_new_cache, age = options_.copy_idle]() -> Result<void> {
+  auto append = [partial = copy.partial, request = std::move(request), prefix = tries_prefix(token), is_new_cache,
+                 age = options_.copy_idle]() -> Result<std::uint64_t> {
     if (is_new_cache) remove_stale(request.cache_dir, age);
-    return append_chunk(partial, request.base64, request.size);
+    if (request.offset == 0) {
+      if (!prefix.empty()) remove_other_tries(partial->path(), prefix);
+      const bool is_file = request.type == CopyRequest::Type::regular;
+      auto room = is_file ? check_room(partial->path(), request.needs) : Result<void>{};
+      if (room) room = check_room(request.destination, request.needs);
+      if (!room) return room.error();
+    }
+    return partial->append(request.base64, request.size, request.offset);
   };
-  auto appended = co_await agent_.blocking(std::move(append));
-  if (!appended) co_return Error{"process copy: " + appended.error().message};
-  log.row(code::copy_chunk, "process copy inprogress");
+  auto bytes = co_await agent_.blocking(std::move(append));
+  if (!bytes) co_return Error{"process copy: " + bytes.error().message, bytes.error().code};
+  json::object row;
+  row["message"] = "process copy inprogress";
+  row["bytes"] = *bytes;
+  log.row(code::copy_chunk, std::move(row));
   co_return Result<void>{};
 }
 
 asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, const RequestLog& log) {
   auto destination = request.destination;
   auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked] {
-    return place(partial, request, max_unpacked);
+    return place(*partial, request, max_unpacked);
   };
   auto notes = co_await agent_.blocking(std::move(work));
   if (!notes) co_return notes.error();
@@ -143,13 +165,31 @@ asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, co
 asio::awaitable<void> Copier::fail(Copy& copy, Error error, const RequestLog& log) {
   copy.is_ended = true;
   agent_.log().error("Copy processing - {}", printable(error.message, 500));
-  log.row(code::failed, to_utf8(error.message));
-  if (!copy.partial.empty()) co_await remove(std::exchange(copy.partial, {}));
+  json::object row;
+  row["message"] = to_utf8(error.message);
+  if (!error.code.empty()) row["error"] = error.code;
+  log.row(code::failed, std::move(row));
+  if (copy.partial) co_await remove(std::exchange(copy.partial, {}));
 }
 
-asio::awaitable<void> Copier::remove(std::string file) {
-  auto work = [file = std::move(file)] { return ::unlink(file.c_str()); };
+asio::awaitable<void> Copier::remove(std::shared_ptr<PartialFile> file) {
+  auto work = [file = std::move(file)] {
+    file->remove();
+    return true;
+  };
   co_await agent_.blocking(std::move(work));
+}
+
+asio::awaitable<void> Copier::stop() {
+  std::vector<std::shared_ptr<PartialFile>> files;
+  for (auto& [token, copy] : copies_) {
+    // What comes by other ways is written down on its way and goes on after a restart.
+    if (!copy.partial || tries_prefix(token).empty()) continue;
+    copy.is_ended = true;
+    files.push_back(std::move(copy.partial));
+    copy.partial.reset();
+  }
+  for (auto& file : files) co_await remove(std::move(file));
 }
 
 asio::awaitable<void> Copier::watch_idle() {
@@ -164,7 +204,7 @@ asio::awaitable<void> Copier::watch_idle() {
 
 asio::awaitable<void> Copier::give_up_idle() {
   auto oldest = Clock::now() - options_.copy_idle;
-  std::vector<std::string> files;
+  std::vector<std::shared_ptr<PartialFile>> files;
   for (auto it = copies_.begin(); it != copies_.end();) {
     auto& [token, copy] = *it;
     if (copy.is_busy || copy.touched > oldest) {
@@ -175,7 +215,7 @@ asio::awaitable<void> Copier::give_up_idle() {
       RequestLog(agent_.journal(), token, no_data)
           .row(code::failed, fmt::format("process copy given up: nothing has come for {} s", options_.copy_idle.count()));
     }
-    if (!copy.partial.empty()) files.push_back(std::move(copy.partial));
+    if (copy.partial) files.push_back(std::move(copy.partial));
     it = copies_.erase(it);
   }
   for (auto& file : files) co_await remove(std::move(file));

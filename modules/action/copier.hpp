@@ -6,6 +6,7 @@
 
 #include "copy_request.hpp"
 #include "options.hpp"
+#include "partial_file.hpp"
 #include "request_log.hpp"
 
 #include <chrono>
@@ -24,6 +25,8 @@ class Copier {
   asio::awaitable<void> take(Message message);
   /// Gives up copies of which nothing more comes. Ends by cancellation only.
   asio::awaitable<void> watch_idle();
+  /// Removes what has come of copies whose senders begin anew after a stop of this daemon.
+  asio::awaitable<void> stop();
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -31,18 +34,19 @@ class Copier {
   struct Copy {
     std::deque<Message> waiting;
     bool is_busy = false;
-    bool is_ended = false;  // by its end or by a failure: what still comes is passed over
-    bool has_last = false;  // the message that ends it has come
-    std::string partial;    // the file its chunks are in
+    bool is_ended = false;                 // by its end or by a failure: what still comes is passed over
+    bool has_last = false;                 // the message that ends it has come
+    std::shared_ptr<PartialFile> partial;  // what its chunks are in
     Clock::time_point touched = Clock::now();
   };
 
   asio::awaitable<void> work_off(Copy& copy, std::string token);
   asio::awaitable<void> handle(Copy& copy, Message message);
-  asio::awaitable<Result<void>> take_chunk(Copy& copy, CopyRequest request, const RequestLog& log);
+  asio::awaitable<Result<void>> take_chunk(Copy& copy, CopyRequest request, const std::string& token, const RequestLog& log);
   asio::awaitable<Result<void>> finish(Copy& copy, CopyRequest request, const RequestLog& log);
   asio::awaitable<void> fail(Copy& copy, Error error, const RequestLog& log);
-  asio::awaitable<void> remove(std::string file);
+  asio::awaitable<void> remove(std::shared_ptr<PartialFile> file);
+  void end_other_tries(const std::string& token, const std::string& prefix);
   asio::awaitable<void> give_up_idle();
 
   Agent& agent_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace gorgone::action {
 namespace {
 
@@ -41,6 +43,9 @@ Result<CopyRequest> read_copy_request(const json::value& data) {
   auto type = text("type");
   if (type != "regular" && type != "archive") return Error{fmt::format("process copy: type is '{}', expected regular or archive", type)};
   request.type = type == "archive" ? CopyRequest::Type::archive : CopyRequest::Type::regular;
+
+  request.offset = integer_of(member(*content, "offset"));
+  request.needs = static_cast<std::uint64_t>(std::max<std::int64_t>(0, integer_of(member(*content, "needs")).value_or(0)));
 
   auto status = text("status");
   if (status == "inprogress") {

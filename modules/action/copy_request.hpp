@@ -5,6 +5,8 @@
 
 #include "attributes.hpp"
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace gorgone::action {
@@ -14,9 +16,11 @@ struct CopyRequest {
   enum class Type { regular, archive };
   Status status = Status::chunk;
   Type type = Type::regular;
-  std::string base64;     ///< of a chunk
-  std::int64_t size = 0;  ///< of a chunk, decoded
-  std::string md5;        ///< of the whole, at the end
+  std::string base64;                  ///< of a chunk
+  std::int64_t size = 0;               ///< of a chunk, decoded
+  std::optional<std::int64_t> offset;  ///< of a chunk in the whole; at the end, the bytes of the whole
+  std::uint64_t needs = 0;             ///< bytes on the disk in the end, as far as the sender knows
+  std::string md5;                     ///< of the whole, at the end
   std::string destination, cache_dir;
   Attributes attributes;  ///< at the end
 };

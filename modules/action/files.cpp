@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
 #include <array>
@@ -34,28 +35,10 @@ bool is_fit_for_a_name(const std::string& token) {
   return !token.empty() && token.size() <= 200 && std::all_of(token.begin(), token.end(), is_fit);
 }
 
-struct FreeDecoder {
-  void operator()(EVP_ENCODE_CTX* context) const { EVP_ENCODE_CTX_free(context); }
-};
-struct FreeDigest {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
+constexpr std::string_view try_mark = "-try-";
+constexpr std::size_t try_digits = 8;
 
-/// Line breaks pass; anything else that is no base64 does not.
-Result<std::string> decode(std::string_view base64) {
-  std::string bytes(base64.size() / 4 * 3 + 3, '\0');
-  auto* out = reinterpret_cast<unsigned char*>(bytes.data());
-  std::unique_ptr<EVP_ENCODE_CTX, FreeDecoder> context(EVP_ENCODE_CTX_new());
-  EVP_DecodeInit(context.get());
-  int count = 0, rest = 0;
-  const auto* in = reinterpret_cast<const unsigned char*>(base64.data());
-  if (EVP_DecodeUpdate(context.get(), out, &count, in, static_cast<int>(base64.size())) < 0 ||
-      EVP_DecodeFinal(context.get(), out + count, &rest) < 0) {
-    return Error{"a chunk's data is no base64"};
-  }
-  bytes.resize(static_cast<std::size_t>(count + rest));
-  return bytes;
-}
+bool is_hex(std::string_view text) { return text.find_first_not_of(hex_digits) == std::string_view::npos; }
 
 /// Hands a file's content on, piece by piece; `take` gives an errno, 0 to go on.
 template <class Take>
@@ -105,38 +88,39 @@ std::string partial_path(const std::string& cache_dir, const std::string& token)
   return cache_dir + "/copy_" + to_hex(digest.data(), size);
 }
 
-Result<void> append_chunk(const std::string& path, std::string_view base64, std::int64_t size) {
-  auto bytes = decode(base64);
-  if (!bytes) return bytes.error();
-  if (static_cast<std::int64_t>(bytes->size()) != size) {
-    return Error{fmt::format("a chunk holds {} bytes, expected the {} that its size says", bytes->size(), size)};
-  }
-  auto made = make_folder(std::filesystem::path(path).parent_path());
-  if (!made) return made;
-  FileDescriptor out(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-  if (!out) return system_error("open", path, errno);
-  struct stat status {};
-  if (::fstat(out.get(), &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) {
-    return Error{fmt::format("'{}' is not a file of this daemon, nothing is written to it", path)};
-  }
-  if (auto error = write_all(out.get(), *bytes); error != 0) return system_error("write", path, error);
-  return {};
+std::string tries_prefix(const std::string& token) {
+  if (token.size() <= try_mark.size() + try_digits) return {};
+  const auto at = token.size() - try_digits - try_mark.size();
+  const std::string_view text = token;
+  if (text.substr(at, try_mark.size()) != try_mark || !is_hex(text.substr(token.size() - try_digits))) return {};
+  return token.substr(0, at + try_mark.size());
 }
 
-Result<std::string> md5_of(const std::string& path) {
-  FileDescriptor in(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!in) return system_error("open", path, errno);
-  std::unique_ptr<EVP_MD_CTX, FreeDigest> context(EVP_MD_CTX_new());
-  if (EVP_DigestInit_ex(context.get(), EVP_md5(), nullptr) != 1) return Error{"this system's OpenSSL gives no MD5"};
-  auto read = read_file(in.get(), path, [&](std::string_view piece) {
-    EVP_DigestUpdate(context.get(), piece.data(), piece.size());
-    return 0;
-  });
-  if (!read) return read.error();
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  EVP_DigestFinal_ex(context.get(), digest.data(), &size);
-  return to_hex(digest.data(), size);
+void remove_other_tries(const std::string& partial, const std::string& prefix) {
+  const std::filesystem::path own(partial);
+  const auto begin = "copy_" + prefix;
+  std::error_code error, ignored;
+  for (std::filesystem::directory_iterator it(own.parent_path(), error), end; !error && it != end; it.increment(error)) {
+    const auto name = it->path().filename().string();
+    const bool is_other = name.starts_with(begin) && name.size() == begin.size() + try_digits && is_hex(name.substr(begin.size()));
+    if (is_other && it->path() != own && it->is_regular_file(ignored) && !it->is_symlink(ignored)) {
+      std::filesystem::remove(it->path(), ignored);
+    }
+  }
+}
+
+Result<void> check_room(const std::string& path, std::uint64_t bytes) {
+  struct statvfs room {};
+  std::filesystem::path place(path);
+  while (::statvfs(place.c_str(), &room) != 0) {
+    if (errno != ENOENT && errno != ENOTDIR) return {};
+    const auto parent = place.parent_path();
+    if (parent == place || parent.empty()) return {};
+    place = parent;
+  }
+  const auto left = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;
+  if (left >= bytes) return {};
+  return Error{fmt::format("no room for '{}': it needs {} bytes, and {} are free on that disk", path, bytes, left)};
 }
 
 Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes) {
@@ -159,8 +143,16 @@ Result<void> install_file(const std::string& source, const std::string& destinat
   if (is_there && !applied.uid) applied.uid = present.st_uid;
   if (is_there && !applied.gid) applied.gid = present.st_gid;
   if (!applied.mode) applied.mode = is_there ? present.st_mode & 0777 : 0644;
-  apply(out.get(), destination, applied, notes);
-  auto filled = fill(out.get(), source, destination);
+  // On the same file system the partial file itself takes the place; what is kept open is written, if at all, to the other.
+  Result<void> filled;
+  if (FileDescriptor moved(::rename(source.c_str(), name.c_str()) == 0 ? ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1);
+      moved) {
+    apply(moved.get(), destination, applied, notes);
+    if (::fsync(moved.get()) != 0) filled = system_error("sync", destination, errno);
+  } else {
+    apply(out.get(), destination, applied, notes);
+    filled = fill(out.get(), source, destination);
+  }
   if (filled && ::rename(name.c_str(), target.c_str()) != 0) filled = system_error("rename a file to", destination, errno);
   if (!filled) {
     ::unlink(name.c_str());
@@ -185,7 +177,8 @@ void remove_stale(const std::string& cache_dir, std::chrono::seconds age) {
   std::error_code error;
   for (std::filesystem::directory_iterator it(cache_dir, error), end; !error && it != end; it.increment(error)) {
     auto name = it->path().filename().string();
-    auto is_ours = name.size() == 5 + 128 && name.starts_with("copy_") && name.find_first_not_of(hex_digits, 5) == std::string::npos;
+    if (!name.starts_with("copy_")) continue;
+    auto is_ours = !tries_prefix(name).empty() || (name.size() == 5 + 128 && is_hex(std::string_view(name).substr(5)));
     std::error_code ignored;
     if (is_ours && it->is_regular_file(ignored) && !it->is_symlink(ignored) && it->last_write_time(ignored) < oldest) {
       std::filesystem::remove(it->path(), ignored);

@@ -5,29 +5,32 @@
 #include "attributes.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace gorgone::action {
 
-/// The file that gathers a copy's chunks: "<cache_dir>/copy_<token>"; a token that is not fit for a file name is hashed.
+/// Where a copy's chunks are gathered: "<cache_dir>/copy_<token>"; a token that is not fit for a file name is hashed.
 std::string partial_path(const std::string& cache_dir, const std::string& token);
 
-/// Decodes a chunk and appends it. Makes the folder where it is missing, one level. An Error where the chunk has not
-/// the size that was said.
-Result<void> append_chunk(const std::string& path, std::string_view base64, std::int64_t size);
+/// The same of any other try of the same copy (docs/protocol.md, "Remote copy"): nothing, where `token` is not that of a try.
+std::string tries_prefix(const std::string& token);
 
-/// The MD5 of a file as hex.
-Result<std::string> md5_of(const std::string& path);
+/// Removes the files of other tries of a copy from the cache folder.
+void remove_other_tries(const std::string& partial, const std::string& prefix);
 
-/// Puts a copy of `source` in the place of `destination`: written beside it, synced, renamed. A file that was there
+/// An Error where less than `bytes` are free for a file or folder at `path`, whether it is there yet or not.
+Result<void> check_room(const std::string& path, std::uint64_t bytes);
+
+/// Puts `source`, or a copy of it, in the place of `destination`: brought beside it, synced, renamed. A file that was there
 /// passes on its owner, group and mode where no others are asked for.
 Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes);
 
 /// Makes a folder, one level; no error where it is there.
 Result<void> make_folder(const std::string& path);
 
-/// Removes what an earlier run of the daemon left in a cache folder: files "copy_<128 hex>" untouched for `age`.
+/// Removes what an earlier run of the daemon left in a cache folder: files "copy_<128 hex>" and those of tries, untouched for `age`.
 void remove_stale(const std::string& cache_dir, std::chrono::seconds age);
 
 /// Writes all of `bytes`; an errno, 0 where all went well.

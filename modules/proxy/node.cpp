@@ -1,5 +1,7 @@
 #include "node.hpp"
 
+#include "bulk.hpp"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,6 +26,8 @@ constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
 // A question is not kept for a node that is away.
 constexpr std::int64_t question_ttl_s = 10;
+// Nor is bulk, which its sender repeats.
+constexpr std::int64_t bulk_ttl_s = 60;
 
 // "action 'X' is unknown" names X.
 std::string unknown_action_of(const json::value& data) {
@@ -32,14 +36,22 @@ std::string unknown_action_of(const json::value& data) {
   return begin < end ? text.substr(begin + 1, end - begin - 1) : std::string();
 }
 
+Result<void> outcome_of(const json::value& answer) {
+  if (integer_of(member(answer, "code")).value_or(0) == code::begun) return {};
+  const auto* data = member(answer, "data");
+  auto text = [data](const char* name) { return data ? text_of(member(*data, name)).value_or("") : std::string(); };
+  return Error{text("message"), text("error")};
+}
+
 }  // namespace
 
-Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told)
+Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told, BulkOwner& bulk)
     : agent_(agent),
       spec_(std::move(spec)),
       limits_(limits),
       open_(std::move(open)),
       told_(std::move(told)),
+      bulk_(bulk),
       queue_(limits.queue),
       pings_(limits.ping),
       log_(agent, spec_.id, limits.log,
@@ -68,15 +80,19 @@ void Node::change(NodeSpec spec) {
   spec_ = std::move(spec);
   if (was_up) link_down(Error{"its registration changed", down::lost});
   open();
+  tell_way();
 }
 
 Result<void> Node::accept(Message message, bool is_stored) {
   // What is in the outbox already has been accepted.
   const bool is_in_outbox = is_stored && !message.delivery.empty();
   if (!link_ && !is_in_outbox) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_.message, "unreachable"};
+  const auto lane = is_bulk(message.action) ? NodeQueue::Lane::bulk : NodeQueue::Lane::ordinary;
+  const bool is_loose_bulk = lane == NodeQueue::Lane::bulk && message.delivery.empty();
+  if (is_loose_bulk && !is_up()) return Error{"node '" + spec_.id + "' is away: " + last_error_.message, "unreachable"};
   auto wait = message.ttl_s > 0 ? message.ttl_s : limits_.queue.ttl_s;
-  if (message.delivery.empty()) wait = std::min(wait, question_ttl_s);
-  auto queued = queue_.push(std::move(message), now_s() + wait, is_stored);
+  if (message.delivery.empty()) wait = std::min(wait, is_loose_bulk ? bulk_ttl_s : question_ttl_s);
+  auto queued = queue_.push(std::move(message), now_s() + wait, is_stored, lane);
   if (!queued) return queued;
   flush();
   arm();
@@ -161,6 +177,13 @@ void Node::link_up() {
   flush();
   log_.link_up(now);
   on_clock();
+  tell_way();
+}
+
+void Node::tell_way() {
+  if (was_ready_ == is_ready()) return;
+  was_ready_ = is_ready();
+  bulk_.way_changed(spec_.id);
 }
 
 void Node::link_down(const Error& why) {
@@ -178,6 +201,7 @@ void Node::link_down(const Error& why) {
                         "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
   queue_.link_lost();
   log_.link_down(why.message);
+  tell_way();
   arm();
 }
 
@@ -206,6 +230,8 @@ void Node::on_pong(const Message& pong) {
       log_.link_down("its daemon was restarted");
       log_.link_up(now_s());
       if (is_one_of_ours()) queue_.link_lost();
+      was_ready_ = false;  // what it had of a file in its hands is gone
+      bulk_.way_changed(spec_.id);
     }
     instance_ = instance;
     log_.set_can_hold(features_.contains("log_wait"));
@@ -218,6 +244,7 @@ void Node::on_pong(const Message& pong) {
   }
   told_(spec_.id, pong);
   if (!pong.token.empty()) queue_.answered(pong.token);  // a PING of somebody else
+  tell_way();
   flush();
   arm();
 }
@@ -233,6 +260,11 @@ void Node::on_answer(const Message& answer) {
     queue_.link_lost();
     return;
   }
+  // What is busy is its sender's business, who has more of it.
+  if (parsed && bulk_.owns(answer.token)) {
+    if (queue_.answered(answer.token)) bulk_.bulk_answered(answer.token, outcome_of(**parsed));
+    return;
+  }
   // It has not taken it, and will later.
   if (error == "busy" || error == "stopping" || error == "starting") {
     queue_.put_back(answer.token);
@@ -245,16 +277,19 @@ void Node::on_answer(const Message& answer) {
     return;
   }
   if (!parsed) return fail(*message, "node '" + spec_.id + "' sent an answer that is no JSON");
+  if (bulk_.owns(message->token)) return bulk_.bulk_answered(message->token, outcome_of(**parsed));
   taken(*message);
   // A plain ACK says that the node has taken the message; of what it refuses, one of ours writes the row itself, as each does of an
   // unknown action. Anything else is news for whoever waits for the token.
   const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
-  const bool has_row = is_unknown || (!message->delivery.empty() && answer.token == message->delivery);
+  // A piece of content that was refused is sent again by its sender: a row would end its token.
+  const bool has_row = is_unknown || is_content_piece(message->action) || (!message->delivery.empty() && answer.token == message->delivery);
   if (has_row || (answer.action == "ACK" && outcome == code::begun)) return;
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
 }
 
 void Node::taken(const Message& message) {
+  if (bulk_.owns(message.token)) return bulk_.bulk_answered(message.token, {});
   if (!message.delivery.empty()) agent_.journal().forget_outgoing(message.delivery);
 }
 
@@ -283,6 +318,7 @@ void Node::on_clock() {
     fail(message, fmt::format("proxy - node '{}' could not be reached in the time that the message had{}", spec_.id,
                               last_error_.message.empty() ? "" : ": " + last_error_.message));
   if (known_at_ != 0 && now >= known_at_) is_known_ = true;
+  tell_way();
   flush();
   arm();
 }
@@ -327,6 +363,11 @@ void Node::leave(const std::string& why) {
 }
 
 void Node::fail(const Message& message, const std::string& why) {
+  if (bulk_.owns(message.token)) return bulk_.bulk_answered(message.token, Error{why, "unreachable"});
+  if (is_content_piece(message.action)) {
+    agent_.log().debug("{} for node '{}' dropped: {} token={}", message.action, spec_.id, why, printable(message.token));
+    return;
+  }
   agent_.log().warning("{} for node '{}' failed: {} token={}", printable(message.action), spec_.id, why, printable(message.token));
   NewRow row{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))};
   if (message.delivery.empty())

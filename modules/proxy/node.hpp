@@ -28,13 +28,25 @@ struct NodeLimits {
   Redelivery redelivery = Redelivery::at_least_once;
 };
 
+/// Who sends bulk that is not written down (copy_jobs.hpp) learns what became of each piece, and when the way to a node opens or
+/// closes: then what the link had of it is gone, or is withdrawn.
+class BulkOwner {
+ public:
+  virtual ~BulkOwner() = default;
+  /// Whether the token is one of its own; of others the node tells what happens in history rows.
+  virtual bool owns(const std::string& token) const = 0;
+  /// The node has taken the oldest message of the token that it had not, or has refused it.
+  virtual void bulk_answered(const std::string& token, const Result<void>& outcome) = 0;
+  virtual void way_changed(const std::string& node) = 0;
+};
+
 class Node final : public LinkOwner {
  public:
   /// Messages of the node that are the proxy's business: PONG, REGISTERNODES, UNREGISTERNODES.
   using Told = std::function<void(const std::string& node, const Message& message)>;
   using Open = std::function<Result<std::unique_ptr<Link>>(const NodeSpec& spec, LinkOwner& owner)>;
 
-  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told);
+  Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Told told, BulkOwner& bulk);
   ~Node() override;
 
   const NodeSpec& spec() const { return spec_; }
@@ -44,6 +56,8 @@ class Node final : public LinkOwner {
   /// Queues a message and sends it as soon as the link allows; an Error where the queue is full. One that is to be stored is not
   /// sent before stored().
   Result<void> accept(Message message, bool is_stored);
+  /// All bulk of a token is dropped.
+  void withdraw(const std::string& token) { queue_.withdraw(token); }
   /// The outbox has the message, or will not have it: then it is dropped here.
   void stored(const std::string& delivery, bool is_kept);
   /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
@@ -55,6 +69,10 @@ class Node final : public LinkOwner {
 
   bool has_link() const { return link_ != nullptr; }
   bool is_up() const { return link_ && link_->is_up(); }
+  /// It is up and has said what it can do, or has let the time for it pass.
+  bool is_ready() const { return is_up() && is_known_; }
+  /// Each request is answered, in order (Link::answers_requests).
+  bool answers_requests() const { return link_ && (is_one_of_ours() || link_->answers_requests()); }
   json::object constatus() const;
   bool has_feature(const std::string& name) const { return features_.contains(name); }
   /// The nodes that it told of in its last pong.
@@ -82,6 +100,7 @@ class Node final : public LinkOwner {
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }
   void taken(const Message& message);
+  void tell_way();
   void fail(const Message& message, const std::string& why);
 
   Agent& agent_;
@@ -89,11 +108,13 @@ class Node final : public LinkOwner {
   NodeLimits limits_;
   Open open_;
   Told told_;
+  BulkOwner& bulk_;
   std::unique_ptr<Link> link_;
   NodeQueue queue_;
   PingWatch pings_;
   LogSync log_;
-  std::set<std::string> features_;     // what the node said in its last pong that it can do
+  std::set<std::string> features_;  // what the node said in its last pong that it can do
+  bool was_ready_ = false;
   std::string instance_;               // of the node's daemon, another after each start
   bool is_known_ = false;              // it has said so, or has let the time for it pass
   std::int64_t known_at_ = 0;          // until then its first pong is waited for

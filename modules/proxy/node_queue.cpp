@@ -6,64 +6,95 @@
 
 namespace gorgone::proxy {
 
-Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored) {
+Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored, Lane lane) {
   const std::size_t size = message.data.text().size() + message.token.size() + message.action.size();
-  const std::size_t count = waiting_.size() + in_flight_.size();
-  if (count >= limits_.messages) return Error{fmt::format("busy: {} messages wait for the node already", count), "busy"};
-  if (count > 0 && bytes_ + size > limits_.bytes) return Error{fmt::format("busy: {} bytes wait for the node already", bytes_), "busy"};
-  bytes_ += size;
+  auto& held = sum_of(held_, lane);
+  if (held.count >= limits_.messages) return Error{fmt::format("busy: {} messages wait for the node already", held.count), "busy"};
+  if (held.count > 0 && held.bytes + size > limits_.bytes)
+    return Error{fmt::format("busy: {} bytes wait for the node already", held.bytes), "busy"};
+  ++held.count;
+  held.bytes += size;
   untils_.insert(until);
   Entry entry{std::move(message), until, size};
+  entry.lane = lane;
   entry.is_stored = is_stored;
-  waiting_.push_back(std::move(entry));
+  waiting_of(lane).push_back(std::move(entry));
   return {};
 }
 
-NodeQueue::Place NodeQueue::not_stored(const std::string& delivery) {
-  return std::find_if(waiting_.begin(), waiting_.end(),
-                      [&](const Entry& entry) { return !entry.is_stored && entry.message.delivery == delivery; });
+NodeQueue::Entry* NodeQueue::not_stored(const std::string& delivery) {
+  for (auto& list : waiting_)
+    for (auto& entry : list)
+      if (!entry.is_stored && entry.message.delivery == delivery) return &entry;
+  return nullptr;
 }
 
 std::optional<Message> NodeQueue::stored(const std::string& delivery, bool is_kept) {
-  const auto place = not_stored(delivery);
-  if (place == waiting_.end()) return {};
-  place->is_stored = true;
+  auto* entry = not_stored(delivery);
+  if (!entry) return {};
+  entry->is_stored = true;
   if (is_kept) return {};
-  return cut(waiting_, place).message;
+  auto& list = waiting_of(entry->lane);
+  return cut(list, std::find_if(list.begin(), list.end(), [&](const Entry& other) { return &other == entry; })).message;
+}
+
+bool NodeQueue::may_go(Lane lane) const {
+  const auto& list = waiting_[static_cast<std::size_t>(lane)];
+  const auto& flying = flying_[static_cast<std::size_t>(lane)];
+  if (list.empty() || !list.front().is_stored || flying.count >= limits_.in_flight) return false;
+  const auto bytes_max = lane == Lane::bulk ? limits_.bulk_in_flight_bytes : limits_.in_flight_bytes;
+  return flying.count == 0 || flying.bytes + list.front().size <= bytes_max;
+}
+
+std::optional<NodeQueue::Lane> NodeQueue::next_lane() const {
+  for (const auto lane : {Lane::ordinary, Lane::bulk})
+    if (may_go(lane)) return lane;
+  return {};
 }
 
 const NodeQueue::Entry* NodeQueue::next() const {
-  if (waiting_.empty() || !waiting_.front().is_stored || in_flight_.size() >= limits_.in_flight) return nullptr;
-  if (!in_flight_.empty() && in_flight_bytes_ + waiting_.front().size > limits_.in_flight_bytes) return nullptr;
-  return &waiting_.front();
+  const auto lane = next_lane();
+  return lane ? &waiting_[static_cast<std::size_t>(*lane)].front() : nullptr;
 }
 
 void NodeQueue::sent(std::string as) {
-  auto& entry = waiting_.front();
+  auto& list = waiting_of(next_lane().value());
+  auto& entry = list.front();
   entry.sent_as = std::move(as);
   entry.sequence = ++sequence_;
-  in_flight_bytes_ += entry.size;
+  auto& flying = sum_of(flying_, entry.lane);
+  ++flying.count;
+  flying.bytes += entry.size;
   in_flight_.push_back(std::move(entry));
-  waiting_.pop_front();
+  list.pop_front();
 }
 
 std::string NodeQueue::hold_next() {
-  waiting_.front().is_stored = false;
-  return waiting_.front().message.delivery;
+  auto& entry = waiting_of(next_lane().value()).front();
+  entry.is_stored = false;
+  return entry.message.delivery;
 }
 
 void NodeQueue::forgotten(const std::string& delivery) {
-  const auto place = not_stored(delivery);
-  if (place == waiting_.end()) return;
-  place->is_stored = true;
-  place->message.delivery.clear();
+  auto* entry = not_stored(delivery);
+  if (!entry) return;
+  entry->is_stored = true;
+  entry->message.delivery.clear();
+}
+
+void NodeQueue::left_flight(const Entry& entry) {
+  auto& flying = sum_of(flying_, entry.lane);
+  --flying.count;
+  flying.bytes -= entry.size;
 }
 
 NodeQueue::Entry NodeQueue::cut(std::deque<Entry>& list, Place place) {
   auto entry = std::move(*place);
   list.erase(place);
-  bytes_ -= entry.size;
-  if (&list == &in_flight_) in_flight_bytes_ -= entry.size;
+  auto& held = sum_of(held_, entry.lane);
+  --held.count;
+  held.bytes -= entry.size;
+  if (&list == &in_flight_) left_flight(entry);
   untils_.erase(untils_.find(entry.until));
   return entry;
 }
@@ -88,21 +119,33 @@ std::vector<Message> NodeQueue::sent_until(std::uint64_t sequence) {
   return taken;
 }
 
+void NodeQueue::withdraw(const std::string& token) {
+  for (auto* list : {&in_flight_, &waiting_of(Lane::bulk)})
+    for (std::size_t i = 0; i < list->size();) {
+      const auto place = list->begin() + static_cast<std::ptrdiff_t>(i);
+      if (place->lane == Lane::bulk && place->message.token == token)
+        cut(*list, place);
+      else
+        ++i;
+    }
+}
+
 void NodeQueue::put_back(const std::string& token) {
   const auto place = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.sent_as == token; });
   if (place == in_flight_.end()) return;
   // Before the first that was sent after it, should several come back one by one.
-  const auto before = std::find_if(waiting_.begin(), waiting_.end(),
-                                   [&](const Entry& entry) { return !entry.sequence || entry.sequence > place->sequence; });
-  in_flight_bytes_ -= place->size;
-  waiting_.insert(before, std::move(*place));
+  auto& list = waiting_of(place->lane);
+  const auto before =
+      std::find_if(list.begin(), list.end(), [&](const Entry& entry) { return !entry.sequence || entry.sequence > place->sequence; });
+  left_flight(*place);
+  list.insert(before, std::move(*place));
   in_flight_.erase(place);
 }
 
 void NodeQueue::link_lost() {
-  waiting_.insert(waiting_.begin(), std::make_move_iterator(in_flight_.begin()), std::make_move_iterator(in_flight_.end()));
+  for (auto entry = in_flight_.rbegin(); entry != in_flight_.rend(); ++entry) waiting_of(entry->lane).push_front(std::move(*entry));
   in_flight_.clear();
-  in_flight_bytes_ = 0;
+  flying_ = {};
 }
 
 std::vector<Message> NodeQueue::take_in_flight() { return sent_until(sequence_); }
@@ -110,15 +153,13 @@ std::vector<Message> NodeQueue::take_in_flight() { return sent_until(sequence_);
 std::vector<Message> NodeQueue::expired(std::int64_t now) {
   std::vector<Message> late;
   if (untils_.empty() || *untils_.begin() > now) return late;
-  for (auto* list : {&in_flight_, &waiting_})
-    for (auto place = list->begin(); place != list->end();) {
-      if (place->until > now) {
-        ++place;
-        continue;
-      }
-      const auto index = place - list->begin();
-      late.push_back(cut(*list, place).message);
-      place = list->begin() + index;
+  for (auto* list : {&in_flight_, &waiting_[0], &waiting_[1]})
+    for (std::size_t i = 0; i < list->size();) {
+      const auto place = list->begin() + static_cast<std::ptrdiff_t>(i);
+      if (place->until <= now)
+        late.push_back(cut(*list, place).message);
+      else
+        ++i;
     }
   return late;
 }
@@ -126,10 +167,12 @@ std::vector<Message> NodeQueue::expired(std::int64_t now) {
 std::vector<Message> NodeQueue::clear() {
   link_lost();
   std::vector<Message> all;
-  for (auto& entry : waiting_) all.push_back(std::move(entry.message));
-  waiting_.clear();
+  for (auto& list : waiting_) {
+    for (auto& entry : list) all.push_back(std::move(entry.message));
+    list.clear();
+  }
   untils_.clear();
-  bytes_ = 0;
+  held_ = {};
   return all;
 }
 

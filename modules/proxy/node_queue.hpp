@@ -1,9 +1,11 @@
 #pragma once
-// Messages for one node, without I/O: what waits for the link and what was sent and not yet answered, in order. Bounded in count
-// and bytes; times are seconds of a steady clock.
+// Messages for one node, without I/O: what waits for the link and what was sent and not yet answered, in order. There are two lanes:
+// bulk (pieces of files) goes only while no ordinary message may, and little of it is unanswered at a time, so that a command never
+// waits for a file. Each lane is bounded in count and bytes; times are seconds of a steady clock.
 
 #include <gorgone/message.hpp>
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -16,17 +18,20 @@ namespace gorgone::proxy {
 
 class NodeQueue {
  public:
+  enum class Lane : std::uint8_t { ordinary, bulk };
   struct Limits {
     std::size_t messages = 10000;
     std::size_t bytes = std::size_t{256} << 20;
     std::int64_t ttl_s = 3600;
-    std::size_t in_flight = 256;                         ///< sent and not yet answered, at most
+    std::size_t in_flight = 256;                         ///< sent and not yet answered, at most, of each lane
     std::size_t in_flight_bytes = std::size_t{8} << 20;  ///< a single larger message passes alone
+    std::size_t bulk_in_flight_bytes = std::size_t{512} << 10;
   };
   struct Entry {
     Message message;
     std::int64_t until = 0;
     std::size_t size = 0;
+    Lane lane = Lane::ordinary;
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
     std::string sent_as = {};    ///< the token its answer will have
     std::uint64_t sequence = 0;  ///< rises with each message sent
@@ -36,7 +41,7 @@ class NodeQueue {
   const Limits& limits() const { return limits_; }
 
   /// An Error, code "busy", where the queue is full.
-  Result<void> push(Message message, std::int64_t until, bool is_stored);
+  Result<void> push(Message message, std::int64_t until, bool is_stored, Lane lane = Lane::ordinary);
   /// The outbox has the oldest message that was not stored, or (false) will not have it: it is taken out.
   std::optional<Message> stored(const std::string& delivery, bool is_kept);
 
@@ -56,7 +61,9 @@ class NodeQueue {
   /// Takes out what was sent up to a sequence number.
   std::vector<Message> sent_until(std::uint64_t sequence);
   std::uint64_t last_sequence() const { return sequence_; }
-  /// The node cannot take it now: the message stands first in line again.
+  /// Takes out all bulk of a token, sent or not.
+  void withdraw(const std::string& token);
+  /// The node cannot take it now: the message stands first in its lane again.
   void put_back(const std::string& token);
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
@@ -69,20 +76,29 @@ class NodeQueue {
   /// Takes out everything, what was sent first.
   std::vector<Message> clear();
 
-  std::size_t waiting() const { return waiting_.size(); }
+  std::size_t waiting() const { return waiting_[0].size() + waiting_[1].size(); }
   std::size_t in_flight() const { return in_flight_.size(); }
   std::optional<std::int64_t> next_expiry() const { return untils_.empty() ? std::nullopt : std::optional(*untils_.begin()); }
 
  private:
   using Place = std::deque<Entry>::iterator;
-  Place not_stored(const std::string& delivery);
+  struct Sum {
+    std::size_t count = 0, bytes = 0;
+  };
+  std::deque<Entry>& waiting_of(Lane lane) { return waiting_[static_cast<std::size_t>(lane)]; }
+  Sum& sum_of(std::array<Sum, 2>& sums, Lane lane) { return sums[static_cast<std::size_t>(lane)]; }
+  bool may_go(Lane lane) const;
+  std::optional<Lane> next_lane() const;
+  Entry* not_stored(const std::string& delivery);
+  void left_flight(const Entry& entry);
   Entry cut(std::deque<Entry>& list, Place place);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
 
   Limits limits_;
-  std::deque<Entry> waiting_, in_flight_;
+  std::array<std::deque<Entry>, 2> waiting_;  // by lane
+  std::deque<Entry> in_flight_;               // of both, in the order they were sent
   std::multiset<std::int64_t> untils_;
-  std::size_t bytes_ = 0, in_flight_bytes_ = 0;
+  std::array<Sum, 2> held_, flying_;  // by lane: all that there is, and what of it was sent
   std::uint64_t sequence_ = 0;
 };
 

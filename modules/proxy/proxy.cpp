@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "bulk.hpp"
+#include "copy_desk.hpp"
 #include "node.hpp"
 #include "node_table.hpp"
 #include "outbox.hpp"
@@ -26,13 +28,14 @@ constexpr auto starting_time = std::chrono::seconds(10);
 constexpr std::size_t delivery_length = 32;
 constexpr std::int64_t outbox_ttl_max_s = 604800;
 
-class Proxy final : public Module, public Gateway, private proxy::NodeTable {
+class Proxy final : public Module, public Gateway, private proxy::NodeTable, private proxy::Routes {
  public:
   Proxy(Agent& agent, const Settings& settings)
       : agent_(agent),
         pong_discard_s_(settings.integer("pong_discard_timeout")),
         wss_(agent, proxy::read_wss_options(settings)),
-        homeless_(agent, [this](Message& message) { return place(message); }) {
+        homeless_(agent, [this](Message& message) { return place(message); }),
+        copies_(agent, *this, read_copy_limits(settings)) {
     limits_.ping.interval_s = settings.integer("ping");
     limits_.ping.lost_max = static_cast<int>(settings.integer("pong_max_timeout"));
     limits_.log.every_s = settings.integer("synchistory_time");
@@ -72,6 +75,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
 
   asio::awaitable<void> stop() override {
     leave();
+    copies_.stop();
     co_await wss_.stop();
     for (auto& [id, node] : nodes_) node->leave("proxy - the daemon stopped before node '" + id + "' had taken the message");
     nodes_.clear();
@@ -89,7 +93,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
     if (message.ttl_s <= 0 || message.ttl_s > outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
-    const bool is_question = questions.contains(message.action);
+    if (copies_.take(message, is_passed_on, reply)) return;
+    const bool is_question = questions.contains(message.action) || proxy::is_loose_bulk(message);
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
     // The token alone is needed for an answer; the rest goes to the queue, the text once more to the outbox.
     const Message answered{message.action, message.token, {}, Payload(), message.origin, message.delivery};
@@ -111,6 +116,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     };
     agent_.journal().store_outgoing(std::move(stored), is_passed_on, std::move(kept));
   }
+
+  bool hold(Message& message, Reply& reply) override { return copies_.take_own(message, reply, limits_.queue.ttl_s); }
 
   json::object constatus() const override {
     json::object all;
@@ -138,14 +145,18 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {
     const bool comes_again = is_passed_on && (why.code == "busy" || why.code == "starting");
     const Payload data(json::value(json::object{{"error", why.code}, {"message", "proxy - " + why.message}}));
-    if (!comes_again) agent_.journal().write(NewRow{message.token, code::failed, data.text()});
+    // The answer goes back to the sender of a piece, who repeats it; a row could end what it is a piece of.
+    const bool is_piece = reply && proxy::is_loose_bulk(message);
+    if (!comes_again && !is_piece) agent_.journal().write(NewRow{message.token, code::failed, data.text()});
     if (reply) reply(Answer{"ACK", message.token, 1, data});
   }
 
   // A message of the outbox, from before the start or of a node that was not known.
   bool place(Message& message) {
+    const bool is_own = message.target.empty() || message.target == agent_.node_id();
     const auto step = find(message.target);
-    if (!step) return false;
+    if (!step && !is_own) return false;
+    if (copies_.restore(message)) return true;
     Message copy = message;
     copy.target = step->target;
     return nodes_.at(step->node)->accept(std::move(copy), true).has_value();
@@ -206,7 +217,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
                           entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
         auto open = [this](const NodeSpec& spec, LinkOwner& owner) { return open_link(spec, owner); };
-        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(open), std::move(told)));
+        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(open), std::move(told), copies_));
       } else if (!(known->second->spec() == entry.spec) || !known->second->has_link()) {
         agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
@@ -223,6 +234,24 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
     for (const auto& id : *list) unregister(id);
     return {};
   }
+
+  static proxy::CopyJobs::Limits read_copy_limits(const Settings& settings) {
+    proxy::CopyJobs::Limits limits;
+    limits.piece_bytes = static_cast<std::size_t>(settings.integer("buffer_size"));
+    limits.running = static_cast<std::size_t>(settings.integer("copies_max"));
+    limits.waiting = static_cast<std::size_t>(settings.integer("queue_messages"));
+    return limits;
+  }
+
+  // proxy::Routes
+  std::optional<proxy::Paths::Step> step_to(const std::string& target) const override { return find(target); }
+  Node* node_of(const std::string& id) const override {
+    const auto known = nodes_.find(id);
+    return known == nodes_.end() ? nullptr : known->second.get();
+  }
+  bool target_has(const std::string& target, const std::string& feature) const override { return has_feature(target, feature); }
+  void refuse_message(const Message& message, const Reply& reply, const Error& why) override { refuse(message, reply, why, false); }
+  void keep(Message message, std::int64_t until) override { homeless_.add(std::move(message), until); }
 
   // proxy::NodeTable
   std::optional<NodeSpec> spec_of(const std::string& id) const override {
@@ -277,6 +306,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable {
   proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;
+  proxy::CopyDesk copies_;
   proxy::PullNodes pull_nodes_{agent_, *this};
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
@@ -318,15 +348,17 @@ ModuleInfo info() {
       Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}
           .in("bytes")
           .range(65536, 17179869184.0),
-      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file in one message of a remote copy"}
+      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file, or of an archive, in one message of a remote copy"}
           .in("bytes")
-          .range(1024, 10485760)
-          .ignored(),
+          .range(1024, 10485760),
+      Option{"copies_max", OptionType::integer, "16",
+             "remote copies that run at the same time, each to another node; each takes up to about 4 MB of memory"}
+          .range(1, 1000),
       Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
   };
   for (auto& option : proxy::wss_schema()) info.schema.push_back(std::move(option));
   info.check = proxy::check_wss_options;
-  info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}, {"SYNCLOGS"}};
+  info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}, {"SYNCLOGS"}, {"REMOTECOPY", "POST", "/core/proxy/remotecopy"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<Proxy>(agent, settings); };
   return info;
 }

@@ -201,3 +201,86 @@ TEST_CASE("a message that leaves the outbox before it is sent holds up those beh
   CHECK(queue.take_in_flight().size() == 2);
   CHECK(queue.in_flight() == 0);
 }
+
+namespace {
+
+Result<void> push_bulk(NodeQueue& queue, const std::string& token, std::size_t size = 10) {
+  return queue.push(message(token, size), 100, true, NodeQueue::Lane::bulk);
+}
+
+}  // namespace
+
+TEST_CASE("ordinary messages overtake bulk, and bulk keeps its own order") {
+  NodeQueue queue({});
+  for (const char* token : {"b1", "b2"}) REQUIRE(push_bulk(queue, token).has_value());
+  for (const char* token : {"o1", "o2"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  CHECK(drain(queue) == Tokens{"o1", "o2", "b1", "b2"});
+}
+
+TEST_CASE("little bulk is unanswered at a time, and an ordinary message goes past it") {
+  NodeQueue::Limits limits;
+  limits.bulk_in_flight_bytes = 250;
+  NodeQueue queue(limits);
+  for (const char* token : {"b1", "b2", "b3"}) REQUIRE(push_bulk(queue, token, 100).has_value());
+  CHECK(drain(queue) == Tokens{"b1", "b2"});
+  REQUIRE(queue.push(message("o", 1000), 100, true).has_value());
+  CHECK(drain(queue) == Tokens{"o"});
+  REQUIRE(queue.answered("b1"));
+  CHECK(drain(queue) == Tokens{"b3"});
+}
+
+TEST_CASE("a piece of bulk that is larger than the bound goes alone") {
+  NodeQueue::Limits limits;
+  limits.bulk_in_flight_bytes = 50;
+  NodeQueue queue(limits);
+  for (const char* token : {"b1", "b2"}) REQUIRE(push_bulk(queue, token, 100).has_value());
+  CHECK(drain(queue) == Tokens{"b1"});
+  REQUIRE(queue.answered("b1"));
+  CHECK(drain(queue) == Tokens{"b2"});
+}
+
+TEST_CASE("a lane that is full of bulk refuses no command") {
+  NodeQueue::Limits limits;
+  limits.messages = 2;
+  NodeQueue queue(limits);
+  for (const char* token : {"b1", "b2"}) REQUIRE(push_bulk(queue, token).has_value());
+  CHECK(push_bulk(queue, "b3").error().code == "busy");
+  CHECK(queue.push(message("o"), 100, true).has_value());
+}
+
+TEST_CASE("bulk goes while an ordinary message waits for the outbox") {
+  NodeQueue queue({});
+  auto ordinary = message("o");
+  ordinary.delivery = "d";
+  REQUIRE(queue.push(ordinary, 100, false).has_value());
+  REQUIRE(push_bulk(queue, "b").has_value());
+  CHECK(drain(queue) == Tokens{"b"});
+  CHECK_FALSE(queue.stored("d", true));
+  CHECK(drain(queue) == Tokens{"o"});
+}
+
+TEST_CASE("a lost session puts each message back into its own lane") {
+  NodeQueue queue({});
+  for (const char* token : {"b1", "b2"}) REQUIRE(push_bulk(queue, token).has_value());
+  drain(queue);
+  REQUIRE(queue.push(message("o"), 100, true).has_value());
+  drain(queue);
+  queue.link_lost();
+  CHECK(queue.in_flight() == 0);
+  CHECK(drain(queue) == Tokens{"o", "b1", "b2"});
+}
+
+TEST_CASE("what is withdrawn is gone, sent or not, and leaves its room to others") {
+  NodeQueue::Limits limits;
+  limits.bulk_in_flight_bytes = 250;
+  limits.messages = 4;
+  NodeQueue queue(limits);
+  for (const char* token : {"try", "other", "try", "try"}) REQUIRE(push_bulk(queue, token, 100).has_value());
+  CHECK(drain(queue) == Tokens{"try", "other"});
+  queue.withdraw("try");
+  CHECK(queue.in_flight() == 1);
+  CHECK(queue.waiting() == 0);
+  CHECK_FALSE(queue.answered("try"));
+  REQUIRE(push_bulk(queue, "next", 100).has_value());
+  CHECK(drain(queue) == Tokens{"next"});
+}

@@ -1,0 +1,147 @@
+#include "folder_mover.hpp"
+
+#include "file_descriptor.hpp"
+#include "files.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace gorgone::action {
+namespace {
+
+constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+
+struct Entry {
+  std::string name;
+  bool is_folder = false;
+};
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { ::closedir(folder); }
+};
+
+/// All of a folder first: moving changes it.
+std::vector<Entry> entries_of(int folder) {
+  std::vector<Entry> entries;
+  const int again = ::openat(folder, ".", folder_flags);
+  if (again < 0) return entries;
+  const std::unique_ptr<DIR, CloseFolder> list(::fdopendir(again));
+  if (!list) {
+    ::close(again);
+    return entries;
+  }
+  while (const auto* entry = ::readdir(list.get())) {
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    struct stat status {};
+    const bool is_there = ::fstatat(folder, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (is_there) entries.push_back({std::string(name), S_ISDIR(status.st_mode)});
+  }
+  return entries;
+}
+
+std::string below(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
+
+/// For a destination that has another file system mounted below it.
+Result<void> carry_over(int from, int to, const std::string& name, const std::string& path) {
+  const auto beside = ".gorgone-" + name.substr(0, 200);
+  ::unlinkat(to, beside.c_str(), 0);
+  struct stat status {};
+  ::fstatat(from, name.c_str(), &status, AT_SYMLINK_NOFOLLOW);
+  if (S_ISLNK(status.st_mode)) {
+    std::array<char, PATH_MAX> target{};
+    const auto size = ::readlinkat(from, name.c_str(), target.data(), target.size() - 1);
+    if (size < 0 || ::symlinkat(target.data(), to, beside.c_str()) != 0) return system_error("make link", path, errno);
+  } else {
+    FileDescriptor in(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+    FileDescriptor out(::openat(to, beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!in || !out) return system_error("create", path, errno);
+    std::vector<char> buffer(256 * 1024);
+    for (ssize_t count = 0; (count = ::read(in.get(), buffer.data(), buffer.size())) > 0;)
+      if (const auto error = write_all(out.get(), {buffer.data(), static_cast<std::size_t>(count)}); error != 0) {
+        ::unlinkat(to, beside.c_str(), 0);
+        return system_error("write", path, error);
+      }
+    Notes unheard;
+    apply(out.get(), path, AttributeIds{status.st_uid, status.st_gid, status.st_mode & 07777}, unheard);
+    const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
+    ::futimens(out.get(), times.data());
+    ::fsync(out.get());
+  }
+  if (::renameat(to, beside.c_str(), to, name.c_str()) != 0) return system_error("put in place", path, errno);
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_way(int from, int to, const std::string& path) {
+  for (const auto& entry : entries_of(from)) {
+    const auto place = below(path, entry.name);
+    struct stat status {};
+    if (::fstatat(to, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      if (errno == ENOENT) continue;
+      return system_error("look at", place, errno);
+    }
+    if (!entry.is_folder && S_ISDIR(status.st_mode)) return system_error("put in place", place, EISDIR);
+    if (!entry.is_folder) continue;
+    if (!S_ISDIR(status.st_mode))
+      return Error{fmt::format("the destination leads through '{}', which is a link or a file, expected a folder", place)};
+    FileDescriptor inner(::openat(from, entry.name.c_str(), folder_flags)), outer(::openat(to, entry.name.c_str(), folder_flags));
+    if (!inner || !outer) return system_error("open folder", place, errno);
+    auto checked = check_way(inner.get(), outer.get(), place);
+    if (!checked) return checked;
+  }
+  return {};
+}
+
+Result<void> move_content(int from, int to, const AttributeIds& ids, Notes& notes, const std::string& path) {
+  for (const auto& entry : entries_of(from)) {
+    const auto place = below(path, entry.name);
+    const auto* name = entry.name.c_str();
+    struct stat status {};
+    const bool is_there = ::fstatat(to, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!entry.is_folder || !is_there) {
+      if (::renameat(from, name, to, name) == 0) continue;
+      if (errno != EXDEV) return system_error("put in place", place, errno);
+      if (!entry.is_folder) {
+        auto carried = carry_over(from, to, entry.name, place);
+        if (!carried) return carried;
+        continue;
+      }
+      struct stat made {};
+      ::fstatat(from, name, &made, AT_SYMLINK_NOFOLLOW);
+      if (::mkdirat(to, name, made.st_mode & 0777) != 0) return system_error("create folder", place, errno);
+    }
+    FileDescriptor inner(::openat(from, name, folder_flags)), outer(::openat(to, name, folder_flags));
+    if (!inner || !outer) return system_error("open folder", place, errno);
+    apply(outer.get(), place, AttributeIds{ids.uid, ids.gid, {}}, notes);
+    auto moved = move_content(inner.get(), outer.get(), ids, notes, place);
+    if (!moved) return moved;
+  }
+  return {};
+}
+
+void remove_folder(int parent, const std::string& name) {
+  FileDescriptor folder(::openat(parent, name.c_str(), folder_flags));
+  if (!folder) return;
+  // One that was unpacked without the right to write into it.
+  ::fchmod(folder.get(), 0700);
+  for (const auto& entry : entries_of(folder.get())) {
+    if (entry.is_folder)
+      remove_folder(folder.get(), entry.name);
+    else
+      ::unlinkat(folder.get(), entry.name.c_str(), 0);
+  }
+  ::unlinkat(parent, name.c_str(), AT_REMOVEDIR);
+}
+
+}  // namespace gorgone::action
