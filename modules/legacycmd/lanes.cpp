@@ -19,6 +19,13 @@ bool is_passing(const std::string& error) {
   return error == "busy" || error == "starting" || error == "stopping" || error == "journal" || error == "no_proxy";
 }
 
+// What the proxy may have to hold back, or to run itself, although it is for this node.
+bool concerns_copies(const Message& message) {
+  if (message.action == "REMOTECOPY") return true;
+  const auto data = message.data.json();
+  return data && truth_of(member(**data, "after_copies"), false);
+}
+
 Error error_of(const Answer& answer) {
   const auto data = answer.data.json();
   if (!data) return Error{"an answer that is no JSON"};
@@ -99,7 +106,7 @@ asio::awaitable<void> Lanes::serve(std::shared_ptr<Lane> lane, PartPtr part) {
     message.target = lane->target;
     message.data = Payload(to_text(json::value(std::move(order.data))));
     message.delivery = fmt::format("{}{:04x}", part->job.id, index);
-    if (!is_own(lane->target)) co_await wait_for_node(lane);
+    if (!is_own(lane->target) || concerns_copies(message)) co_await wait_for_node(lane);
     co_await send(lane, part, std::move(message));
   }
   part->is_over = true;
@@ -136,7 +143,7 @@ asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
   for (;;) {
     const auto* gateway = agent_.gateway();
     const auto now = Signal::Clock::now();
-    if (gateway != nullptr && gateway->knows(lane->target)) {
+    if (gateway != nullptr && (is_own(lane->target) || gateway->knows(lane->target))) {
       lane->unknown_since.reset();
       co_return;
     }
@@ -155,8 +162,6 @@ asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Mess
   for (;;) {
     // Nobody wakes it when the module stops: it is cancelled.
     while (is_stopping_ || lane->unanswered >= unanswered_max) co_await lane->changed.wait();
-    // For this node it goes the way of what comes from other nodes: it is written down and runs once.
-    Message sent = is_own(message.target) ? wrap_delivery(message, own_ttl_s) : message;
     auto call = std::make_shared<Call>();
     ++lane->unanswered;
     ++unanswered_;
@@ -171,12 +176,25 @@ asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Mess
       call->comes_again = true;
       if (!call->is_under_way) agent_.spawn(send_later(lane, part, message));
     };
-    agent_.submit(std::move(sent), std::move(reply));
+    submit(message, std::move(reply));
     call->is_under_way = false;
     if (!call->comes_again) co_return;
     asio::steady_timer timer(agent_.loop(), busy_pause);
     co_await timer.async_wait(asio::use_awaitable);
   }
+}
+
+void Lanes::submit(const Message& message, Reply reply) {
+  if (!is_own(message.target)) return agent_.submit(message, std::move(reply));
+  auto* gateway = agent_.gateway();
+  if (gateway != nullptr && concerns_copies(message)) {
+    // One with a delivery id would not be held back, but for a copy.
+    Message held = message;
+    if (held.action != "REMOTECOPY") held.delivery.clear();
+    if (gateway->hold(held, reply)) return;
+  }
+  // The way of what comes from other nodes: it is written down and runs once.
+  agent_.submit(wrap_delivery(message, own_ttl_s), std::move(reply));
 }
 
 // An answer that came late: rare enough that its order among those behind it is lost.

@@ -46,6 +46,7 @@ class Lanes {
   asio::awaitable<Result<std::vector<Order>>> orders_of(const Job& job);
   asio::awaitable<bool> is_there(std::string path);
   asio::awaitable<void> wait_for_node(std::shared_ptr<Lane> lane);
+  void submit(const Message& message, Reply reply);
   asio::awaitable<void> send(std::shared_ptr<Lane> lane, PartPtr part, Message message);
   asio::awaitable<void> send_later(std::shared_ptr<Lane> lane, PartPtr part, Message message);
   void refuse(Part& part, const Error& why);

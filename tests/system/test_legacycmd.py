@@ -221,6 +221,63 @@ class Spool(SpoolCase):
         self.spool_empty()
 
 
+class Copies(SpoolCase):
+    """Configurations go where the database says, and what follows them in the spool finds them there."""
+
+    def setUp(self):
+        super().setUp()
+        for identity in (1, 3):
+            place = self.place(identity)
+            place.mkdir()
+            self.database.execute(f"UPDATE cfg_nagios SET cfg_dir = '{place}/engine/' WHERE nagios_server_id = {identity};"
+                                  f"UPDATE nagios_server SET centreonbroker_cfg_path = '{place}/broker', snmp_trapd_path_conf = '{place}/traps' "
+                                  f"WHERE id = {identity}")
+            for part in ("engine", "broker", "traps"):
+                (place / part).mkdir()
+            for part in ("engine", "broker"):
+                (self.cache / "config" / part / str(identity)).mkdir(parents=True)
+        (self.directory / "traps" / "3").mkdir(parents=True)
+        seen = f'printf "%s sees %s\\n" "$*" "$(head -n 1 {self.directory}/node-$NODE/engine/centengine.cfg)" >> {self.calls}.$NODE\n'
+        self.program("sudo", "#!/bin/sh\n" + seen)
+
+    def place(self, identity):
+        return self.directory / f"node-{identity}"
+
+    def export(self, identity, version):
+        """As the web application generates it."""
+        (self.cache / "config/engine" / str(identity) / "centengine.cfg").write_text(f"version {version}\n" + "x" * 2000000)
+        (self.cache / "config/broker" / str(identity) / "module.json").write_text(f'{{"version": {version}}}')
+
+    def run_exports(self, identity):
+        self.start()
+        for version in range(3):
+            self.export(identity, version)
+            self.write(f"SENDCFGFILE:{identity}", f"RELOADBROKER:{identity}", f"EXTERNALCMD:{identity}:[{version}] A")
+            eventually(lambda: len(self.called(identity)) == version + 1, 20, "the reload")
+            self.assertEqual(self.called(identity)[version], f"service cbd reload sees version {version}")
+            broker = self.place(identity) / "broker" / "module.json"
+            self.assertEqual(json.loads(broker.read_text()), {"version": version})
+        self.spool_empty()
+
+    def test_a_poller_reloads_with_the_configuration_that_was_sent_before(self):
+        self.run_exports(3)
+        eventually(lambda: len(self.engines[3].lines) == 3, 10, "the external commands")
+        (self.directory / "traps/3/centreontrapd.sdb").write_bytes(b"traps")
+        self.write("SYNCTRAP:3")
+        traps = self.place(3) / "traps" / "centreontrapd.sdb"
+        eventually(lambda: traps.exists() and traps.read_bytes() == b"traps", 10, "the database of traps")
+        self.assertEqual(oct(traps.stat().st_mode & 0o7777), "0o664")
+
+    def test_the_central_does_the_same_for_itself(self):
+        pipe = self.directory / "engine-1.cmd"
+        self.database.execute(f"UPDATE cfg_nagios SET command_file = '{pipe}' WHERE nagios_server_id = 1")
+        engine = FakeEngine(pipe)
+        self.addCleanup(engine.stop)
+        self.run_exports(1)
+        eventually(lambda: engine.lines == ["[0] A", "[1] A", "[2] A"], 10, "the external commands")
+        self.assertEqual(self.central.database_rows("gorgone_outbox"), [])
+
+
 class Requests(SpoolCase):
     def test_the_api_takes_the_same_commands(self):
         self.start()
