@@ -52,7 +52,9 @@ Result<void> Connection::connect() {
   const auto file = [](const std::string& name) { return name.empty() ? nullptr : name.c_str(); };
   if (access_.tls) {
     const my_bool enforce = 1, verify = access_.tls_verify ? 1 : 0;
-    mysql_ssl_set(mysql, file(access_.tls_key), file(access_.tls_cert), file(access_.tls_ca), nullptr, nullptr);
+    // A CA that is given is checked against, whatever the option says.
+    const auto* ca = access_.tls_verify ? file(access_.tls_ca) : nullptr;
+    mysql_ssl_set(mysql, file(access_.tls_key), file(access_.tls_cert), ca, nullptr, nullptr);
     mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
     mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
   }

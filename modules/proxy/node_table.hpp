@@ -16,6 +16,8 @@ class NodeTable {
   virtual ~NodeTable() = default;
   /// How a node is registered; nothing where it is not.
   virtual std::optional<NodeSpec> spec_of(const std::string& node) const = 0;
+  /// The id of the node that goes by `name`, which may be its uid; `name` where none does.
+  virtual std::string id_of(const std::string& name) const = 0;
   virtual void register_all(std::vector<Registration> list) = 0;
   virtual void change(NodeSpec spec) = 0;
   virtual void unregister(const std::string& node) = 0;

@@ -5,10 +5,12 @@
 #include <ctime>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "bulk.hpp"
 #include "copy_desk.hpp"
 #include "node.hpp"
+#include "node_sources.hpp"
 #include "node_table.hpp"
 #include "outbox.hpp"
 #include "paths.hpp"
@@ -175,10 +177,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
 
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
     const auto oldest = static_cast<std::int64_t>(std::time(nullptr)) - pong_discard_s_;
-    auto step = paths_.find(target, [&](const std::string& id) {
+    const auto is_alive = [&](const std::string& id) {
       const auto node = nodes_.find(id);
       return node != nodes_.end() && node->second->last_pong() >= oldest;
-    });
+    };
+    auto step = paths_.find(target, is_alive);
+    if (!step) step = paths_.find(sources_.id_of(target), is_alive);
     if (step && !nodes_.contains(step->node)) return {};
     return step;
   }
@@ -192,6 +196,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
 
   Result<void> register_nodes(const Origin& origin, const json::value& data) {
     if (origin.kind == Origin::Kind::client) return pull_nodes_.register_by(origin.id, data);
+    if (origin.kind == Origin::Kind::internal) {
+      const auto nodes = proxy::nodes_of(data);
+      if (!nodes) return nodes.error();
+      apply_sources(sources_.put(source_of(data), sound(**nodes)));
+      return {};
+    }
     auto list = proxy::read_registration(data);
     if (!list) return list.error();
     for (const auto& entry : *list) pull_nodes_.listed(entry.spec.id);
@@ -199,15 +209,54 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     return {};
   }
 
+  static proxy::NodeSources::Source source_of(const json::value& data) {
+    using Source = proxy::NodeSources::Source;
+    return text_of(member(data, "source")) == "nodes" ? Source::database : Source::file;
+  }
+
+  // One that makes no sense is told, and does not keep out the others.
+  json::array sound(const json::array& nodes) const {
+    json::array sound;
+    for (const auto& node : nodes) {
+      const auto read = proxy::read_node(node);
+      if (read)
+        sound.push_back(node);
+      else
+        agent_.log().error("REGISTERNODES: {}", read.error().message);
+    }
+    return sound;
+  }
+
+  void apply_sources(proxy::NodeSources::Ids touched) {
+    // The module nodes is there where its action is.
+    const bool database_decides = agent_.endpoint("POST", "/centreon/nodes/sync").has_value();
+    if (std::exchange(database_decides_, database_decides) != database_decides) touched = sources_.ids();
+    const auto registered = sources_.registered(touched, database_decides);
+    std::vector<proxy::Registration> list;
+    for (const auto& [id, node] : registered) {
+      auto entry = proxy::read_node(node);
+      if (!entry) continue;
+      pull_nodes_.listed(id);
+      sourced_.insert(id);
+      list.push_back(std::move(*entry));
+    }
+    register_now(std::move(list));
+    for (const auto& id : touched)
+      if (!registered.contains(id) && sourced_.erase(id) > 0) unregister(id);
+  }
+
   void register_all(std::vector<proxy::Registration> list) override {
+    std::erase_if(list, [this](const proxy::Registration& entry) {
+      const bool prevails = sources_.prevails(entry.spec.id);
+      if (prevails) agent_.log().debug("node '{}': a registration that prevails is kept", entry.spec.id);
+      return prevails;
+    });
+    register_now(std::move(list));
+  }
+
+  void register_now(std::vector<proxy::Registration> list) {
     for (auto& entry : list) {
       const std::string id = entry.spec.id;
-      const bool prevails = prevailing_.contains(id);
-      if (prevails && !entry.prevail) {
-        agent_.log().debug("node '{}': a registration that prevails is kept", id);
-        continue;
-      }
-      if (entry.prevail) prevailing_.insert(id);
       pull_nodes_.complete(entry.spec);
       paths_.add_node(id);
       paths_.set_static(id, entry.subnodes);
@@ -231,6 +280,10 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (origin.kind == Origin::Kind::client) return pull_nodes_.unregister_by(origin.id, data);
     auto list = proxy::read_ids(data);
     if (!list) return list.error();
+    if (origin.kind == Origin::Kind::internal) {
+      apply_sources(sources_.remove(source_of(data), *list));
+      return {};
+    }
     for (const auto& id : *list) unregister(id);
     return {};
   }
@@ -258,6 +311,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     const auto known = nodes_.find(id);
     return known == nodes_.end() ? std::nullopt : std::optional(known->second->spec());
   }
+  std::string id_of(const std::string& name) const override { return nodes_.contains(name) ? name : sources_.id_of(name); }
   void change(NodeSpec spec) override {
     const auto known = nodes_.find(spec.id);
     if (known != nodes_.end()) known->second->change(std::move(spec));
@@ -271,7 +325,6 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     known->second->abandon("proxy - node '" + id + "' was unregistered");
     nodes_.erase(known);
     paths_.remove_node(id);
-    prevailing_.erase(id);
     pull_nodes_.unregistered(id);
     agent_.log().info("node '{}' unregistered", printable(id));
   }
@@ -302,7 +355,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   proxy::NodeLimits limits_;
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
-  std::set<std::string> prevailing_;
+  proxy::NodeSources sources_;
+  std::set<std::string> sourced_;  // registered because of them
+  bool database_decides_ = false;
   proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;

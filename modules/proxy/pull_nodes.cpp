@@ -39,6 +39,7 @@ Result<void> PullNodes::register_by(const std::string& session, const json::valu
   Result<void> outcome;
   std::vector<Registration> others;
   for (auto& entry : *list) {
+    entry.spec.id = table_.id_of(entry.spec.id);
     const auto speaks_for = sessions_.node_of(session);
     const bool is_itself = speaks_for.empty() || speaks_for == entry.spec.id || entry.spec.identity == session;
     if (entry.spec.type != "pull" || !is_itself) {
@@ -80,7 +81,8 @@ Result<void> PullNodes::unregister_by(const std::string& session, const json::va
   if (!ids) return ids.error();
   const auto speaks_for = sessions_.node_of(session);
   Result<void> outcome;
-  for (const auto& id : *ids) {
+  for (const auto& name : *ids) {
+    const auto id = table_.id_of(name);
     auto known = table_.spec_of(id);
     if (!speaks_for.empty() && speaks_for != id) {
       table_.unlearn(speaks_for, id);

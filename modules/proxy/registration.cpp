@@ -15,6 +15,8 @@ constexpr std::size_t id_length_max = 64;
 constexpr std::string_view id_characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
 constexpr std::int64_t port_standard = 5556;
 
+}  // namespace
+
 Result<const json::array*> nodes_of(const json::value& data) {
   const auto* nodes = member(data, "nodes");
   // Not what came: it may hold passwords.
@@ -22,7 +24,8 @@ Result<const json::array*> nodes_of(const json::value& data) {
   return &nodes->get_array();
 }
 
-Result<Registration> read_one(const json::value& node) {
+Result<Registration> read_node(const json::value& node) {
+  if (!node.is_object()) return Error{"a node that is no object"};
   auto text = [&node](const char* name) { return text_of(member(node, name)).value_or(""); };
   Registration entry;
   auto& spec = entry.spec;
@@ -46,15 +49,16 @@ Result<Registration> read_one(const json::value& node) {
   for (const auto& item : node.get_object())
     if (std::find(known_members.begin(), known_members.end(), std::string_view(item.key())) == known_members.end())
       spec.extra[item.key()] = item.value();
-  const auto prevail = text("prevail");
-  entry.prevail = prevail == "1" || prevail == "true" || prevail == "yes" || prevail == "on";
   if (const auto* subnodes = member(node, "nodes"); subnodes && subnodes->is_array())
     for (const auto& subnode : subnodes->get_array())
       if (const auto id = text_of(member(subnode, "id"))) entry.subnodes[*id] = integer_of(member(subnode, "pathscore")).value_or(1);
   return entry;
 }
 
-}  // namespace
+bool is_prevailing(const json::object& node) {
+  const auto prevail = text_of(node.if_contains("prevail")).value_or("");
+  return prevail == "1" || prevail == "true" || prevail == "yes" || prevail == "on";
+}
 
 Result<std::vector<Registration>> read_registration(const json::value& data) {
   const auto nodes = nodes_of(data);
@@ -62,7 +66,7 @@ Result<std::vector<Registration>> read_registration(const json::value& data) {
   std::vector<Registration> list;
   for (const auto& node : **nodes) {
     if (!node.is_object()) return Error{"node " + std::to_string(list.size() + 1) + " of the list is no object"};
-    auto entry = read_one(node);
+    auto entry = read_node(node);
     if (!entry) return entry.error();
     list.push_back(std::move(*entry));
   }

@@ -12,12 +12,17 @@ namespace gorgone::proxy {
 
 struct Registration {
   NodeSpec spec;
-  bool prevail = false;
   std::map<std::string, std::int64_t> subnodes;  ///< id → pathscore
 };
 
 /// `{"nodes":[{id, type, address, port, …, nodes:[{id, pathscore}]}]}`; ids and ports as numbers or text.
 Result<std::vector<Registration>> read_registration(const json::value& data);
+/// One of them.
+Result<Registration> read_node(const json::value& node);
+/// Its `prevail`.
+bool is_prevailing(const json::object& node);
+/// The list itself.
+Result<const json::array*> nodes_of(const json::value& data);
 /// The ids in the `nodes` that a PONG tells of, those behind them too, at any number of hops.
 std::set<std::string> nodes_behind(const json::value& nodes);
 /// True where a node among them is told to have a feature.

@@ -31,6 +31,12 @@ std::string wrong_path(const Settings& settings) {
          "), expected host:port, such as \"192.0.2.1:5556\" or \"[2001:db8::1]:5556\"";
 }
 
+// What the node calls itself: its id, or its uid where its session was opened under that.
+std::string own_name(const NodeSpec& node) {
+  const auto uid = text_of(node.extra.if_contains("uid")).value_or("");
+  return !uid.empty() && node.identity.starts_with("gorgone-" + uid + "-") ? uid : node.id;
+}
+
 class Pull final : public Module, public LinkFactory {
  public:
   Pull(Agent& agent, Settings settings) : agent_(agent), settings_(std::move(settings)) {}
@@ -45,7 +51,7 @@ class Pull final : public Module, public LinkFactory {
   Result<std::unique_ptr<Link>> open(const NodeSpec& node, LinkOwner& owner) override {
     auto link = agent_.client_link(node.identity, owner);
     if (!link) return Error{"node " + node.id + " of type pull dials: " + link.error().message};
-    return std::unique_ptr<Link>(std::make_unique<pull::NodeLink>(std::move(*link), node.id));
+    return std::unique_ptr<Link>(std::make_unique<pull::NodeLink>(std::move(*link), own_name(node)));
   }
 
  private:

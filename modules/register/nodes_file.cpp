@@ -26,6 +26,14 @@ json::value to_json(const ConfigValue& value) {
   return map;
 }
 
+// `alone`: a file of this node only.
+json::value entry_of(const ConfigValue& item, const ConfigValue& alone) {
+  auto entry = to_json(item);
+  const Settings settings(std::make_shared<const Schema>(nodes_file_schema()), std::make_shared<const ConfigValue>(alone));
+  if (item.find("prevail")) entry.get_object()["prevail"] = settings.items("nodes").at(0).boolean("prevail");
+  return entry;
+}
+
 }  // namespace
 
 const Schema& nodes_file_schema() {
@@ -91,7 +99,7 @@ Result<NodesFile> read_nodes_file(const std::string& file, std::vector<Problem>&
       continue;
     }
     if (sound)
-      read.nodes.push_back(to_json(item));
+      read.nodes.push_back(entry_of(item, alone));
     else if (id)
       read.unsound.insert(id->scalar);
   }

@@ -25,14 +25,15 @@ class Register final : public Module {
   asio::awaitable<void> handle(Message message) override {
     const auto outcome = sync();
     if (!outcome) agent_.log().error("{}", outcome.error().message);
-    const auto text = outcome ? fmt::format("{} nodes registered", known_.size()) : outcome.error().message;
+    const auto text = outcome ? fmt::format("{} nodes registered", *outcome) : outcome.error().message;
     agent_.journal().write(
         NewRow{message.token, outcome ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
     co_return;
   }
 
  private:
-  Result<void> sync() {
+  // The number of nodes that count.
+  Result<std::size_t> sync() {
     std::vector<Problem> problems;
     auto file = read_nodes_file(file_, problems);
     for (const auto& problem : problems) {
@@ -51,14 +52,26 @@ class Register final : public Module {
         now.insert(id);
       else if (!now.contains(id))
         gone.push_back(json::object{{"id", id}});
+    const auto counting = count(file->nodes);
     if (!gone.empty()) tell("UNREGISTERNODES", std::move(gone));
     if (!file->nodes.empty()) tell("REGISTERNODES", std::move(file->nodes));
     known_ = std::move(now);
-    return {};
+    return counting;
+  }
+
+  std::size_t count(const json::array& nodes) const {
+    // Where the module nodes is loaded, the database says which there are.
+    if (!agent_.endpoint("POST", "/centreon/nodes/sync")) return nodes.size();
+    const auto prevails = [](const json::value& node) { return truth_of(member(node, "prevail"), false); };
+    const auto counting = static_cast<std::size_t>(std::count_if(nodes.begin(), nodes.end(), prevails));
+    if (counting < nodes.size())
+      agent_.log().info("{}: {} of {} nodes count, those with prevail, for the others are the database's (module nodes)", file_, counting,
+                        nodes.size());
+    return counting;
   }
 
   void tell(const std::string& action, json::array nodes) {
-    Message message{action, {}, {}, Payload(json::value(json::object{{"nodes", std::move(nodes)}})), {}};
+    Message message{action, {}, {}, Payload(json::value(json::object{{"source", "register"}, {"nodes", std::move(nodes)}})), {}};
     agent_.submit(std::move(message), [this, action](const Answer& answer) {
       if (answer.code == code::failed) agent_.log().error("{} was refused, is the proxy module loaded? {}", action, answer.data.text());
     });

@@ -286,6 +286,9 @@ TEST_CASE("TLS is used where it is asked for, and a certificate of another CA is
   access.tls_ca = f.server.certificate("ca");
   CHECK(*cipher(access) != "");
   access.tls_ca = f.server.certificate("other_ca");
+  access.tls_verify = false;
+  CHECK(*cipher(access) != "");
+  access.tls_verify = true;
   const auto refused = cipher(access);
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == "away");

@@ -31,11 +31,12 @@ import time
 
 from centreon_tables import centreon_tables
 from pace import SLOWNESS, clock
+from wss_fleet import Certificates
 
 USER, PASSWORD = "centreon", "Secret;of='the\"database"
-# Small, and without a single fsync: what it holds need not survive the machine.
+# Small, and without a single fsync: what it holds survives its own end, not the machine's.
 OPTIONS = ["--skip-name-resolve", "--innodb-buffer-pool-size=8M", "--innodb-log-file-size=4M", "--innodb-flush-method=nosync",
-           "--innodb-flush-log-at-trx-commit=0", "--innodb-fast-shutdown=2", "--key-buffer-size=64K", "--aria-pagecache-buffer-size=8M",
+           "--innodb-flush-log-at-trx-commit=2", "--innodb-fast-shutdown=2", "--key-buffer-size=64K", "--aria-pagecache-buffer-size=8M",
            "--performance-schema=OFF", "--skip-log-bin"]
 
 
@@ -56,9 +57,10 @@ def empty_data():
         return empty_data()
     if not kept.exists():
         made = pathlib.Path(tempfile.mkdtemp(dir=kept.parent))
+        (made / "tmp").mkdir()
         user = pwd.getpwuid(os.getuid()).pw_name
-        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data", "--skip-test-db",
-                               "--auth-root-authentication-method=normal", *OPTIONS], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        done = subprocess.run([program("mariadb-install-db"), "--no-defaults", f"--user={user}", f"--datadir={made}/data",
+                               f"--tmpdir={made}/tmp", "--skip-test-db", "--auth-root-authentication-method=normal", *OPTIONS], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise AssertionError(f"mariadb-install-db ended with {done.returncode}: {done.stdout[-1500:]} {done.stderr[-1500:]}")
         try:
@@ -79,6 +81,9 @@ class MariaDb:
         self.socket, self.log_file = self.directory / "mysqld.sock", self.directory / "mariadb.log"
         self.port = free_port() if port else None
         self.process, self.certificates = None, None
+        # Of its own: a server that starts removes what others keep in a common one.
+        self.temporary = self.directory / "tmp"
+        self.temporary.mkdir(exist_ok=True)
         data = self.directory / "data"
         if not data.exists():
             shutil.copytree(empty_data(), data)
@@ -98,7 +103,7 @@ class MariaDb:
         with open(self.log_file, "ab") as log:
             self.process = subprocess.Popen(
                 [program("mariadbd"), "--no-defaults", f"--user={user}", f"--datadir={self.directory}/data", f"--socket={self.socket}",
-                 f"--pid-file={self.directory}/mariadb.pid", *OPTIONS, *network, *tls],
+                 f"--pid-file={self.directory}/mariadb.pid", f"--tmpdir={self.temporary}", *OPTIONS, *network, *tls],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent)
         end = clock() + timeout
         while not self.greets():
@@ -187,23 +192,11 @@ def free_port():
 
 
 def make_certificates(directory):
-    """A CA and a server's certificate for 127.0.0.1, and one of another CA; their files by name."""
-    files = {"ca": "ca.pem", "cert": "server.pem", "key": "server.key", "other_ca": "other.pem"}
-    files = {name: str(directory / file) for name, file in files.items()}
-    extensions = directory / "extensions"
-    extensions.write_text("subjectAltName=IP:127.0.0.1\n")
-    elliptic = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-
-    def openssl(*arguments):
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True)
-        assert done.returncode == 0, f"openssl {arguments[0]}: {done.stderr}"
-
-    for name, key in (("ca", "ca.key"), ("other_ca", "other.key")):
-        openssl("req", "-x509", *elliptic, "-days", "2", "-subj", f"/CN=test {name}", "-keyout", str(directory / key), "-out", files[name])
-    openssl("req", *elliptic, "-subj", "/CN=127.0.0.1", "-keyout", files["key"], "-out", str(directory / "request.pem"))
-    openssl("x509", "-req", "-in", str(directory / "request.pem"), "-CA", files["ca"], "-CAkey", str(directory / "ca.key"), "-CAcreateserial",
-            "-days", "2", "-extfile", str(extensions), "-out", files["cert"])
-    return files
+    """A server's certificate for 127.0.0.1, its CA and another one; their files by name."""
+    certificates = Certificates(directory / "tls")
+    issued = certificates.issue("server", "IP:127.0.0.1")
+    return {"ca": str(certificates.ca), "cert": issued["ssl_cert_file"], "key": issued["ssl_key_file"],
+            "other_ca": str(Certificates(directory / "other").ca)}
 
 
 def serve(database):

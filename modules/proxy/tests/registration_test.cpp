@@ -18,7 +18,10 @@ TEST_CASE("nodes are read with numbers or text, and standard values for what is 
   const auto& first = (*list)[0];
   CHECK(first.spec.id == "2");
   CHECK(first.spec.port == 5557);
-  CHECK(first.prevail);
+  CHECK(proxy::is_prevailing({{"prevail", "1"}}));
+  CHECK(proxy::is_prevailing({{"prevail", true}}));
+  CHECK_FALSE(proxy::is_prevailing({{"prevail", "no"}}));
+  CHECK_FALSE(proxy::is_prevailing({}));
   CHECK(first.subnodes == std::map<std::string, std::int64_t>{{"9", 5}, {"10", 1}});
   CHECK(first.spec.extra.at("ssh_port") == 22);
   CHECK((*list)[1].spec.type == "push_zmq");
