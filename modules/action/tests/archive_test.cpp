@@ -186,3 +186,33 @@ TEST_CASE_METHOD(ArchiveFixture, "an archive that unpacks to more than is allowe
   CHECK_FALSE(fs::exists(destination));
   CHECK(unpacked({{"fits", std::string(1 << 19, 'x')}}).has_value());
 }
+
+TEST_CASE_METHOD(ArchiveFixture, "where one member cannot be put in place, none is, and nothing stays behind") {
+  fs::create_directories(destination / "z");
+  std::ofstream(destination / "a") << "old";
+  auto outcome = unpacked({{"a", "new"}, {"b", "new"}, {"z", "a file where a folder stands"}});
+  REQUIRE_FALSE(outcome.has_value());
+  CHECK(outcome.error().message == "cannot put in place 'z': Is a directory");
+  CHECK(content("a") == "old");
+  CHECK_FALSE(fs::exists(destination / "b"));
+  CHECK(std::distance(fs::directory_iterator(destination), fs::directory_iterator()) == 2);
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "what an earlier run left unfinished in the destination goes with the next archive") {
+  fs::create_directories(destination / ".gorgone-unpacking-0123/deep");
+  std::ofstream(destination / ".gorgone-unpacking-0123/deep/file") << "x";
+  REQUIRE(unpacked({{"a", "1"}}).has_value());
+  CHECK_FALSE(fs::exists(destination / ".gorgone-unpacking-0123"));
+  CHECK(content("a") == "1");
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "folders that are there keep what else is in them, and their mode") {
+  fs::create_directories(destination / "d/e");
+  fs::permissions(destination / "d", fs::perms(0750));
+  std::ofstream(destination / "d/e/kept") << "kept";
+  REQUIRE(unpacked({{"d", "", AE_IFDIR, "", 0700}, {"d/e/new", "new"}, {"d/n/x", "x"}}).has_value());
+  CHECK(content("d/e/kept") == "kept");
+  CHECK(content("d/e/new") == "new");
+  CHECK(content("d/n/x") == "x");
+  CHECK((fs::status(destination / "d").permissions() & fs::perms::mask) == fs::perms(0750));
+}

@@ -272,6 +272,84 @@ TEST_CASE_METHOD(CopyFixture, "a copy that nothing more comes of is given up, an
   CHECK(rows[1].message() == "process copy given up: nothing has come for 1 s");
 }
 
+TEST_CASE_METHOD(CopyFixture, "with offsets a chunk that came already is passed over, and one after a gap asks for another try") {
+  auto chunk_at = [&](std::int64_t offset, std::string_view bytes, const std::string& token) {
+    auto chunk = content("inprogress");
+    chunk["offset"] = offset;
+    chunk["chunk"] = {{"data", base64(bytes)}, {"size", bytes.size()}};
+    send(data(std::move(chunk)), token);
+  };
+  chunk_at(0, "abc", "t");
+  chunk_at(3, "def", "t");
+  chunk_at(0, "abc", "t");
+  auto rows = finish(end("abcdef"));
+  CHECK(codes(rows) == std::vector<int>{101, 101, 101, 2});
+  CHECK(rows[1].data.at("bytes") == 6);
+  CHECK(got() == "abcdef");
+
+  chunk_at(0, "abc", "gap");
+  chunk_at(6, "ghi", "gap");
+  agent.run();
+  rows = rows_of(agent.recorded(), "gap");
+  REQUIRE(codes(rows) == std::vector<int>{101, 1});
+  CHECK(rows[1].data.at("error") == "again");
+  CHECK(rows[1].message() == "process copy: a chunk begins at byte 6, but 3 bytes have come");
+}
+
+TEST_CASE_METHOD(CopyFixture, "another try of a copy takes the place of the one before it, on the disk too") {
+  send_chunk("old", 3, "job-try-00000001");
+  agent.run();
+  REQUIRE(fs::exists(cache / "copy_job-try-00000001"));
+  std::ofstream(cache / "copy_job-try-00000002") << "of an earlier run";
+  std::ofstream(cache / "copy_job2-try-00000001") << "of another copy";
+  auto chunk = content("inprogress");
+  chunk["offset"] = 0;
+  chunk["chunk"] = {{"data", base64("new")}, {"size", 3}};
+  send(data(std::move(chunk)), "job-try-00000003");
+  agent.run();
+  CHECK_FALSE(fs::exists(cache / "copy_job-try-00000001"));
+  CHECK_FALSE(fs::exists(cache / "copy_job-try-00000002"));
+  CHECK(fs::exists(cache / "copy_job2-try-00000001"));
+  CHECK(finish(end("new"), "job-try-00000003").back().code == 2);
+  CHECK(got() == "new");
+}
+
+TEST_CASE_METHOD(CopyFixture, "a stop takes away what tries have brought, and leaves other copies to go on after it") {
+  send_chunk("a", 1, "job-try-00000001");
+  send_chunk("b", 1, "deployed");
+  agent.run();
+  agent.spawn(copier.stop());
+  agent.run();
+  CHECK_FALSE(fs::exists(cache / "copy_job-try-00000001"));
+  CHECK(fs::exists(cache / "copy_deployed"));
+}
+
+TEST_CASE_METHOD(CopyFixture, "a copy that needs more than the disk has is refused at its first chunk") {
+  auto chunk = content("inprogress");
+  chunk["offset"] = 0;
+  chunk["needs"] = std::int64_t{1} << 60;
+  chunk["chunk"] = {{"data", base64("abc")}, {"size", 3}};
+  send(data(std::move(chunk)));
+  agent.run();
+  auto rows = rows_of(agent.recorded(), "t");
+  REQUIRE(codes(rows) == std::vector<int>{1});
+  CHECK(rows[0].message().find("process copy: no room for '") == 0);
+  CHECK(is_clean());
+}
+
+TEST_CASE_METHOD(CopyFixture, "a copy whose chunks came partly before a restart is checked as a whole") {
+  send_chunk("before ", 7);
+  agent.run();
+  action::Copier restarted(agent, options);
+  auto chunk = content("inprogress");
+  chunk["chunk"] = {{"data", base64("after")}, {"size", 5}};
+  agent.spawn(restarted.take(message("PROCESSCOPY", data(std::move(chunk)), "t")));
+  agent.spawn(restarted.take(message("PROCESSCOPY", data(end("before after")), "t")));
+  agent.run();
+  CHECK(rows_of(agent.recorded(), "t").back().code == 2);
+  CHECK(got() == "before after");
+}
+
 TEST_CASE_METHOD(CopyFixture, "chunks that the disk is too slow for are refused as busy, once for a copy") {
   options.copy_queue_bytes = 3000;
   auto bytes = noise(10'000);
