@@ -41,6 +41,7 @@ struct Lanes::Lane {
   std::size_t unanswered = 0;
   Signal changed;
   std::optional<Signal::Clock::time_point> unknown_since;
+  bool is_busy = false;  // told
 };
 
 struct Lanes::Part {
@@ -148,7 +149,11 @@ asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
       co_return;
     }
     // Once for all that waits in the lane; what comes behind is refused at once.
-    if (!lane->unknown_since) lane->unknown_since = now;
+    if (!lane->unknown_since) {
+      lane->unknown_since = now;
+      agent_.log().info("the proxy does not know node '{}' yet: its lines wait, at most {} s", printable(lane->target),
+                        node_awaited.count());
+    }
     if (now >= *lane->unknown_since + node_awaited) co_return;
     timer.expires_after(node_pause);
     co_await timer.async_wait(asio::use_awaitable);
@@ -178,7 +183,12 @@ asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Mess
     };
     submit(message, std::move(reply));
     call->is_under_way = false;
-    if (!call->comes_again) co_return;
+    if (!call->comes_again) {
+      lane->is_busy = false;
+      co_return;
+    }
+    if (!lane->is_busy) agent_.log().notice("node '{}' takes no more for now: its lines wait in the spool", printable(lane->target));
+    lane->is_busy = true;
     asio::steady_timer timer(agent_.loop(), busy_pause);
     co_await timer.async_wait(asio::use_awaitable);
   }
