@@ -106,12 +106,13 @@ class Engine(FleetCase):
         self.use(max_queued_bytes=65536, write_timeout=600)
         engine = self.engine()
         engine.is_paused = True
-        tokens = [self.send("y" * 50000) for _ in range(3)]  # one is in the pipe, one waits
-        rows = self.poll(tokens[2])
+        self.poll(self.send("y" * 50000))  # is in the pipe, with which that is nearly full
+        waiting = self.send("y" * 50000)
+        rows = self.poll(self.send("y" * 50000))
         self.assertEqual(codes(rows), [1])
         self.assertIn("busy", rows[0]["data"]["message"])
         engine.is_paused = False
-        self.assertEqual(codes(self.poll(tokens[0]))[-1], 2)
+        self.assertEqual(codes(self.poll(waiting))[-1], 2)
 
     def test_logging_false_writes_no_rows(self):
         engine = self.engine()
