@@ -51,18 +51,25 @@ asio::awaitable<void> Requests::commands(Message message) {
   }
   co_await agent_.begin(message);
   row(message.token, code::begun, "commands processing has started");
+  // Told when the last of them is done, or was dropped because the module stops.
   struct State {
+    Journal& journal;
+    std::string token, failed = {};
     std::size_t open = 0;
-    std::string failed;
+    State(Journal& of, std::string with, std::size_t count) : journal(of), token(std::move(with)), open(count) {}
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+      if (open > 0) failed += fmt::format("{}{} were interrupted: the module stops", failed.empty() ? "" : "; ", open);
+      const bool is_well = failed.empty();
+      const std::string text = is_well ? "commands are accepted for their pollers" : "commands were refused: " + failed;
+      journal.write(NewRow{token, is_well ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
+    }
   };
-  auto state = std::make_shared<State>();
-  state->open = lines->size();
-  auto over = [&journal = agent_.journal(), state, token = message.token](const Result<void>& outcome) {
+  auto state = std::make_shared<State>(agent_.journal(), message.token, lines->size());
+  auto over = [state](const Result<void>& outcome) {
+    --state->open;
     if (!outcome) state->failed += (state->failed.empty() ? "" : "; ") + outcome.error().message;
-    if (--state->open > 0) return;
-    const bool is_well = state->failed.empty();
-    const std::string text = is_well ? "commands are accepted for their pollers" : "commands were refused: " + state->failed;
-    journal.write(NewRow{token, is_well ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
   };
   for (const auto& line : *lines) {
     Job job;

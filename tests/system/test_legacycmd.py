@@ -296,6 +296,17 @@ class Requests(SpoolCase):
             self.assertEqual(rows[-1]["code"], 1)
             self.assertIn(said, rows[-1]["data"]["message"])
 
+    def test_a_request_that_waits_when_the_daemon_stops_gets_its_last_row(self):
+        self.database.stop()
+        self.start()
+        status, body = self.central.api().request("POST", "/api/centreon/legacycmd/command", [{"command": "RELOADBROKER", "target": 3}])
+        self.assertEqual(status, 200, body)
+        time.sleep(0.3)
+        self.central.stop()
+        rows = [row for row in self.central.database_rows() if row["token"] == body["token"]]
+        self.assertEqual([row["code"] for row in rows], [0, 1])
+        self.assertIn("the module stops", rows[-1]["data"])
+
     def test_an_import_task_is_stored_and_the_worker_and_the_reload_follow(self):
         self.start()
         dialer_like = {"parent_id": "42", "cbd_reload": "sudo service cbd reload"}
@@ -423,6 +434,31 @@ class Kills(SpoolCase):
     def test_the_same_without_marks_in_the_files(self):
         self.configure(dirty_mode=1)
         self.run_with_kills(8)
+
+    def test_a_hundred_thousand_lines_while_the_central_and_the_pollers_are_killed(self):
+        self.start()
+        draw, portions, lines = random.Random(7), 25, 100000
+        written = {3: [], 4: []}
+        started = time.monotonic()
+        for portion in range(portions):
+            text = []
+            for number in range(lines * portion // portions, lines * (portion + 1) // portions):
+                poller = 3 + number % 2
+                written[poller].append(f"[{number}] PROCESS_SERVICE_CHECK_RESULT;host {number};service;0;some output")
+                text.append(f"EXTERNALCMD:{poller}:{written[poller][-1]}")
+            self.write(*text)
+            time.sleep(draw.uniform(0, 0.12))
+            killed = draw.choice([self.central, self.central, self.nodes[3], self.nodes[4]])
+            killed.kill()
+            killed.start()
+        eventually(lambda: sum(len(engine.lines) for engine in self.engines.values()) >= lines, 120, "all lines")
+        self.spool_empty(60)
+        spent = time.monotonic() - started
+        time.sleep(0.5)
+        for poller, engine in self.engines.items():
+            self.assertEqual(len(engine.lines), len(written[poller]), f"lines of poller {poller}")
+            self.assertTrue(engine.lines == written[poller], f"the lines of poller {poller} are not in their order")
+        print(f"{lines} lines, {portions} kills: each arrived once, in order per poller; {spent:.1f} s")
 
     def test_a_poller_that_is_killed_gets_each_line_once_too(self):
         self.start()
