@@ -1,0 +1,239 @@
+#include "lanes.hpp"
+
+#include <sys/stat.h>
+
+#include <fmt/format.h>
+
+namespace gorgone::legacycmd {
+namespace {
+
+constexpr std::size_t unanswered_max = 256;
+constexpr auto busy_pause = std::chrono::milliseconds(200), node_pause = std::chrono::milliseconds(200);
+// The nodes are registered a little after the database is read, or after the start.
+constexpr auto node_awaited = std::chrono::seconds(60);
+constexpr auto settled_within = std::chrono::seconds(2);
+constexpr std::int64_t own_ttl_s = 3600;
+
+// It will be taken later.
+bool is_passing(const std::string& error) {
+  return error == "busy" || error == "starting" || error == "stopping" || error == "journal" || error == "no_proxy";
+}
+
+// What the proxy may have to hold back, or to run itself, although it is for this node.
+bool concerns_copies(const Message& message) {
+  if (message.action == "REMOTECOPY") return true;
+  const auto data = message.data.json();
+  return data && truth_of(member(**data, "after_copies"), false);
+}
+
+Error error_of(const Answer& answer) {
+  const auto data = answer.data.json();
+  if (!data) return Error{"an answer that is no JSON"};
+  return Error{text_of(member(**data, "message")).value_or("refused"), text_of(member(**data, "error")).value_or("")};
+}
+
+}  // namespace
+
+struct Lanes::Lane {
+  explicit Lane(asio::io_context& loop) : changed(loop) {}
+  std::string target;
+  std::deque<Job> jobs;
+  std::size_t unanswered = 0;
+  Signal changed;
+  std::optional<Signal::Clock::time_point> unknown_since;
+  bool is_busy = false;  // told
+};
+
+struct Lanes::Part {
+  Part(Lanes& of, Job with) : lanes(of), job(std::move(with)) {}
+  ~Part() {
+    if (is_over && job.done) job.done(outcome);
+  }
+  Lanes& lanes;
+  Job job;
+  Result<void> outcome;
+  bool is_over = false;  // else it was cut off by the module's end, and is taken up again at the next start
+};
+
+void Lanes::add(Job job) {
+  const auto& line = job.unit.line;
+  const auto target = needs_poller(line) ? line.target : std::string();
+  bytes_ += job.unit.bytes();
+  auto& lane = lanes_[target];
+  if (lane) return lane->jobs.push_back(std::move(job));
+  lane = std::make_shared<Lane>(agent_.loop());
+  lane->target = target;
+  lane->jobs.push_back(std::move(job));
+  agent_.spawn(run(lane));
+}
+
+asio::awaitable<void> Lanes::run(std::shared_ptr<Lane> lane) {
+  while (!lane->jobs.empty()) {
+    auto part = std::make_shared<Part>(*this, std::move(lane->jobs.front()));
+    lane->jobs.pop_front();
+    const auto size = part->job.unit.bytes();
+    co_await serve(lane, part);
+    bytes_ -= size;
+  }
+  lanes_.erase(lane->target);
+}
+
+asio::awaitable<void> Lanes::serve(std::shared_ptr<Lane> lane, PartPtr part) {
+  const auto& unit = part->job.unit;
+  auto orders = co_await orders_of(part->job);
+  if (!orders) {
+    refuse(*part, orders.error());
+    part->is_over = true;
+    co_return;
+  }
+  // Whoever answers last ends the job; until all is sent nobody does.
+  part->is_over = false;
+  bool is_complete = true;
+  for (std::size_t index = 0; index < orders->size(); ++index) {
+    auto& order = (*orders)[index];
+    if (order.needs_all_before && !is_complete) continue;
+    if (!order.source.empty()) {
+      const bool is_there_now = co_await is_there(order.source);
+      if (!is_there_now) {
+        if (order.may_be_missing) continue;
+        is_complete = false;
+        refuse(*part, Error{fmt::format("{}: there is no {}", unit.line.command, order.source)});
+        continue;
+      }
+    }
+    Message message;
+    message.action = std::move(order.action);
+    message.token = new_token();
+    message.target = lane->target;
+    message.data = Payload(to_text(json::value(std::move(order.data))));
+    message.delivery = fmt::format("{}{:04x}", part->job.id, index);
+    if (!is_own(lane->target) || concerns_copies(message)) co_await wait_for_node(lane);
+    co_await send(lane, part, std::move(message));
+  }
+  part->is_over = true;
+}
+
+asio::awaitable<Result<std::vector<Order>>> Lanes::orders_of(const Job& job) {
+  const auto& unit = job.unit;
+  const auto& line = unit.line;
+  if (line.command.empty())
+    co_return Error{
+        fmt::format("a line that makes no sense: expected COMMAND:POLLER[:PARAMETER] with a command of Centreon and a number, "
+                    "got \"{}\"",
+                    printable(unit.text.substr(0, unit.text.find(':'))))};
+  Poller poller;
+  if (needs_poller(line)) {
+    auto known = co_await pollers_.find(line.target, line.command == "EXTERNALCMD", job.arrived);
+    if (!known) co_return Error{fmt::format("{}: unknown poller '{}'", line.command, line.target), "unknown_poller"};
+    if (!known->is_active) co_return Error{fmt::format("{}: poller '{}' is not activated", line.command, line.target), "unknown_poller"};
+    poller = std::move(*known);
+  }
+  co_return legacycmd::orders_of(line, poller, paths_, pollers_.illegal_characters());
+}
+
+asio::awaitable<bool> Lanes::is_there(std::string path) {
+  auto look = [path = std::move(path)] {
+    struct stat status {};
+    return ::stat(path.c_str(), &status) == 0;
+  };
+  co_return co_await agent_.blocking(std::move(look));
+}
+
+asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
+  asio::steady_timer timer(agent_.loop());
+  for (;;) {
+    const auto* gateway = agent_.gateway();
+    const auto now = Signal::Clock::now();
+    if (gateway != nullptr && (is_own(lane->target) || gateway->knows(lane->target))) {
+      lane->unknown_since.reset();
+      co_return;
+    }
+    // Once for all that waits in the lane; what comes behind is refused at once.
+    if (!lane->unknown_since) {
+      lane->unknown_since = now;
+      agent_.log().info("the proxy does not know node '{}' yet: its lines wait, at most {} s", printable(lane->target),
+                        node_awaited.count());
+    }
+    if (now >= *lane->unknown_since + node_awaited) co_return;
+    timer.expires_after(node_pause);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
+  struct Call {
+    bool is_under_way = true, comes_again = false;
+  };
+  for (;;) {
+    // Nobody wakes it when the module stops: it is cancelled.
+    while (is_stopping_ || lane->unanswered >= unanswered_max) co_await lane->changed.wait();
+    auto call = std::make_shared<Call>();
+    ++lane->unanswered;
+    ++unanswered_;
+    Reply reply = [this, call, part, message, lane, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
+      if (alive.expired()) return;
+      --unanswered_;
+      --lane->unanswered;
+      lane->changed.notify();
+      if (answer.code == 0) return;
+      const auto why = error_of(answer);
+      if (!is_passing(why.code)) return refuse(*part, why);
+      call->comes_again = true;
+      if (!call->is_under_way) agent_.spawn(send_later(lane, part, message));
+    };
+    submit(message, std::move(reply));
+    call->is_under_way = false;
+    if (!call->comes_again) {
+      lane->is_busy = false;
+      co_return;
+    }
+    if (!lane->is_busy) agent_.log().notice("node '{}' takes no more for now: its lines wait in the spool", printable(lane->target));
+    lane->is_busy = true;
+    asio::steady_timer timer(agent_.loop(), busy_pause);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+void Lanes::submit(const Message& message, Reply reply) {
+  if (!is_own(message.target)) return agent_.submit(message, std::move(reply));
+  auto* gateway = agent_.gateway();
+  if (gateway != nullptr && concerns_copies(message)) {
+    // One with a delivery id would not be held back, but for a copy.
+    Message held = message;
+    if (held.action != "REMOTECOPY") held.delivery.clear();
+    if (gateway->hold(held, reply)) return;
+  }
+  // The way of what comes from other nodes: it is written down and runs once.
+  agent_.submit(wrap_delivery(message, own_ttl_s), std::move(reply));
+}
+
+// An answer that came late: rare enough that its order among those behind it is lost.
+asio::awaitable<void> Lanes::send_later(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
+  asio::steady_timer timer(agent_.loop(), busy_pause);
+  co_await timer.async_wait(asio::use_awaitable);
+  co_await send(std::move(lane), std::move(part), std::move(message));
+}
+
+asio::awaitable<void> Lanes::settle() {
+  is_stopping_ = true;
+  const auto until = Signal::Clock::now() + settled_within;
+  asio::steady_timer timer(agent_.loop());
+  while (unanswered_ > 0 && Signal::Clock::now() < until) {
+    timer.expires_after(std::chrono::milliseconds(5));
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+void Lanes::refuse(Part& part, const Error& why) {
+  if (part.outcome) part.outcome = why;
+  agent_.log().error("{}: {}", part.job.source, printable(why.message, 500));
+  // The proxy and the router write the rows of what they refuse themselves, under tokens that nobody asks for here.
+  json::object data{{"message", why.message}, {"source", part.job.source}};
+  if (!part.job.unit.line.command.empty()) {
+    data["command"] = part.job.unit.line.command;
+    data["target"] = part.job.unit.line.target;
+  }
+  if (part.job.token.empty()) agent_.journal().write(NewRow{new_token(), code::failed, to_text(json::value(std::move(data)))});
+}
+
+}  // namespace gorgone::legacycmd

@@ -1,0 +1,129 @@
+#include "requests.hpp"
+
+namespace gorgone::legacycmd {
+namespace {
+
+constexpr std::size_t id_length = 28;
+constexpr std::size_t commands_max = 10000;
+
+Result<Line> read_command(const json::value& entry, std::size_t index) {
+  Line line{text_of(member(entry, "command")).value_or(""), text_of(member(entry, "target")).value_or(""),
+            text_of(member(entry, "param")).value_or("")};
+  const auto where = fmt::format("at array index '{}'", index);
+  if (line.command.empty()) return Error{"need command argument " + where};
+  if (!is_known_command(line.command)) return Error{fmt::format("unknown command '{}' {}", printable(line.command), where)};
+  if (!needs_poller(line)) return line;
+  if (line.target.empty()) return Error{"need target argument " + where};
+  // As it would be read from the spool, but for line breaks: there each would begin a line.
+  if (!parse_line(line.command + ':' + line.target + ':' + line.param))
+    return Error{fmt::format("{} {}: expected the id of a poller as target{}", line.command, where,
+                             line.command == "EXTERNALCMD" ? " and a param" : "")};
+  return line;
+}
+
+Result<std::vector<Line>> read_commands(const json::value& data) {
+  const auto* content = member(data, "content");
+  if (content == nullptr || !content->is_array() || content->get_array().empty())
+    return Error{"expected array, found something else or nothing as content"};
+  const auto& list = content->get_array();
+  if (list.size() > commands_max) return Error{fmt::format("expected at most {} commands, found {}", commands_max, list.size())};
+  std::vector<Line> lines;
+  for (const auto& entry : list) {
+    auto line = read_command(entry, lines.size());
+    if (!line) return line.error();
+    lines.push_back(std::move(*line));
+  }
+  return lines;
+}
+
+}  // namespace
+
+void Requests::row(const std::string& token, int code, std::string_view message) const {
+  agent_.journal().write(NewRow{token, code, to_text(json::value(json::object{{"message", message}}))});
+}
+
+asio::awaitable<void> Requests::commands(Message message) {
+  const auto data = message.data.json();
+  const auto lines = data ? read_commands(**data) : Result<std::vector<Line>>(data.error());
+  if (!lines) {
+    row(message.token, code::failed, lines.error().message);
+    co_return;
+  }
+  co_await agent_.begin(message);
+  row(message.token, code::begun, "commands processing has started");
+  // Told when the last of them is done, or was dropped because the module stops.
+  struct State {
+    Journal& journal;
+    std::string token, failed = {};
+    std::size_t open = 0;
+    State(Journal& of, std::string with, std::size_t count) : journal(of), token(std::move(with)), open(count) {}
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+    ~State() {
+      if (open > 0) failed += fmt::format("{}{} were interrupted: the module stops", failed.empty() ? "" : "; ", open);
+      const bool is_well = failed.empty();
+      const std::string text = is_well ? "commands are accepted for their pollers" : "commands were refused: " + failed;
+      journal.write(NewRow{token, is_well ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
+    }
+  };
+  auto state = std::make_shared<State>(agent_.journal(), message.token, lines->size());
+  auto over = [state](const Result<void>& outcome) {
+    --state->open;
+    if (!outcome) state->failed += (state->failed.empty() ? "" : "; ") + outcome.error().message;
+  };
+  for (const auto& line : *lines) {
+    Job job;
+    job.id = new_token().substr(0, id_length);
+    job.source = "CENTREONCOMMAND";
+    job.token = message.token;
+    job.unit.line = line;
+    job.done = over;
+    lanes_.add(std::move(job));
+  }
+}
+
+asio::awaitable<void> Requests::start_worker(Message message) {
+  co_await agent_.begin(message);
+  row(message.token, code::begun, "commands processing has started");
+  const bool is_run = co_await worker_.run(message.token);
+  row(message.token, is_run ? code::finished : code::failed,
+      is_run ? "commands processing has finished successfully" : "commands processing has finished with errors");
+}
+
+asio::awaitable<void> Requests::import_task(Message message) {
+  const auto data = message.data.json();
+  const auto* content = data ? member(**data, "content") : nullptr;
+  const auto parent = content ? integer_of(member(*content, "parent_id")) : std::nullopt;
+  const auto reload = content ? text_of(member(*content, "cbd_reload")).value_or("") : std::string();
+  if (!parent) {
+    row(message.token, code::failed, "expected {\"parent_id\": number, \"cbd_reload\": command} as content");
+    co_return;
+  }
+  co_await agent_.begin(message);
+  row(message.token, code::begun, "import of the remote's data has started");
+  std::string insert = "INSERT INTO task (`type`, `status`, `parent_id`, `created_at`) VALUES ('import', 'pending', ?, NOW())";
+  DatabaseTable::Row parameters;
+  parameters.emplace_back(std::to_string(*parent));
+  const auto inserted = co_await database_.change(std::move(insert), std::move(parameters));
+  if (!inserted) {
+    const auto why = "cannot add the import task to the database: " + inserted.error().message;
+    agent_.log().error("{} parent_id={}", why, *parent);
+    row(message.token, code::failed, why);
+    co_return;
+  }
+  const bool is_run = co_await worker_.run(message.token);
+  if (!reload.empty()) {
+    // With a token of its own: what becomes of it is not the end of the import.
+    Message command;
+    command.action = "COMMAND";
+    command.token = new_token();
+    json::array list;
+    list.push_back(json::object{{"command", reload}});
+    command.data = Payload(json::value(json::object{{"content", std::move(list)}}));
+    agent_.submit(std::move(command));
+  }
+  row(message.token, is_run ? code::finished : code::failed,
+      is_run ? "import of the remote's data has ended" : "the worker could not be run to its end");
+}
+
+}  // namespace gorgone::legacycmd

@@ -1,0 +1,91 @@
+#include "spool.hpp"
+
+namespace gorgone::legacycmd {
+namespace {
+
+// What is done is noted together: the ids of the messages make it safe to be late with it.
+constexpr auto noted_after = std::chrono::milliseconds(100);
+constexpr auto told_again_after = std::chrono::seconds(60);
+
+}  // namespace
+
+Spool::Spool(Agent& agent, Lanes& lanes, Options options)
+    : agent_(agent),
+      lanes_(lanes),
+      options_(std::move(options)),
+      disk_(std::make_shared<SpoolDisk>(options_.disk)),
+      watch_(agent.loop(), options_.disk.cmd_file, options_.disk.cmd_dir),
+      changed_(agent.loop()) {}
+
+asio::awaitable<void> Spool::watch() {
+  co_await watch_.run([this] {
+    is_dirty_ = true;
+    changed_.notify();
+  });
+}
+
+asio::awaitable<void> Spool::run() {
+  const auto watched = watch_.open();
+  if (watched)
+    agent_.spawn(watch());
+  else
+    agent_.log().warning("the spool is looked at every {} s only: {}", options_.rescan.count(), watched.error().message);
+  for (;;) {
+    const auto now = Signal::Clock::now();
+    const bool is_due = now >= scanned_ + options_.rescan;
+    if (is_due) watch_.renew();
+    const bool scans = is_dirty_ || is_due;
+    if (scans) scanned_ = now;
+    is_dirty_ = false;
+    flushed_ = now;
+    std::vector<SpoolDisk::Done> done;
+    for (auto& [file, places] : done_) done.push_back({file, std::move(places)});
+    done_.clear();
+    const auto room = options_.queued_bytes_max - std::min(options_.queued_bytes_max, lanes_.bytes());
+    auto work = [disk = disk_, done = std::move(done), scans, room] { return disk->step(done, scans, room); };
+    auto step = co_await agent_.blocking(std::move(work));
+    tell(step.problems);
+    waits_for_grace_ = step.waits_for_grace;
+    waits_for_room_ = step.waits_for_room;
+    for (auto& job : step.jobs) give(std::move(job));
+    co_await wait();
+  }
+}
+
+// Until there is something to do.
+asio::awaitable<void> Spool::wait() {
+  for (;;) {
+    if (is_dirty_) co_return;
+    const auto now = Signal::Clock::now();
+    auto until = scanned_ + options_.rescan;
+    if (!done_.empty() || waits_for_room_) until = std::min(until, flushed_ + noted_after);
+    if (waits_for_grace_) until = std::min(until, flushed_ + options_.disk.grace);
+    if (now >= until) co_return;
+    co_await changed_.wait(until);
+  }
+}
+
+void Spool::give(SpoolDisk::Job from_disk) {
+  Job job;
+  job.id = std::move(from_disk.id);
+  job.source = std::move(from_disk.name);
+  job.unit = std::move(from_disk.unit);
+  job.done = [this, file = from_disk.file, place = job.unit.places.front(), alive = std::weak_ptr<bool>(alive_)](const Result<void>&) {
+    if (alive.expired()) return;
+    auto& places = done_[file];
+    if (places.empty() && done_.size() == 1) changed_.notify();
+    places.push_back(place);
+  };
+  lanes_.add(std::move(job));
+}
+
+void Spool::tell(const std::vector<std::string>& problems) {
+  if (Signal::Clock::now() >= told_at_ + told_again_after) {
+    told_.clear();
+    told_at_ = Signal::Clock::now();
+  }
+  for (const auto& problem : problems)
+    if (told_.insert(problem).second) agent_.log().error("{}", problem);
+}
+
+}  // namespace gorgone::legacycmd

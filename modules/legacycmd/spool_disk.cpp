@@ -1,0 +1,266 @@
+#include "spool_disk.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+namespace gorgone::legacycmd {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::uint64_t portion_max = 4 << 20;
+constexpr std::string_view taken_suffix = "_read";
+// One that is empty may just have been made; one that stays so is taken up all the same, which deletes it.
+constexpr std::int64_t empty_s = 60;
+
+std::string failure(const char* what, const std::string& path) { return fmt::format("cannot {} {}: {}", what, path, std::strerror(errno)); }
+
+bool exists(const std::string& path) {
+  struct stat status {};
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
+std::int64_t nanoseconds(const timespec& time) { return static_cast<std::int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec; }
+
+std::string folder_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+std::string name_of(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+// A file of that name may be under way still.
+std::string free_name(const std::string& path) {
+  for (int number = 0;; ++number) {
+    auto name = path + (number == 0 ? "" : fmt::format(".{}", number)) + std::string(taken_suffix);
+    if (!exists(name)) return name;
+  }
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  DIR* directory = ::opendir(folder.c_str());
+  if (directory == nullptr) return names;
+  while (const auto* entry = ::readdir(directory))
+    if (entry->d_name[0] != '.') names.emplace_back(entry->d_name);
+  ::closedir(directory);
+  return names;
+}
+
+}  // namespace
+
+struct SpoolDisk::File {
+  std::uint64_t number = 0;
+  std::string path;
+  int file = -1;
+  bool can_mark = false;
+  std::unique_ptr<SpoolRecord> record;
+  std::size_t next_portion = 0;  // of those in the record that are to be read again
+  std::uint64_t planned = 0;     // bytes
+  std::uint64_t seen = 0;        // its size when it was looked at last
+  Clock::time_point grown = Clock::now();
+  std::map<std::uint64_t, std::vector<std::uint64_t>> open;  // units: the places of their lines
+
+  ~File() {
+    if (file >= 0) ::close(file);
+  }
+};
+
+struct SpoolDisk::Found {
+  std::string path;
+  std::int64_t time = 0;
+  bool is_taken = false;  // by an earlier process
+  int rank = 0;           // the one file before those of the folder
+  auto key() const { return std::tuple(!is_taken, rank, time, path); }
+};
+
+SpoolDisk::SpoolDisk(Options options) : options_(std::move(options)) {}
+SpoolDisk::~SpoolDisk() = default;
+
+SpoolDisk::Step SpoolDisk::step(const std::vector<Done>& done, bool scans, std::size_t room) {
+  Step out;
+  for (const auto& one : done) note(one, out);
+  if (scans) scan(out);
+  for (auto entry = files_.begin(); entry != files_.end();) {
+    auto& file = *entry->second;
+    read(file, out, room);
+    entry = finish(file, out) ? files_.erase(entry) : std::next(entry);
+  }
+  return out;
+}
+
+void SpoolDisk::note(const Done& done, Step& out) {
+  const auto found = files_.find(done.file);
+  if (found == files_.end()) return;
+  auto& file = *found->second;
+  const auto noted = file.record->add_done(done.places);
+  if (!noted) out.problems.push_back(noted.error().message);
+  for (const auto place : done.places) {
+    const auto unit = file.open.find(place);
+    if (unit == file.open.end()) continue;
+    if (file.can_mark)
+      for (const auto line : unit->second)
+        if (::pwrite(file.file, "-", 1, static_cast<off_t>(line)) != 1) out.problems.push_back(failure("mark lines in", file.path));
+    file.open.erase(unit);
+  }
+}
+
+void SpoolDisk::scan(Step& out) {
+  std::vector<Found> list;
+  std::set<std::string> ours;
+  for (const auto& [number, file] : files_) ours.insert(file->path);
+  auto look = [&](const std::string& path, int rank) {
+    struct stat status {};
+    if (ours.contains(path) || ::lstat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    Found found{path, nanoseconds(status.st_mtim), path.ends_with(taken_suffix), rank};
+    if (found.is_taken) {
+      const SpoolRecord::Identity identity{status.st_dev, status.st_ino};
+      const auto record = SpoolRecord::load(SpoolRecord::path_for(path), identity);
+      if (record) found.time = (*record)->taken();
+      found.rank = 0;
+    } else if (status.st_size == 0 && status.st_mtim.tv_sec + empty_s > ::time(nullptr)) {
+      return;
+    }
+    list.push_back(std::move(found));
+  };
+  if (!options_.cmd_file.empty()) {
+    const auto name = name_of(options_.cmd_file);
+    const auto folder = folder_of(options_.cmd_file);
+    look(options_.cmd_file, 0);
+    for (const auto& other : names_in(folder))
+      if (other.starts_with(name) && other.ends_with(taken_suffix)) look(folder + '/' + other, 0);
+  }
+  if (!options_.cmd_dir.empty())
+    for (const auto& name : names_in(options_.cmd_dir)) look(options_.cmd_dir + '/' + name, 1);
+  std::sort(list.begin(), list.end(), [](const Found& left, const Found& right) { return left.key() < right.key(); });
+  for (const auto& found : list) take_up(found, out);
+}
+
+void SpoolDisk::take_up(const Found& found, Step& out) {
+  if (found.is_taken) return adopt(found.path, out);
+  const auto path = free_name(found.path);
+  // What an earlier file of this name has left would tell of another one.
+  ::unlink(SpoolRecord::path_for(path).c_str());
+  if (::rename(found.path.c_str(), path.c_str()) != 0) {
+    if (errno != ENOENT) out.problems.push_back(failure("take up", found.path));
+    return;
+  }
+  adopt(path, out);
+}
+
+void SpoolDisk::adopt(const std::string& path, Step& out) {
+  auto file = std::make_unique<File>();
+  file->path = path;
+  file->file = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  file->can_mark = file->file >= 0 && options_.marks_lines;
+  if (file->file < 0) file->file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  struct stat status {};
+  if (file->file < 0 || ::fstat(file->file, &status) != 0) {
+    out.problems.push_back(failure("read", path));
+    return;
+  }
+  const SpoolRecord::Identity identity{status.st_dev, status.st_ino};
+  auto record = SpoolRecord::load(SpoolRecord::path_for(path), identity);
+  if (!record) record = SpoolRecord::make(SpoolRecord::path_for(path), identity);
+  if (!record) {
+    out.problems.push_back(record.error().message);
+    return;
+  }
+  file->record = std::move(*record);
+  file->number = next_++;
+  const auto number = file->number;
+  files_.emplace(number, std::move(file));
+}
+
+void SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room) {
+  std::string text(portion.to - portion.from, '\0');
+  for (std::size_t done = 0; done < text.size();) {
+    const auto count = ::pread(file.file, text.data() + done, text.size() - done, static_cast<off_t>(portion.from + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      out.problems.push_back(count == 0 ? fmt::format("{} was cut short while it was read", file.path) : failure("read", file.path));
+      text.resize(done);
+      break;
+    }
+    done += static_cast<std::size_t>(count);
+  }
+  for (auto& unit : plan(text, portion.from, portion.rules, portion.skipped)) {
+    const auto place = unit.places.front();
+    if (unit.is_done || file.record->is_done(place)) continue;
+    file.open[place] = unit.places;
+    room -= std::min(room, unit.bytes());
+    out.jobs.push_back({file.number, fmt::format("{}{:012x}", file.record->id(), place), file.path, std::move(unit)});
+  }
+  file.planned = portion.to;
+}
+
+void SpoolDisk::read(File& file, Step& out, std::size_t& room) {
+  const auto& known = file.record->portions();
+  for (; file.next_portion < known.size(); ++file.next_portion) {
+    if (room == 0) {
+      out.waits_for_room = true;
+      return;
+    }
+    emit(file, known[file.next_portion], out, room);
+  }
+  for (;;) {
+    struct stat status {};
+    if (::fstat(file.file, &status) != 0) return;
+    const auto size = static_cast<std::uint64_t>(status.st_size);
+    if (size != file.seen) file.grown = Clock::now();
+    file.seen = size;
+    if (size <= file.planned) return;
+    if (room == 0) {
+      out.waits_for_room = true;
+      return;
+    }
+    SpoolRecord::Portion portion{file.planned, std::min(size, file.planned + portion_max), options_.bulk, {}};
+    std::string text(portion.to - portion.from, '\0');
+    const auto count = ::pread(file.file, text.data(), text.size(), static_cast<off_t>(portion.from));
+    if (count <= 0) return;
+    const auto end = text.rfind('\n', static_cast<std::size_t>(count) - 1);
+    if (end != std::string::npos) {
+      portion.to = portion.from + end + 1;
+    } else if (static_cast<std::uint64_t>(count) == portion_max) {
+      portion.to = portion.from + portion_max;  // no line is as long
+    } else if (Clock::now() < file.grown + options_.grace) {
+      out.waits_for_grace = true;  // its writer may be in the middle of a line
+      return;
+    } else {
+      portion.to = portion.from + static_cast<std::uint64_t>(count);
+    }
+    text.resize(portion.to - portion.from);
+    portion.skipped = marked_lines(text, portion.from);
+    const auto noted = file.record->add(portion);
+    if (!noted) {
+      // Without it nobody would know after a kill how these lines were put together.
+      out.problems.push_back(noted.error().message);
+      return;
+    }
+    emit(file, portion, out, room);
+  }
+}
+
+bool SpoolDisk::finish(File& file, Step& out) {
+  if (!file.open.empty() || file.seen > file.planned || file.next_portion < file.record->portions().size()) return false;
+  // Whoever opened it before it was renamed may write still.
+  if (Clock::now() < file.grown + options_.grace) {
+    out.waits_for_grace = true;
+    return false;
+  }
+  if (::unlink(file.path.c_str()) != 0 && errno != ENOENT) {
+    out.problems.push_back(failure("delete", file.path));
+    return false;
+  }
+  file.record->remove();
+  return true;
+}
+
+}  // namespace gorgone::legacycmd

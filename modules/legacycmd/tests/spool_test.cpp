@@ -1,0 +1,203 @@
+// The spool on the disk, without a loop: what is taken up, what is said again after a kill, what is deleted when.
+#include "spool_disk.hpp"
+
+#include <catch2/catch.hpp>
+
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+using namespace gorgone::legacycmd;
+
+namespace {
+
+constexpr std::size_t plenty = 1 << 20;
+
+struct SpoolFixture {
+  std::filesystem::path folder;
+  SpoolDisk::Options options;
+  std::unique_ptr<SpoolDisk> disk;
+
+  SpoolFixture() {
+    std::string name = std::filesystem::temp_directory_path() / "gorgone-XXXXXX";
+    folder = ::mkdtemp(name.data());
+    options.cmd_file = folder / "centcore.cmd";
+    options.cmd_dir = folder / "centcore";
+    options.grace = std::chrono::milliseconds(20);
+    std::filesystem::create_directory(options.cmd_dir);
+    restart();
+  }
+  ~SpoolFixture() { std::filesystem::remove_all(folder); }
+
+  /// As a process that was killed and started again.
+  void restart() { disk = std::make_unique<SpoolDisk>(options); }
+  void write(const std::string& name, const std::string& text) const { std::ofstream(folder / name, std::ios::app) << text; }
+  std::string text(const std::string& name) const {
+    std::stringstream all;
+    all << std::ifstream(folder / name).rdbuf();
+    return all.str();
+  }
+  std::vector<SpoolDisk::Job> scan(std::size_t room = plenty) const {
+    auto step = disk->step({}, true, room);
+    for (const auto& problem : step.problems) UNSCOPED_INFO(problem);
+    CHECK(step.problems.empty());
+    return std::move(step.jobs);
+  }
+  void done(const std::vector<SpoolDisk::Job>& jobs) const {
+    std::vector<SpoolDisk::Done> list;
+    for (const auto& job : jobs) list.push_back({job.file, {job.unit.places.front()}});
+    disk->step(list, false, plenty);
+  }
+  void wait() const { std::this_thread::sleep_for(options.grace + std::chrono::milliseconds(5)); }
+  std::size_t left() const {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) count += entry.is_regular_file() ? 1 : 0;
+    return count;
+  }
+};
+
+std::vector<std::string> targets(const std::vector<SpoolDisk::Job>& jobs) {
+  std::vector<std::string> all;
+  for (const auto& job : jobs) all.push_back(job.unit.line.target);
+  return all;
+}
+
+std::vector<std::string> ids(const std::vector<SpoolDisk::Job>& jobs) {
+  std::vector<std::string> all;
+  for (const auto& job : jobs) all.push_back(job.id);
+  return all;
+}
+
+using Texts = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE_METHOD(SpoolFixture, "the file goes before the folder, where the oldest goes first") {
+  write("centcore/b", "RELOAD:2\n");
+  std::filesystem::last_write_time(folder / "centcore/b", std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  write("centcore/a", "RELOAD:3\n");
+  write("centcore/.hidden", "RELOAD:4\n");
+  write("centcore.cmd", "RELOAD:1\n");
+  CHECK(targets(scan()) == Texts{"1", "2", "3"});
+  CHECK(std::filesystem::exists(folder / "centcore.cmd_read"));
+  CHECK(std::filesystem::exists(folder / "centcore/a_read"));
+  CHECK(std::filesystem::exists(folder / "centcore/.hidden"));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file is marked where it is done, and deleted when all of it is") {
+  write("centcore.cmd", "RELOAD:1\nRELOAD:2\n");
+  auto jobs = scan();
+  REQUIRE(jobs.size() == 2);
+  done({jobs[1]});
+  CHECK(text("centcore.cmd_read") == "RELOAD:1\n-ELOAD:2\n");
+  wait();
+  done({jobs[0]});
+  CHECK(left() == 0);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "after a kill what was not done is said again under the same ids, in both modes") {
+  options.marks_lines = GENERATE(true, false);
+  restart();
+  write("centcore.cmd", "RELOAD:1\nEXTERNALCMD:1:a\nEXTERNALCMD:1:b\nRELOAD:2\n");
+  auto jobs = scan();
+  REQUIRE(jobs.size() == 3);
+  done({jobs[0]});
+  CHECK(text("centcore.cmd_read").starts_with(options.marks_lines ? "-ELOAD:1" : "RELOAD:1"));
+  restart();
+  const auto again = scan();
+  CHECK(ids(again) == Texts{jobs[1].id, jobs[2].id});
+  wait();
+  done(again);
+  CHECK(left() == 0);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "bulks are put together after a kill as they were, whatever has come since and is configured now") {
+  write("centcore.cmd", "EXTERNALCMD:1:a\nEXTERNALCMD:1:b\n");
+  const auto before = scan();
+  REQUIRE(before.size() == 1);
+  write("centcore.cmd_read", "EXTERNALCMD:1:c\n");
+  options.bulk.lines = 1;
+  restart();
+  const auto after = scan();
+  REQUIRE(after.size() == 2);
+  CHECK(after[0].id == before[0].id);
+  CHECK(after[0].unit.line.param == "a\nb");
+  CHECK(after[1].unit.line.param == "c");
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a new file of an old name, with the same text at the same place, has other ids") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  wait();
+  done(first);
+  REQUIRE(left() == 0);
+  write("centcore.cmd", "RELOAD:1\n");
+  CHECK(ids(scan()) != ids(first));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a record that was left behind says nothing of a file that took the name") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  std::filesystem::copy(folder / ".centcore.cmd_read.gorgone", folder / "kept");
+  wait();
+  done(first);
+  std::filesystem::rename(folder / "kept", folder / ".centcore.cmd_read.gorgone");
+  restart();
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto second = scan();
+  REQUIRE(second.size() == 1);
+  CHECK(ids(second) != ids(first));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file whose lines wait is not overwritten by the next of its name, and their order is kept after a kill") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  write("centcore.cmd", "RELOAD:2\n");
+  const auto second = scan();
+  CHECK(targets(second) == Texts{"2"});
+  restart();
+  CHECK(ids(scan()) == Texts{first[0].id, second[0].id});
+}
+
+TEST_CASE_METHOD(SpoolFixture, "half a line is waited for, and taken as it is when nothing comes") {
+  write("centcore.cmd", "RELOAD:1\nRELOAD:");
+  CHECK(targets(scan()) == Texts{"1"});
+  write("centcore.cmd_read", "2");
+  CHECK(disk->step({}, false, plenty).jobs.empty());
+  wait();
+  const auto last = disk->step({}, false, plenty);
+  CHECK(targets(last.jobs) == Texts{"2"});
+}
+
+TEST_CASE_METHOD(SpoolFixture, "what there is no room for stays on the disk, and the order is kept") {
+  for (const char* name : {"a", "b", "c"}) write(std::string("centcore/") + name, "RELOAD:1\nRELOAD:2\n");
+  auto step = disk->step({}, true, 1);
+  CHECK(step.jobs.size() == 2);
+  CHECK(step.waits_for_room);
+  CHECK(disk->step({}, false, 0).jobs.empty());
+  CHECK(disk->step({}, false, plenty).jobs.size() == 4);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file that is empty may still be written, and is left alone at first") {
+  write("centcore/new", "");
+  CHECK(scan().empty());
+  CHECK(std::filesystem::exists(folder / "centcore/new"));
+  std::filesystem::last_write_time(folder / "centcore/new", std::filesystem::file_time_type::clock::now() - std::chrono::hours(1));
+  scan();
+  wait();
+  disk->step({}, false, plenty);
+  CHECK(left() == 0);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "what is no file is left alone, and a folder that is missing is no problem") {
+  std::filesystem::create_directory(folder / "centcore/sub");
+  ::mkfifo((folder / "centcore/pipe").c_str(), 0600);
+  std::filesystem::create_symlink("/etc/passwd", folder / "centcore/link");
+  CHECK(scan().empty());
+  std::filesystem::remove_all(folder / "centcore");
+  CHECK(scan().empty());
+}
