@@ -56,6 +56,8 @@ Result<PushRequest> read_push(const json::value& content) {
   wish.owner = text(content, "owner");
   wish.group = text(content, "group");
   wish.mode = text(content, "mode");
+  if (wish.mode.size() > 5 || wish.mode.find_first_not_of("01234567") != std::string::npos)
+    return Error{fmt::format("mode: got \"{}\", expected an octal number such as 0644", printable(wish.mode))};
   wish.check = text(content, "check_command");
   const auto extra = choice(content, "extra", "keep", "remove");
   if (!extra) return extra.error();
