@@ -49,12 +49,15 @@ class ContentModule final : public Module {
       refuse(message.token, "CONTENTPUSH: expected {\"content\": {\"source\": …, \"destination\": …}}");
       co_return;
     }
-    // The proxy names the node beside the content, of a job that it keeps; in the content it is an API client's.
-    const auto by_proxy = message.origin.kind == Origin::Kind::internal ? text_of(member(**data, "node")) : std::nullopt;
-    const auto named = text_of(member(*content, "node"));
-    const auto node = by_proxy ? by_proxy : named;
+    const auto node = text_of(member(*content, "node"));
     if (!node || *node == agent_.node_id()) {
       refuse(message.token, "CONTENTPUSH: node: expected another node's id, as in POST /api/nodes/ID/core/content/push");
+      co_return;
+    }
+    // A proxy that keeps copies in the outbox gives it back when it is this one's turn.
+    if (message.origin.kind != Origin::Kind::internal && agent_.endpoint("POST", "/core/proxy/remotecopy")) {
+      message.target = *node;
+      agent_.submit(std::move(message));
       co_return;
     }
     auto wish = read_push(*content);
@@ -62,7 +65,6 @@ class ContentModule final : public Module {
       refuse(message.token, "CONTENTPUSH: " + wish.error().message);
       co_return;
     }
-    if (wish->destination.ends_with('/') && wish->destination.size() > 1) wish->destination.pop_back();
     const Key key{*node, wish->destination};
     auto push = std::make_shared<Push>(agent_, ground_.options, memory_, message.token, *node, std::move(*wish));
     auto& line = pushes_[key];

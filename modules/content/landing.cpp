@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t inbox_max = std::size_t{8} << 20;
 constexpr auto idle_limit = 120s;
 // After so long without a word others may have the destination.
-constexpr auto yield_after = 15s;
+constexpr auto yield_after = 10s;
 constexpr auto slice = 50ms;
 // A row for so many bytes of pieces, or after so long: rows are written to two disks and more.
 constexpr std::size_t answer_bytes = std::size_t{768} << 10;

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t window_bytes = std::size_t{2} << 20;
 constexpr std::size_t part_bytes = std::size_t{192} << 10;
 constexpr auto slice = 50ms;
-constexpr auto first_patience = 3s, longest_patience = 15s;
+constexpr auto first_patience = 3s, longest_patience = 8s;
 constexpr auto stream_patience = 6s;
 constexpr std::chrono::milliseconds busy_pause = 500ms, refused_pause = 1s, feature_pause = 100ms;
 // After a start nodes are still being registered.
@@ -170,6 +170,10 @@ asio::awaitable<Result<void>> Push::read_source() {
   hash_ = made.hash;
   packed_ = std::move(made.packed);
   root_ = source->root;
+  // A file goes into a folder that is named so; of a folder the slash says nothing.
+  const bool names_folder = wish_.destination.ends_with('/');
+  while (wish_.destination.size() > 1 && wish_.destination.ends_with('/')) wish_.destination.pop_back();
+  if (names_folder && manifest_->is_single_file()) wish_.destination += wish_.source.substr(wish_.source.rfind('/'));
   co_return Result<void>{};
 }
 

@@ -129,6 +129,8 @@ class Direct(ContentCase):
         self.push(central, mode="0640")
         self.assertEqual(self.destination.read_bytes(), self.source.read_bytes())
         self.assertEqual(self.destination.stat().st_mode & 0o777, 0o640)
+        self.push(central, destination=f"{self.directory}/there/")
+        self.assertEqual((self.directory / "there" / "source").read_bytes(), self.source.read_bytes())
         if os.geteuid() == 0:
             os.chown(self.destination, 1234, 1235)
             self.source.write_text("another")
