@@ -31,7 +31,7 @@ void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
   append_json_string(text, parts.hostname);
   auto* gateway = parts.router.gateway();
   text += R"(,"data":)" + (gateway ? to_text(value(gateway->constatus())) : std::string("{}"));
-  text += R"(,"features":["delivery","log_wait"],"instance":")" + instance + "\"}";
+  text += R"(,"features":["delivery","log_wait","content"],"instance":")" + instance + "\"}";
   reply(Answer{"PONG", message.token, 0, Payload(std::move(text))});
 }
 

@@ -82,12 +82,13 @@ bool has_wrong_port(const std::string& path) {
 
 // What is always loaded although configurations need not list it.
 void add_standard_modules(std::vector<AgentConfig::ModuleEntry>& modules) {
-  for (const auto& entry : modules)
-    if (entry.library == "dbcleaner") return;
-  AgentConfig::ModuleEntry cleaner;
-  cleaner.name = cleaner.library = "dbcleaner";
-  cleaner.package = "gorgone::modules::core::dbcleaner::hooks";
-  modules.push_back(std::move(cleaner));
+  for (const std::string name : {"dbcleaner", "content"}) {
+    if (std::any_of(modules.begin(), modules.end(), [&](const auto& entry) { return entry.library == name; })) continue;
+    AgentConfig::ModuleEntry entry;
+    entry.name = entry.library = name;
+    entry.package = "gorgone::modules::core::" + name + "::hooks";
+    modules.push_back(std::move(entry));
+  }
 }
 
 // Members are destroyed from the last to the first: each uses only those before it.

@@ -31,7 +31,7 @@ struct AgentConfig {
 
 /// Loads and checks all but the modules' own options, which only the modules know. Entries of `modules` that cannot be used are
 /// errors in `problems` and left out. An Error is a file that cannot be read, parsed or taken for a configuration.
-Result<AgentConfig> load_agent_config(const std::string& file, std::vector<Problem>& problems);
+GORGONE_API Result<AgentConfig> load_agent_config(const std::string& file, std::vector<Problem>& problems);
 
 /// The module list of a configuration that is loaded already, as a part of load_agent_config().
 std::vector<AgentConfig::ModuleEntry> module_entries(const ConfigValue& modules, std::vector<Problem>& problems);

@@ -1,5 +1,6 @@
 // gorgonectl: the administrator's tool. Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
 
+#include "core/ctl/content.hpp"
 #include "core/ctl/keys.hpp"
 #include "core/ctl/trust.hpp"
 #include "core/version.hpp"
@@ -23,6 +24,7 @@ int run(int argc, char** argv) {
   gorgone::Result<void> outcome;
   gorgone::ctl::add_keys(program, outcome);
   gorgone::ctl::add_trust(program, outcome);
+  gorgone::ctl::add_content(program, outcome);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -300,7 +300,7 @@ void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>
 
 void Node::send_ping() {
   const auto token = new_token();
-  Message ping{"PING", token, {}, Payload(R"({"features":["delivery","log_wait"]})")};
+  Message ping{"PING", token, {}, Payload(R"({"features":["delivery","log_wait","content"]})")};
   if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();

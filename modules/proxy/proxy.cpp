@@ -24,7 +24,9 @@ using namespace gorgone;
 using proxy::Node;
 
 // Questions: their answers are worth nothing later, so they never enter the outbox.
-const std::set<std::string, std::less<>> questions{"PING", "GETLOG", "CONSTATUS", "INFORMATION", "GETTHUMBPRINT", "SYNCLOGS"};
+const std::set<std::string, std::less<>> questions{"PING", "GETLOG", "CONSTATUS", "INFORMATION", "GETTHUMBPRINT", "SYNCLOGS",
+                                                   // Pieces of a content sync: their sender repeats what is lost.
+                                                   "CONTENTOFFER", "CONTENTMANIFEST", "CONTENTDATA"};
 // After a start nodes are still being registered; what others pass on is asked for again.
 constexpr auto starting_time = std::chrono::seconds(10);
 constexpr std::size_t delivery_length = 32;

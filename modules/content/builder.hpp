@@ -1,0 +1,82 @@
+#pragma once
+// Builds the new tree in the staging folder: what has come, what has not changed, and, where they are kept, the files at the destination
+// that the source lacks. Blocking, in slices: on a pool thread, one at a time.
+
+#include <chrono>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "scanner.hpp"
+#include "staging.hpp"
+
+namespace gorgone::content {
+
+/// Who shall own what is put in place; empty: as what stood there.
+struct Owners {
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+};
+/// What could not be done and does not end the push, a few of them: a daemon that is not root cannot give files away.
+using Notes = std::vector<std::string>;
+Owners look_up(const std::string& owner, const std::string& group, Notes& notes);
+
+/// The destination as it is, by path and by content.
+struct Present {
+  std::vector<Found> found;
+  std::unordered_map<std::string_view, const Found*> by_path;     ///< into `found`
+  std::unordered_map<std::string_view, const Found*> by_content;  ///< by the bytes of the hash
+
+  explicit Present(std::vector<Found> list);
+  Present(Present&&) = default;
+  Present& operator=(Present&&) = default;
+  const Found* at(std::string_view path) const;
+  const Found* with(const Hash& hash) const;
+};
+
+/// True where the file or folder is what the manifest says, with the owners that are asked for.
+bool is_as_wanted(const Entry& entry, const Found* found, const Owners& owners);
+/// True where the destination is as wanted; with `removes_extra`, and nothing besides.
+bool is_as_wanted(const Manifest& manifest, const Present& present, const Owners& owners, bool removes_extra);
+
+class Builder {
+ public:
+  struct Wish {
+    Owners owners;
+    bool keeps_extra = true;
+    bool links_unchanged = false;
+  };
+  Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish);
+
+  /// Builds for about so long; true where the tree is complete and on the disk. An Error has code "changed" where the destination was
+  /// changed meanwhile, "no_extra" where a file there cannot be taken over.
+  Result<bool> build_for(std::chrono::milliseconds time);
+  /// What is known of the files of the complete tree, which nobody else can have changed: to be asked just before the switch.
+  TreeIndex index();
+  const Notes& notes() const { return notes_; }
+
+ private:
+  Result<void> start();
+  Result<void> make(const Entry& entry);
+  Result<void> make_file(const Entry& entry, const Walker::Place& to);
+  Result<void> take_unchanged(const Entry& entry, const Found& from, const Walker::Place& to);
+  Result<void> take_over(const Found& extra);
+  Result<void> finish();
+  void own(int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link);
+  std::pair<uid_t, gid_t> owners_at(const std::string& path) const;
+  Result<Walker::Place> place_in_tree(const std::string& path);
+  bool is_extra(const Found& found) const;
+
+  const Staging& staging_;
+  const Manifest& manifest_;
+  const Present& present_;
+  Wish wish_;
+  std::optional<Walker> tree_, old_;
+  std::size_t next_ = 0, next_extra_ = 0;
+  std::set<Hash> used_;
+  Notes notes_;
+};
+
+}  // namespace gorgone::content

@@ -1,0 +1,98 @@
+#include "keeper.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <fcntl.h>
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <ctime>
+
+namespace gorgone::content {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* lock_owner = "keeper";
+
+struct Looked {
+  bool is_there = true;
+  bool was_finished = false;
+  std::string wrong;
+};
+
+Looked look(const std::string& path) {
+  Looked looked;
+  const auto at = locate(path);
+  const auto staging = at ? Staging::open(*at, false) : Result<Staging>(at.error());
+  if (!staging) {
+    looked.is_there = staging.error().code != "missing";
+    return looked;
+  }
+  const auto resumed = resume(*staging);
+  if (!resumed) looked.wrong = resumed.error().message;
+  looked.was_finished = resumed && *resumed;
+  return looked;
+}
+
+// Files of a push get a new time as they come.
+bool is_older(const Staging& staging, const char* name, std::chrono::seconds age) {
+  struct stat status {};
+  return ::fstatat(staging.folder(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mtime + age.count() < std::time(nullptr);
+}
+
+void remove_stale(const std::string& path, std::chrono::seconds age) {
+  const auto at = locate(path);
+  const auto staging = at ? Staging::open(*at, false) : Result<Staging>(at.error());
+  if (!staging) return;
+  for (const auto* name : {"blobs", "tree", "trash"})
+    if (is_older(*staging, name, age)) staging->remove(name);
+  if (!staging->has("blobs")) staging->forget_old_trees();
+}
+
+}  // namespace
+
+asio::awaitable<std::vector<std::string>> Keeper::places() {
+  auto list = [places = Places(ground_.options.state_dir)] { return places.list(); };
+  co_return co_await agent_.blocking(list);
+}
+
+asio::awaitable<void> Keeper::resume_all() {
+  std::vector<std::string> kept;
+  const auto all = co_await places();
+  for (const auto& path : all) {
+    auto work = [path] { return look(path); };
+    const auto looked = co_await agent_.blocking(work);
+    if (!looked.wrong.empty())
+      agent_.log().error("a switch of '{}' that was interrupted cannot be finished: {}", printable(path), looked.wrong);
+    if (looked.was_finished) agent_.log().info("'{}': a switch that was interrupted is finished", printable(path));
+    if (looked.is_there) kept.push_back(path);
+  }
+  if (kept.size() == all.size()) co_return;
+  auto keep = [places = Places(ground_.options.state_dir), kept] {
+    places.keep_only(kept);
+    return true;
+  };
+  co_await agent_.blocking(keep);
+}
+
+asio::awaitable<void> Keeper::every_hour() {
+  asio::steady_timer timer(agent_.loop());
+  for (;;) {
+    const auto all = co_await places();
+    for (const auto& path : all) {
+      const auto stays = [] { return false; };
+      if (!ground_.destinations.lock(path, lock_owner, stays)) continue;
+      auto work = [path, age = ground_.options.staged] {
+        remove_stale(path, age);
+        return true;
+      };
+      co_await agent_.blocking(work);
+      ground_.destinations.unlock(lock_owner);
+    }
+    timer.expires_after(1h);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
+}  // namespace gorgone::content

@@ -1,0 +1,329 @@
+#include "landing.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace gorgone::content {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t inbox_max = std::size_t{8} << 20;
+constexpr auto idle_limit = 120s;
+// After so long without a word others may have the destination.
+constexpr auto yield_after = 10s;
+constexpr auto slice = 50ms;
+// A row for so many bytes of pieces, or after so long: rows are written to two disks and more.
+constexpr std::size_t answer_bytes = std::size_t{768} << 10;
+constexpr auto answer_every = 500ms;
+constexpr std::size_t packed_manifest_max = std::size_t{64} << 20, parts_max = 1000;
+
+}  // namespace
+
+Landing::Landing(Agent& agent, Ground& ground, std::string token)
+    : agent_(agent), ground_(ground), token_(std::move(token)), event_(agent.loop()), heard_at_(Clock::now()), answered_at_(Clock::now()) {}
+
+void Landing::take(Message message) {
+  heard_at_ = Clock::now();
+  const auto size = message.data.text().size();
+  if (is_installing_) {
+    // Whoever asks gets to know that it goes on.
+    const auto data = message.data.json();
+    if (message.action == action::offer && data) {
+      attempt_ = integer_of(member(**data, "attempt")).value_or(attempt_);
+      answer("installing");
+    }
+    return;
+  }
+  if (inbox_bytes_ + size > inbox_max) return;
+  inbox_bytes_ += size;
+  inbox_.push_back(std::move(message));
+  event_.ring();
+}
+
+asio::awaitable<void> Landing::run() {
+  const auto self = shared_from_this();
+  while (!has_ended_) {
+    if (inbox_.empty()) {
+      is_working_ = false;
+      const bool rung = co_await event_.wait_until(heard_at_ + idle_limit);
+      if (!rung && inbox_.empty() && Clock::now() >= heard_at_ + idle_limit) break;
+      continue;
+    }
+    is_working_ = true;
+    auto message = std::move(inbox_.front());
+    inbox_.pop_front();
+    inbox_bytes_ -= message.data.text().size();
+    Result<void> outcome;
+    try {
+      outcome = co_await handle(std::move(message));
+    } catch (const boost::system::system_error&) {
+      throw;  // the module stops; all is on the disk
+    } catch (const std::exception& failure) {
+      outcome = Error{std::string("an unexpected failure: ") + failure.what()};
+    }
+    if (!outcome) {
+      agent_.log().error("content for '{}' is not put in place: {} token={}", printable(offer_.wish.destination), outcome.error().message,
+                         printable(token_));
+      end(code::failed, {{"action", "content"}, {"message", "content - " + outcome.error().message}});
+    }
+  }
+  has_ended_ = true;
+  ground_.destinations.unlock(token_);
+  co_await tidy_up();
+}
+
+asio::awaitable<Result<void>> Landing::handle(Message message) {
+  if (message.action == action::offer) co_return co_await on_offer(message);
+  if (message.action == action::manifest) co_return co_await on_manifest(message);
+  co_return co_await on_data(std::move(message));
+}
+
+asio::awaitable<Result<void>> Landing::on_offer(const Message& message) {
+  const auto data = message.data.json();
+  if (!data || !(*data)->is_object()) co_return Result<void>{};
+  auto offer = read_offer(**data);
+  if (!offer) co_return offer.error();
+  if (offer->attempt <= attempt_) co_return Result<void>{};  // it came twice, or late
+  attempt_ = offer->attempt;
+  if (manifest_ && offer_.manifest != offer->manifest) manifest_.reset();
+  offer_ = std::move(*offer);
+  is_streaming_ = false;
+  parts_.clear();
+  notes_.clear();
+  owners_ = look_up(offer_.wish.owner, offer_.wish.group, notes_);
+
+  auto opened = co_await open_place();
+  if (!opened || !staging_) co_return opened;
+  if (!manifest_) {
+    auto load = [self = shared_from_this()] { return self->staging_->manifest(self->offer_.manifest, self->ground_.options.limits); };
+    auto known = co_await agent_.blocking(load);
+    if (known) manifest_ = std::make_shared<const Manifest>(std::move(*known));
+  }
+  if (manifest_) co_return co_await plan();
+  if (!offer_.is_followed) answer("manifest");
+  co_return Result<void>{};
+}
+
+// Without a place there is somebody else at the destination.
+asio::awaitable<Result<void>> Landing::open_place() {
+  auto find = [path = offer_.wish.destination] { return locate(path); };
+  const auto at = co_await agent_.blocking(find);
+  if (!at) co_return at.error();
+  if (!is_allowed(ground_.options.allowed, at->path))
+    co_return Error{
+        fmt::format("destination '{}' does not lie in a folder that this node allows (content.allowed_destinations)", printable(at->path))};
+  const std::weak_ptr<Landing> weak = weak_from_this();
+  auto yields = [weak] {
+    const auto landing = weak.lock();
+    return !landing || landing->yields();
+  };
+  if (!ground_.destinations.lock(at->path, token_, yields)) {
+    staging_.reset();
+    answer("busy");
+    co_return Result<void>{};
+  }
+  auto open = [place = *at, state_dir = ground_.options.state_dir]() -> Result<Staging> {
+    auto staging = Staging::open(place, true);
+    if (!staging) return staging;
+    Places(state_dir).add(place.path);
+    if (const auto resumed = resume(*staging); !resumed)
+      return resumed.error();
+    else if (*resumed)
+      return Staging::open(*locate(place.path), true);
+    return staging;
+  };
+  auto staging = co_await agent_.blocking(open);
+  if (!staging) co_return staging.error();
+  blobs_store_.reset();
+  staging_.emplace(std::move(*staging));
+  blobs_store_.emplace(*staging_);
+  co_return Result<void>{};
+}
+
+bool Landing::yields() {
+  if (is_working_ || Clock::now() < heard_at_ + yield_after) return false;
+  has_ended_ = true;
+  event_.ring();
+  return true;
+}
+
+asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
+  const auto data = message.data.json();
+  auto part = data ? read_part(**data) : Result<Part>(data.error());
+  if (!part || part->attempt != attempt_ || manifest_ || !staging_) co_return Result<void>{};
+  if (part->of == 0 || part->of > parts_max || part->number != parts_.size()) co_return Result<void>{};
+  parts_.push_back(std::move(part->bytes));
+  if (parts_.size() < part->of) co_return Result<void>{};
+  auto read = [self = shared_from_this()]() -> Result<std::shared_ptr<const Manifest>> {
+    std::string packed;
+    for (const auto& piece : self->parts_) packed += piece;
+    if (packed.size() > packed_manifest_max) return Error{"the manifest is too large"};
+    const auto& limits = self->ground_.options.limits;
+    const auto bytes = decompress(packed, limits.bytes);
+    if (!bytes) return Error{"the manifest " + bytes.error().message};
+    if (sha256(*bytes) != self->offer_.manifest) return Error{"the manifest is not the one that was offered"};
+    auto manifest = decode(*bytes, limits);
+    if (!manifest) return manifest.error();
+    if (auto kept = self->staging_->keep_manifest(self->offer_.manifest, *bytes); !kept) return kept.error();
+    return std::make_shared<const Manifest>(std::move(*manifest));
+  };
+  auto manifest = co_await agent_.blocking(read);
+  parts_.clear();
+  if (!manifest) co_return manifest.error();
+  manifest_ = *manifest;
+  co_return co_await plan();
+}
+
+asio::awaitable<Result<void>> Landing::look_at_destination() {
+  struct Look {
+    std::optional<Scanner> scanner;
+    TreeIndex known;
+    Result<bool> done = false;
+  };
+  auto look = std::make_shared<Look>();
+  const IndexStore store(ground_.options.state_dir, ground_.options.index_trees);
+  const auto path = staging_->destination().path;
+  auto list = [look, store, path]() -> Result<void> {
+    look->known = store.load(path);
+    look->scanner.emplace(path, look->known, false);
+    auto listed = look->scanner->list();
+    if (!listed && listed.error().code == "missing") return {};
+    return listed;
+  };
+  const auto listed = co_await agent_.blocking(list);
+  if (!listed) co_return listed;
+  auto hash = [look] { return look->scanner->hash_for(slice); };
+  do {
+    look->done = co_await agent_.blocking(hash);
+  } while (look->done && !*look->done);
+  if (!look->done) co_return look->done.error();
+  auto keep = [look, store, path] {
+    if (const auto index = look->scanner->index(); !(index == look->known)) (void)store.save(path, index);
+    return Present(look->scanner->take());
+  };
+  present_.emplace(co_await agent_.blocking(keep));
+  co_return Result<void>{};
+}
+
+// What is there, what is lacking, what is to be done.
+asio::awaitable<Result<void>> Landing::plan() {
+  const auto& there = staging_->destination();
+  if (there.exists && S_ISDIR(there.status.st_mode) == manifest_->is_single_file())
+    co_return Error{manifest_->is_single_file()
+                        ? fmt::format("destination '{}' is a folder, expected a file's path: the source is a file", there.path)
+                        : fmt::format("destination '{}' is no folder, expected one: the source is a folder", there.path)};
+  auto looked = co_await look_at_destination();
+  if (!looked) co_return looked;
+  if (is_as_wanted(*manifest_, *present_, owners_, offer_.wish.removes_extra)) {
+    end(code::finished, {{"action", "content"},
+                         {"message", fmt::format("unchanged: {} files", offer_.files)},
+                         {"switch", "none"},
+                         {"files", offer_.files},
+                         {"changed", 0}});
+    co_return Result<void>{};
+  }
+  auto open = [self = shared_from_this()] { return self->blobs_store_->open_for(slice); };
+  Result<bool> opened = false;
+  do {
+    opened = co_await agent_.blocking(open);
+  } while (opened && !*opened);
+  if (!opened) co_return opened.error();
+
+  blobs_ = manifest_->blobs();
+  std::vector<bool> lack(blobs_.size());
+  std::vector<std::size_t> wanted;
+  lacking_bytes_ = 0;
+  for (std::size_t i = 0; i < blobs_.size(); ++i) {
+    if (present_->with(blobs_[i].hash) || blobs_store_->has(blobs_[i].hash)) continue;
+    lack[i] = true;
+    wanted.push_back(i);
+    lacking_bytes_ += blobs_[i].size;
+  }
+  if (auto space = check_space(lacking_bytes_); !space) co_return space;
+  if (wanted.empty()) co_return co_await install();
+  files_of_ = wanted.size();
+  auto expect = [self = shared_from_this(), wanted] { return self->blobs_store_->expect(self->blobs_, wanted); };
+  const auto offset = co_await agent_.blocking(expect);
+  if (!offset) co_return offset.error();
+  bytes_of_ = lacking_bytes_ - *offset;
+  next_piece_ = unanswered_ = 0;
+  is_streaming_ = true;
+  content::Answer lacking{"lack", attempt_, 0, encode_set(lack), *offset, files_of_, manifest_->files(), bytes_of_, manifest_->bytes()};
+  answered_at_ = Clock::now();
+  agent_.journal().write(write_answer(token_, lacking));
+  co_return Result<void>{};
+}
+
+Result<void> Landing::check_space(std::uint64_t lacking) const {
+  const auto copied = ground_.options.links_unchanged ? 0 : manifest_->bytes() - std::min(manifest_->bytes(), lacking);
+  const auto free = staging_->free_bytes();
+  if (lacking + copied <= free) return {};
+  return Error{fmt::format("no space for '{}': {} bytes are needed beside it, {} are free", printable(staging_->destination().path),
+                           lacking + copied, free),
+               "space"};
+}
+
+asio::awaitable<Result<void>> Landing::on_data(Message message) {
+  if (!is_streaming_) co_return Result<void>{};
+  struct Taken {
+    Result<void> outcome;
+    bool is_late = false, is_early = false;
+    std::size_t size = 0;
+  };
+  auto take_piece = [self = shared_from_this(), data = std::move(message.data)] {
+    Taken taken;
+    const auto parsed = data.json();
+    const auto part = parsed ? read_part(**parsed) : Result<Part>(parsed.error());
+    taken.is_late = !part || part->attempt != self->attempt_ || part->number < self->next_piece_;
+    if (taken.is_late) return taken;
+    taken.is_early = part->number > self->next_piece_;
+    if (taken.is_early) return taken;
+    taken.size = part->bytes.size();
+    const auto piece = decompress(part->bytes, piece_bytes_max);
+    const auto records = piece ? read_piece(*piece) : Result<std::vector<Record>>(piece.error());
+    taken.outcome = records ? self->blobs_store_->take(*records) : Result<void>(records.error());
+    return taken;
+  };
+  auto taken = co_await agent_.blocking(std::move(take_piece));
+  if (taken.is_late) co_return Result<void>{};
+  if (taken.is_early || (!taken.outcome && (taken.outcome.error().code == "order" || taken.outcome.error().code == "changed"))) {
+    is_streaming_ = false;
+    answer(!taken.outcome && taken.outcome.error().code == "changed" ? "changed" : "again");
+    co_return Result<void>{};
+  }
+  if (!taken.outcome) co_return taken.outcome;
+  ++next_piece_;
+  unanswered_ += taken.size;
+  received_ += taken.size;
+  if (blobs_store_->has_all()) {
+    is_streaming_ = false;
+    co_return co_await install();
+  }
+  if (unanswered_ >= answer_bytes || Clock::now() > answered_at_ + answer_every) answer("taken");
+  co_return Result<void>{};
+}
+
+void Landing::answer(const char* stage) {
+  answered_at_ = Clock::now();
+  unanswered_ = 0;
+  content::Answer answer{stage, attempt_, next_piece_, {}, 0, 0, 0, 0, 0};
+  if (blobs_store_ && files_of_ > 0) {
+    answer.files = blobs_store_->files_taken();
+    answer.files_of = files_of_;
+    answer.bytes = blobs_store_->bytes_taken();
+    answer.bytes_of = bytes_of_;
+  }
+  agent_.journal().write(write_answer(token_, answer));
+}
+
+void Landing::end(int code, json::object data) {
+  has_ended_ = true;
+  ground_.ended.add(token_);
+  agent_.journal().write(outcome_row(token_, code, std::move(data)));
+}
+
+}  // namespace gorgone::content

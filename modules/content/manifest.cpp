@@ -1,0 +1,174 @@
+#include "manifest.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+#include <unordered_set>
+
+namespace gorgone::content {
+namespace {
+
+constexpr std::string_view magic = "GORGONE-TREE-1\n";
+constexpr std::size_t path_max = 4096, name_max = 255;
+constexpr mode_t mode_max = 0777;
+constexpr std::uint64_t size_max = std::uint64_t{1} << 62;
+
+std::string wrong_with_path(std::string_view path) {
+  if (path.size() > path_max) return "is too long";
+  if (path.find('\0') != std::string_view::npos) return "has a zero byte";
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const auto end = std::min(path.find('/', begin), path.size());
+    const auto name = path.substr(begin, end - begin);
+    if (name.empty() || name == "." || name == "..") return "leads elsewhere";
+    if (name.size() > name_max) return "has too long a name in it";
+    begin = end + 1;
+  }
+  return {};
+}
+
+std::string_view folder_of(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+}
+
+std::size_t shared_length(std::string_view left, std::string_view right) {
+  const auto end =
+      std::mismatch(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(std::min(left.size(), right.size())), right.begin());
+  return static_cast<std::size_t>(end.first - left.begin());
+}
+
+// Reads one entry; `before` is the path of the one before it.
+Entry read_entry(Reader& reader, const std::string& before) {
+  Entry entry;
+  const auto kind = reader.number();
+  if (kind > 2) (void)reader.bytes(reader.left() + 1);
+  entry.kind = static_cast<Entry::Kind>(kind);
+  const auto shared = reader.number();
+  if (shared > before.size()) (void)reader.bytes(reader.left() + 1);
+  if (reader.failed()) return entry;
+  entry.path = before.substr(0, shared);
+  entry.path += reader.text();
+  entry.mode = static_cast<mode_t>(std::min<std::uint64_t>(reader.number(), mode_max + 1));
+  if (entry.kind == Entry::Kind::file) {
+    entry.size = reader.number();
+    if (entry.size > 0) entry.hash = reader.hash();
+  }
+  if (entry.kind == Entry::Kind::link) entry.target = reader.text();
+  return entry;
+}
+
+// What is wrong with an entry by itself and after those before it.
+std::string wrong_with(const Entry& entry, const Manifest& before, const std::unordered_set<std::string_view>& folders) {
+  if (entry.mode > mode_max) return "has a mode beyond 0777";
+  if (entry.size > size_max) return "is too large";
+  if (before.entries.empty()) {
+    if (!entry.path.empty() || entry.kind == Entry::Kind::link) return "is the first, expected the root";
+    return {};
+  }
+  if (before.is_single_file()) return "comes after a single file";
+  if (auto wrong = wrong_with_path(entry.path); !wrong.empty()) return wrong;
+  if (entry.path <= before.entries.back().path) return "is out of order";
+  if (!folders.contains(folder_of(entry.path))) return "has no folder above it";
+  if (entry.kind == Entry::Kind::link) return wrong_with_link(entry.path, entry.target);
+  return {};
+}
+
+struct HashOfHash {
+  std::size_t operator()(const Hash& hash) const { return std::hash<std::string_view>()(view_of(hash)); }
+};
+
+}  // namespace
+
+std::string wrong_with_link(std::string_view path, std::string_view target) {
+  if (target.empty() || target.size() > path_max || target.find('\0') != std::string_view::npos) return "is a link to nothing";
+  if (target.front() == '/') return "is a link to an absolute path";
+  auto depth = std::count(path.begin(), path.end(), '/');
+  bool has_name = false;
+  for (std::size_t begin = 0; begin <= target.size();) {
+    const auto end = std::min(target.find('/', begin), target.size());
+    const auto part = target.substr(begin, end - begin);
+    begin = end + 1;
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      has_name = true;
+      continue;
+    }
+    if (has_name) return "is a link with .. behind a name";
+    if (--depth < 0) return "is a link that leads out of the tree";
+  }
+  return {};
+}
+
+std::uint64_t Manifest::files() const {
+  return static_cast<std::uint64_t>(
+      std::count_if(entries.begin(), entries.end(), [](const Entry& entry) { return entry.kind == Entry::Kind::file; }));
+}
+
+std::uint64_t Manifest::bytes() const {
+  return std::accumulate(entries.begin(), entries.end(), std::uint64_t{0},
+                         [](std::uint64_t sum, const Entry& entry) { return sum + entry.size; });
+}
+
+const Entry* Manifest::find(std::string_view path) const {
+  const auto found = std::lower_bound(entries.begin(), entries.end(), path,
+                                      [](const Entry& entry, std::string_view wanted) { return entry.path < wanted; });
+  return found != entries.end() && found->path == path ? &*found : nullptr;
+}
+
+std::vector<Blob> Manifest::blobs() const {
+  std::vector<Blob> blobs;
+  std::unordered_set<Hash, HashOfHash> known;
+  for (std::size_t i = 0; i < entries.size(); ++i)
+    if (entries[i].kind == Entry::Kind::file && entries[i].size > 0 && known.insert(entries[i].hash).second)
+      blobs.push_back({entries[i].hash, entries[i].size, i});
+  return blobs;
+}
+
+std::string encode(const Manifest& manifest) {
+  std::string out(magic);
+  put_number(out, manifest.entries.size());
+  std::string_view before;
+  for (const auto& entry : manifest.entries) {
+    const auto shared = shared_length(before, entry.path);
+    put_number(out, static_cast<std::uint64_t>(entry.kind));
+    put_number(out, shared);
+    put_text(out, std::string_view(entry.path).substr(shared));
+    put_number(out, entry.mode);
+    if (entry.kind == Entry::Kind::file) {
+      put_number(out, entry.size);
+      if (entry.size > 0) out += view_of(entry.hash);
+    }
+    if (entry.kind == Entry::Kind::link) put_text(out, entry.target);
+    before = entry.path;
+  }
+  return out;
+}
+
+Result<Manifest> decode(std::string_view bytes, const ManifestLimits& limits) {
+  Reader reader(bytes);
+  if (reader.bytes(magic.size()) != magic) return Error{"the manifest is none, or of another version"};
+  const auto count = reader.number();
+  if (count > limits.entries)
+    return Error{fmt::format("the manifest lists {} paths, expected {} at most (max_files)", count, limits.entries)};
+  Manifest manifest;
+  // Each entry takes four bytes at least: a count alone must not cost memory.
+  manifest.entries.reserve(std::min<std::size_t>(count, reader.left() / 4 + 1));
+  std::unordered_set<std::string_view> folders;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    auto entry = read_entry(reader, manifest.entries.empty() ? std::string() : manifest.entries.back().path);
+    if (reader.failed()) return Error{fmt::format("the manifest ends early or is broken at its path {} of {}", i + 1, count)};
+    if (auto wrong = wrong_with(entry, manifest, folders); !wrong.empty())
+      return Error{fmt::format("path '{}' of the manifest {}", printable(entry.path), wrong)};
+    manifest.entries.push_back(std::move(entry));
+    if (manifest.entries.back().kind == Entry::Kind::folder) folders.insert(manifest.entries.back().path);
+  }
+  if (manifest.entries.empty()) return Error{"the manifest lists nothing"};
+  if (!reader.at_end()) return Error{"the manifest goes on behind its end"};
+  return manifest;
+}
+
+}  // namespace gorgone::content

@@ -1,0 +1,85 @@
+#include "options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace gorgone::content {
+namespace {
+
+constexpr const char* standard_state_dir = "/var/lib/centreon-gorgone/content";
+
+// Beside the journal, where the daemon may write.
+std::string folder_beside_the_journal(const ConfigValue& gorgone) {
+  const auto* core = gorgone.find("gorgonecore");
+  const auto* name = core ? core->find("gorgone_db_name") : nullptr;
+  if (!name) return standard_state_dir;
+  std::string_view path = name->scalar;
+  if (path.starts_with("dbname=")) path.remove_prefix(7);
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? "content" : std::string(path.substr(0, slash)) + "/content";
+}
+
+}  // namespace
+
+Schema schema() {
+  using enum OptionType;
+  return {
+      Option{"allowed_destinations", texts, "",
+             "folders in which content may be put on this node, itself or a folder below; missing: wherever the daemon may write"},
+      Option{"state_dir", path, "",
+             "where is kept which files have which hash, so that unchanged ones are not read again; missing: the folder \"content\" beside "
+             "the "
+             "database"},
+      Option{"index_trees", integer, "200", "for so many trees that is kept"}.range(1, 100000),
+      Option{"max_files", integer, "500000", "largest tree, in files and folders"}.range(1, 10000000),
+      Option{"keep_previous", boolean, "true", "whether the tree that was replaced is kept, for gorgonectl rollback"},
+      Option{"unchanged_files", text, "copy",
+             "what a new tree gets of files that have not changed: a copy (by reference where the file system can), or a hard link, which "
+             "is quicker but shares later changes in place with the tree that is kept"}
+          .one_of({"copy", "link"}),
+      Option{"push_timeout", integer, "3600", "a push whose node does not answer for so long has failed"}.range(10, 604800).in("seconds"),
+      Option{"staged_time", integer, "86400", "what has come of a push that was not finished is kept for so long"}
+          .range(60, 31536000)
+          .in("seconds"),
+      Option{"check_timeout", integer, "300", "how long a check_command may take, with its time in the queue of the module action"}
+          .range(1, 86400)
+          .in("seconds"),
+  };
+}
+
+Options read_options(const Settings& settings, const ConfigValue& gorgone) {
+  Options options;
+  options.state_dir = settings.text("state_dir");
+  if (options.state_dir.empty()) options.state_dir = folder_beside_the_journal(gorgone);
+  options.index_trees = static_cast<std::size_t>(settings.integer("index_trees"));
+  options.allowed = settings.texts("allowed_destinations");
+  for (auto& folder : options.allowed)
+    while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  options.limits.entries = static_cast<std::size_t>(settings.integer("max_files"));
+  options.keeps_previous = settings.boolean("keep_previous");
+  options.links_unchanged = settings.text("unchanged_files") == "link";
+  options.silence = std::chrono::seconds(settings.integer("push_timeout"));
+  options.staged = std::chrono::seconds(settings.integer("staged_time"));
+  options.check = std::chrono::seconds(settings.integer("check_timeout"));
+  return options;
+}
+
+std::vector<Problem> check_options(const Settings& settings) {
+  std::vector<Problem> problems;
+  for (const auto& folder : settings.texts("allowed_destinations"))
+    if (folder.empty() || folder.front() != '/')
+      problems.push_back(
+          {Problem::Severity::error, fmt::format("modules.content.allowed_destinations: got \"{}\" ({}), expected absolute paths of "
+                                                 "folders (default: anywhere)",
+                                                 folder, settings.where("allowed_destinations").text())});
+  return problems;
+}
+
+bool is_allowed(const std::vector<std::string>& folders, const std::string& path) {
+  return folders.empty() || std::any_of(folders.begin(), folders.end(), [&](const std::string& folder) {
+           return folder == "/" || path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
+         });
+}
+
+}  // namespace gorgone::content

@@ -1,0 +1,33 @@
+#pragma once
+// The module's options, read and checked. Made once, at the module's start.
+
+#include <gorgone/agent.hpp>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "manifest.hpp"
+
+namespace gorgone::content {
+
+struct Options {
+  std::string state_dir;
+  std::size_t index_trees = 200;
+  std::vector<std::string> allowed;  ///< folders in which destinations may lie; empty: anywhere
+  ManifestLimits limits;
+  bool keeps_previous = true;
+  bool links_unchanged = false;
+  std::chrono::seconds silence{3600};  ///< a push whose node does not answer for so long has failed
+  std::chrono::seconds staged{86400};  ///< what is staged and not finished is kept for so long
+  std::chrono::seconds check{300};     ///< for a check_command
+};
+
+Schema schema();
+Options read_options(const Settings& settings, const ConfigValue& gorgone);
+std::vector<Problem> check_options(const Settings& settings);
+
+/// True where a resolved path is one of the folders, or lies in one.
+bool is_allowed(const std::vector<std::string>& folders, const std::string& path);
+
+}  // namespace gorgone::content

@@ -1,0 +1,339 @@
+#include "push.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+namespace gorgone::content {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Unconfirmed bytes of pieces on the way: more than what comes and goes in the time of an answer, little for the memory of relays.
+constexpr std::size_t window_bytes = std::size_t{2} << 20;
+constexpr std::size_t part_bytes = std::size_t{192} << 10;
+constexpr auto slice = 50ms;
+constexpr auto first_patience = 3s, longest_patience = 8s;
+constexpr auto stream_patience = 6s;
+constexpr std::chrono::milliseconds busy_pause = 500ms, refused_pause = 1s, feature_pause = 100ms;
+// After a start nodes are still being registered.
+constexpr auto unknown_limit = 20s;
+// A node that is connected has said what it can do in its first pong.
+constexpr auto feature_limit = 10s;
+constexpr int reads_max = 4;
+constexpr std::size_t transfer_length = 24;
+
+bool is_passing(const Error& why) {
+  return why.code == "busy" || why.code == "starting" || why.code == "stopping" || why.code == "unreachable";
+}
+
+}  // namespace
+
+Push::Push(Agent& agent, const Options& options, SenderMemory& memory, std::string token, std::string node, PushRequest wish)
+    : agent_(agent),
+      options_(options),
+      memory_(memory),
+      token_(std::move(token)),
+      node_(std::move(node)),
+      wish_(std::move(wish)),
+      event_(agent.loop()),
+      transfer_(new_token().substr(0, transfer_length)),
+      // Above all attempts of an earlier life of this daemon.
+      attempt_(std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::system_clock::now().time_since_epoch()).count()),
+      heard_at_(Clock::now()) {}
+
+asio::awaitable<void> Push::run() {
+  const auto self = shared_from_this();
+  const std::weak_ptr<Push> weak = self;
+  watch_ = agent_.journal().watch(token_, [weak](const HistoryRow& row) {
+    if (const auto push = weak.lock()) push->on_row(row);
+  });
+  // After a restart of this daemon the rest may have come already.
+  const bool ended = co_await has_ended_before();
+  if (ended) co_return;
+  auto outcome = co_await wait_for_node();
+  for (int reads = 0; outcome && !has_ended_; ++reads) {
+    if (reads == reads_max) outcome = Error{fmt::format("'{}' was changed again and again while it was sent", printable(wish_.source))};
+    if (outcome) outcome = co_await read_source();
+    if (outcome) outcome = co_await converse();
+  }
+  if (!outcome && !has_ended_) fail(outcome.error());
+}
+
+void Push::on_row(const HistoryRow& row) {
+  if (ends_token(row)) {
+    has_ended_ = true;
+    if (row.code == code::finished && manifest_) memory_.installed[{node_, wish_.destination}] = hash_;
+    return event_.ring();
+  }
+  auto answer = read_answer(row);
+  if (!answer || answer->attempt != attempt_) return;
+  heard_at_ = Clock::now();
+  if (answer->stage == "taken") {
+    taken_ = std::max(taken_, answer->next);
+    return event_.ring();
+  }
+  answer_ = std::move(answer);
+  event_.ring();
+}
+
+asio::awaitable<bool> Push::has_ended_before() {
+  HistoryFilter filter;
+  filter.token = token_;
+  const auto rows = co_await agent_.journal().read(std::move(filter));
+  co_return rows&& std::any_of(rows->begin(), rows->end(), ends_token);
+}
+
+asio::awaitable<Result<void>> Push::wait_for_node() {
+  const auto began = Clock::now();
+  std::optional<Clock::time_point> up_since;
+  while (!has_ended_) {
+    auto* gateway = agent_.gateway();
+    if (gateway && gateway->has_feature(node_, "content")) break;
+    if (!gateway || !gateway->knows(node_)) {
+      if (Clock::now() > began + unknown_limit) co_return Error{"unknown target " + printable(node_), "unknown_target"};
+    } else {
+      const auto state = gateway->constatus();
+      const auto* node = state.if_contains(node_);
+      if (node && text_of(member(*node, "link")).value_or("") == "up") {
+        if (!up_since) up_since = Clock::now();
+        if (Clock::now() > *up_since + feature_limit)
+          co_return Error{"node '" + node_ + "' has a daemon that does not know content sync; REMOTECOPY reaches it", "no_content"};
+      } else {
+        up_since.reset();
+      }
+    }
+    if (is_overdue())
+      co_return Error{fmt::format("node '{}' could not be reached for {} s (content.push_timeout)", node_, options_.silence.count())};
+    co_await event_.wait_until(Clock::now() + feature_pause);
+  }
+  co_return Result<void>{};
+}
+
+asio::awaitable<Result<void>> Push::read_source() {
+  struct Source {
+    std::optional<Scanner> scanner;
+    TreeIndex known;
+    std::string root;
+    Result<bool> done = false;
+  };
+  auto source = std::make_shared<Source>();
+  const IndexStore store(options_.state_dir, options_.index_trees);
+  auto open = [source, store, path = wish_.source]() -> Result<void> {
+    const auto at = locate(path);
+    if (!at) return Error{"source: " + at.error().message};
+    source->root = at->path;
+    source->known = store.load(at->path);
+    source->scanner.emplace(at->path, source->known, true);
+    auto listed = source->scanner->list();
+    if (!listed) return Error{"source: " + listed.error().message};
+    return {};
+  };
+  const auto opened = co_await agent_.blocking(open);
+  if (!opened) co_return opened;
+  auto hash = [source] { return source->scanner->hash_for(slice); };
+  do {
+    source->done = co_await agent_.blocking(hash);
+  } while (source->done && !*source->done && !has_ended_);
+  if (!source->done) co_return Error{"source: " + source->done.error().message};
+
+  struct Made {
+    std::shared_ptr<Manifest> manifest;
+    std::vector<Blob> blobs;
+    Hash hash{};
+    std::string packed;
+    std::string unsaved;
+  };
+  std::optional<mode_t> mode;
+  if (!wish_.mode.empty()) mode = static_cast<mode_t>(std::stoul(wish_.mode, nullptr, 8) & 0777);
+  auto make = [source, store, mode] {
+    Made made;
+    made.manifest = std::make_shared<Manifest>(manifest_of(source->scanner->found(), mode));
+    const auto bytes = encode(*made.manifest);
+    made.blobs = made.manifest->blobs();
+    made.hash = sha256(bytes);
+    made.packed = compress(bytes);
+    if (const auto index = source->scanner->index(); !(index == source->known))
+      if (const auto saved = store.save(source->root, index); !saved) made.unsaved = saved.error().message;
+    return made;
+  };
+  auto made = co_await agent_.blocking(make);
+  if (!made.unsaved.empty()) agent_.log().warning("unchanged files of '{}' will be read again: {}", printable(source->root), made.unsaved);
+  if (made.manifest->entries.size() > options_.limits.entries)
+    co_return Error{fmt::format("source '{}' holds {} files and folders, expected {} at most (content.max_files)", printable(wish_.source),
+                                made.manifest->entries.size(), options_.limits.entries)};
+  manifest_ = std::move(made.manifest);
+  blobs_ = std::move(made.blobs);
+  hash_ = made.hash;
+  packed_ = std::move(made.packed);
+  root_ = source->root;
+  // A file goes into a folder that is named so; of a folder the slash says nothing.
+  const bool names_folder = wish_.destination.ends_with('/');
+  while (wish_.destination.size() > 1 && wish_.destination.ends_with('/')) wish_.destination.pop_back();
+  if (names_folder && manifest_->is_single_file()) wish_.destination += wish_.source.substr(wish_.source.rfind('/'));
+  co_return Result<void>{};
+}
+
+// Until the push has ended, or the source must be read again.
+asio::awaitable<Result<void>> Push::converse() {
+  auto patience = Clock::duration(first_patience);
+  const auto known = memory_.installed.find({node_, wish_.destination});
+  bool is_eager = known == memory_.installed.end() || known->second != hash_;
+  while (!has_ended_) {
+    if (is_overdue())
+      co_return Error{fmt::format("node '{}' has not answered for {} s (content.push_timeout)", node_, options_.silence.count())};
+    bool sent = offer(is_eager);
+    if (sent && std::exchange(is_eager, false)) sent = send_manifest();
+    auto next = Next::wait;
+    if (sent) next = co_await next_answer(Clock::now() + patience);
+    if (next == Next::send_manifest) {
+      if (send_manifest()) next = co_await next_answer(Clock::now() + patience);
+    }
+    if (next == Next::stream) {
+      auto streamed = co_await stream();
+      if (!streamed) co_return streamed.error();
+      next = *streamed;
+    }
+    if (next == Next::read_again) co_return Result<void>{};
+    if (refused_ && !is_passing(*refused_)) co_return *refused_;
+    if (has_ended_) break;
+    if (refused_) {
+      co_await event_.wait_until(Clock::now() + refused_pause);
+    } else if (next == Next::offer_again) {
+      patience = first_patience;
+    } else {
+      patience = std::min<Clock::duration>(patience * 2, longest_patience);
+    }
+  }
+  co_return Result<void>{};
+}
+
+asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
+  while (!has_ended_ && !answer_ && !refused_) {
+    const bool rung = co_await event_.wait_until(limit);
+    if (!rung) co_return Next::wait;
+  }
+  if (has_ended_) co_return Next::ended;
+  if (refused_) co_return Next::offer_again;
+  if (answer_->stage == "lack") co_return Next::stream;
+  const auto stage = std::move(answer_->stage);
+  answer_.reset();
+  if (stage == "manifest") co_return Next::send_manifest;
+  if (stage == "changed") co_return Next::read_again;
+  if (stage == "busy") co_await event_.wait_until(Clock::now() + busy_pause);
+  if (stage == "installing") {
+    // Nothing is to be sent; the offer after the time is up asks whether it still is.
+    co_return co_await next_answer(std::max(limit, Clock::now() + longest_patience));
+  }
+  co_return Next::offer_again;
+}
+
+asio::awaitable<Result<Push::Next>> Push::stream() {
+  const auto answer = *std::exchange(answer_, std::nullopt);
+  const auto set = decode_set(answer.lack, blobs_.size());
+  if (!set) co_return Error{"node '" + node_ + "': " + set.error().message};
+  std::vector<std::size_t> wanted;
+  for (std::size_t i = 0; i < set->size(); ++i)
+    if ((*set)[i]) wanted.push_back(i);
+  if (!wanted.empty() && answer.offset >= blobs_[wanted.front()].size)
+    co_return Error{"node '" + node_ + "' has more of a file than there is"};
+  const auto packer = std::make_shared<Packer>(root_, manifest_, blobs_, std::move(wanted), answer.offset);
+
+  struct Piece {
+    Result<std::string> packed = std::string();
+    Payload data;
+    std::size_t size = 0;
+  };
+  std::deque<std::size_t> unconfirmed;  // sizes of pieces
+  std::size_t number = 0, bytes = 0;
+  taken_ = 0;
+  while (!has_ended_ && !answer_ && !refused_) {
+    while (number - unconfirmed.size() < taken_ && !unconfirmed.empty()) {
+      bytes -= unconfirmed.front();
+      unconfirmed.pop_front();
+    }
+    if (packer->at_end() || bytes >= window_bytes) {
+      // What follows the last piece is the node's to say.
+      if (packer->at_end() && unconfirmed.empty()) break;
+      const bool rung = co_await event_.wait_until(Clock::now() + stream_patience);
+      if (!rung) co_return Next::wait;
+      continue;
+    }
+    auto pack = [packer, part = Part{token_, attempt_, number, 0, {}}]() mutable {
+      Piece piece;
+      piece.packed = packer->next();
+      if (!piece.packed) return piece;
+      part.bytes = std::move(*piece.packed);
+      piece.size = part.bytes.size();
+      piece.data = write_part(part);
+      return piece;
+    };
+    auto piece = co_await agent_.blocking(std::move(pack));
+    if (!piece.packed) {
+      if (piece.packed.error().code == "changed") co_return Next::read_again;
+      co_return piece.packed.error();
+    }
+    ++number;
+    bytes += piece.size;
+    unconfirmed.push_back(piece.size);
+    send(action::data, std::move(piece.data));
+  }
+  co_return co_await next_answer(Clock::now() + longest_patience);
+}
+
+bool Push::offer(bool is_followed) {
+  ++attempt_;
+  answer_.reset();
+  refused_.reset();
+  Offer offer{token_, attempt_, hash_, manifest_->files(), manifest_->bytes(), is_followed, wish_};
+  const auto token = fmt::format("{}-{}", transfer_, sent_);
+  const std::weak_ptr<Push> weak = weak_from_this();
+  // A relay or the node that cannot take it writes a row under the message's own token.
+  refusals_ = agent_.journal().watch(token, [weak](const HistoryRow& row) {
+    const auto push = weak.lock();
+    if (!push || row.code != code::failed) return;
+    const auto data = parse_json(row.data);
+    const auto why = data ? text_of(member(*data, "message")).value_or("") : "";
+    const auto code = data ? text_of(member(*data, "error")).value_or("") : "";
+    // Lost in a queue: the next offer comes anyway.
+    if (code.empty()) return;
+    push->refused_ = Error{"node '" + push->node_ + "': " + why, code};
+    push->event_.ring();
+  });
+  return send(action::offer, write_offer(offer));
+}
+
+bool Push::send_manifest() {
+  const auto parts = (packed_.size() + part_bytes - 1) / part_bytes;
+  for (std::size_t i = 0; i < parts; ++i) {
+    const Part part{token_, attempt_, i, parts, packed_.substr(i * part_bytes, part_bytes)};
+    if (!send(action::manifest, write_part(part))) return false;
+  }
+  return true;
+}
+
+bool Push::send(const char* name, Payload data) {
+  Message message{name, fmt::format("{}-{}", transfer_, sent_++), node_, std::move(data)};
+  const std::weak_ptr<Push> weak = weak_from_this();
+  Reply reply = [weak](const gorgone::Answer& answer) {
+    const auto push = weak.lock();
+    if (!push || answer.code == code::begun) return;
+    const auto why = answer.data.json();
+    const auto code = why ? text_of(member(**why, "error")).value_or("refused") : "refused";
+    push->refused_ = Error{why ? text_of(member(**why, "message")).value_or("") : "", code};
+    push->event_.ring();
+  };
+  agent_.submit(std::move(message), std::move(reply));
+  return !refused_;
+}
+
+void Push::fail(const Error& why) {
+  agent_.log().error("push of '{}' to node '{}', '{}', failed: {} token={}", printable(wish_.source), printable(node_),
+                     printable(wish_.destination), why.message, printable(token_));
+  agent_.journal().write(outcome_row(token_, code::failed, {{"action", "content"}, {"message", "content - " + why.message}}));
+}
+
+}  // namespace gorgone::content

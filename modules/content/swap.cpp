@@ -1,0 +1,300 @@
+#include "swap.hpp"
+
+#include <gorgone/json.hpp>
+#include <gorgone/log.hpp>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <stdio.h>
+
+#include <cerrno>
+
+namespace gorgone::content {
+namespace {
+
+constexpr const char *tree_name = "tree", *previous_name = "previous", *marker_name = "switching", *trash_name = "trash",
+                     *held_name = "held";
+constexpr std::size_t marker_max = std::size_t{256} << 20;
+
+std::string hex_of(const std::optional<Hash>& hash) { return hash ? to_hex(*hash) : ""; }
+
+std::string write_marker(const Switch& what) {
+  json::array steps;
+  // Paths may be any bytes: in hexadecimal digits.
+  for (const auto& step : what.steps) {
+    std::string hex;
+    for (const char c : step.path) fmt::format_to(std::back_inserter(hex), "{:02x}", static_cast<unsigned char>(c));
+    steps.push_back(json::array{static_cast<int>(step.kind), hex, step.inode});
+  }
+  return to_text(json::value(json::object{{"in_one_step", what.in_one_step},
+                                          {"rollback", what.is_rollback},
+                                          {"keeps_previous", what.keeps_previous},
+                                          {"keeps_extra", what.keeps_extra},
+                                          {"inode", what.inode},
+                                          {"now", hex_of(what.now)},
+                                          {"before", hex_of(what.before)},
+                                          {"steps", std::move(steps)}}));
+}
+
+std::string from_hex(std::string_view hex) {
+  std::string out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  return out;
+}
+
+Result<Switch> read_marker(std::string_view text) {
+  const auto data = parse_json(text);
+  if (!data) return data.error();
+  Switch what;
+  what.in_one_step = truth_of(member(*data, "in_one_step"), true);
+  what.is_rollback = truth_of(member(*data, "rollback"), false);
+  what.keeps_previous = truth_of(member(*data, "keeps_previous"), true);
+  what.keeps_extra = truth_of(member(*data, "keeps_extra"), true);
+  what.inode = static_cast<std::uint64_t>(integer_of(member(*data, "inode")).value_or(0));
+  what.now = hash_from(from_hex(text_of(member(*data, "now")).value_or("")));
+  what.before = hash_from(from_hex(text_of(member(*data, "before")).value_or("")));
+  const auto* steps = member(*data, "steps");
+  if (steps && steps->is_array())
+    for (const auto& step : steps->get_array()) {
+      const auto& list = step.as_array();
+      what.steps.push_back({static_cast<Step::Kind>(integer_of(&list.at(0)).value_or(0)), from_hex(text_of(&list.at(1)).value_or("")),
+                            static_cast<std::uint64_t>(integer_of(&list.at(2)).value_or(0))});
+    }
+  return what;
+}
+
+int exchange(int folder, const std::string& name, int other_folder, const std::string& other) {
+  return ::renameat2(folder, name.c_str(), other_folder, other.c_str(), RENAME_EXCHANGE) == 0 ? 0 : errno;
+}
+
+std::uint64_t inode_at(int folder, const std::string& name) {
+  struct stat status {};
+  return ::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+}
+
+void sync_folder(int folder) {
+  const auto copy = copy_of(folder);
+  if (copy) ::fsync(copy.get());
+}
+
+// Both ends of a switch file by file.
+class Both {
+ public:
+  static Result<Both> open(const Staging& staging) {
+    auto tree = open_folder(staging.path(tree_name));
+    auto there = open_folder(staging.destination().path);
+    if (!tree || !there) return tree ? there.error() : tree.error();
+    return Both(staging, std::move(*tree), std::move(*there));
+  }
+
+  /// Also the way back: the same step again, with the other inode.
+  Result<void> take(const Step& step) {
+    const auto from = tree_.place(step.path), to = there_.place(step.path);
+    if (!from || !to) return from ? to.error() : from.error();
+    if (inode_at(to->folder, to->name) == step.inode) return {};
+    int error = 0;
+    if (step.kind == Step::Kind::exchange) {
+      error = exchange(from->folder, from->name, to->folder, to->name);
+      if (error == EINVAL || error == ENOSYS) error = exchange_by_renames(*from, *to);
+    } else if (step.kind == Step::Kind::put) {
+      error = ::renameat(from->folder, from->name.c_str(), to->folder, to->name.c_str()) == 0 ? 0 : errno;
+    } else {
+      error = ::renameat(to->folder, to->name.c_str(), from->folder, from->name.c_str()) == 0 ? 0 : errno;
+    }
+    if (error != 0) return system_error("put in place", there_.shown(step.path), error);
+    tree_.forget();
+    there_.forget();
+    return {};
+  }
+
+  std::uint64_t inode_in_place(const std::string& path) {
+    const auto place = there_.place(path);
+    return place ? inode_at(place->folder, place->name) : 0;
+  }
+  void sync() {
+    sync_folder(there_.root());
+    sync_folder(tree_.root());
+  }
+
+ private:
+  Both(const Staging& staging, FileDescriptor tree, FileDescriptor there)
+      : staging_(&staging), tree_(std::move(tree), staging.shown(tree_name)), there_(std::move(there), staging.destination().path) {}
+
+  // Where the file system cannot exchange: what is there is replaced in one step all the same, if it is a file.
+  int exchange_by_renames(const Walker::Place& from, const Walker::Place& to) {
+    ::unlinkat(staging_->folder(), held_name, 0);
+    if (::linkat(to.folder, to.name.c_str(), staging_->folder(), held_name, 0) != 0) return errno;
+    if (::renameat(from.folder, from.name.c_str(), to.folder, to.name.c_str()) != 0) return errno;
+    return ::renameat(staging_->folder(), held_name, from.folder, from.name.c_str()) == 0 ? 0 : errno;
+  }
+
+  const Staging* staging_;
+  Walker tree_, there_;
+};
+
+// All steps, or none: those that were taken are taken back where one fails.
+Result<void> take_all(const Staging& staging, const std::vector<Step>& steps) {
+  auto both = Both::open(staging);
+  if (!both) return both.error();
+  std::vector<Step> back;
+  for (const auto& step : steps) {
+    Step reverse = step;
+    reverse.inode = both->inode_in_place(step.path);
+    if (step.kind == Step::Kind::put) reverse.kind = Step::Kind::take;
+    if (step.kind == Step::Kind::take) reverse.kind = Step::Kind::put;
+    if (auto taken = both->take(step); !taken) {
+      for (auto undo = back.rbegin(); undo != back.rend(); ++undo) (void)both->take(*undo);
+      return taken;
+    }
+    back.push_back(std::move(reverse));
+  }
+  both->sync();
+  return {};
+}
+
+// Files that others made at the destination between the building of the tree and the switch.
+void carry_late(const Staging& staging, const Manifest& before, const Manifest& now) {
+  Scanner old(staging.path(tree_name), {}, false);
+  if (!old.list() || old.found().empty() || old.found().front().kind != Found::Kind::folder) return;
+  auto from_root = open_folder(staging.path(tree_name)), to_root = open_folder(staging.destination().path);
+  if (!from_root || !to_root) return;
+  Walker from(std::move(*from_root), ""), to(std::move(*to_root), "");
+  for (const auto& found : old.found()) {
+    if (found.path.empty() || before.find(found.path) || now.find(found.path)) continue;
+    const auto source = from.place(found.path), target = to.place(found.path);
+    if (!source || !target || inode_at(target->folder, target->name) == found.stamp.inode) continue;
+    if (found.kind == Found::Kind::folder) {
+      if (::mkdirat(target->folder, target->name.c_str(), found.mode) == 0 &&
+          ::fchownat(target->folder, target->name.c_str(), found.uid, found.gid, AT_SYMLINK_NOFOLLOW) != 0)
+        continue;
+    } else {
+      ::unlinkat(target->folder, target->name.c_str(), 0);
+      if (::linkat(source->folder, source->name.c_str(), target->folder, target->name.c_str(), 0) != 0) continue;
+    }
+  }
+}
+
+// After the last step: each part may have been done before.
+Result<void> finish(const Staging& staging, const Switch& what) {
+  if (staging.has(tree_name)) {
+    if (what.in_one_step && what.keeps_extra && what.now) {
+      const auto now = staging.manifest(*what.now, ManifestLimits{});
+      const auto before = what.before ? staging.manifest(*what.before, ManifestLimits{}) : std::nullopt;
+      if (now) carry_late(staging, before.value_or(Manifest{}), *now);
+    }
+    if (!what.in_one_step) {
+      // Here the top folders stay and what is in them has changed places.
+      struct stat there {};
+      if (what.now && ::lstat(staging.destination().path.c_str(), &there) == 0) (void)staging.note_tree(there.st_ino, *what.now);
+      if (what.before) (void)staging.note_tree(staging.inode_of(tree_name), *what.before);
+    }
+    if (staging.has(previous_name)) {
+      staging.remove(trash_name);
+      ::renameat(staging.folder(), previous_name, staging.folder(), trash_name);
+    }
+    const auto* name = what.keeps_previous ? previous_name : trash_name;
+    if (!what.keeps_previous) staging.remove(trash_name);
+    if (::renameat(staging.folder(), tree_name, staging.folder(), name) != 0)
+      return system_error("keep what was replaced as", staging.shown(name), errno);
+  }
+  ::unlinkat(staging.folder(), marker_name, 0);
+  sync_folder(staging.folder());
+  return {};
+}
+
+}  // namespace
+
+std::vector<Step> steps_between(const Present& staged, const Present& present, const std::function<bool(const Found&)>& goes) {
+  std::vector<Step> steps;
+  std::string whole;  // a folder that is moved with all that is in it
+  auto is_below = [&whole](const std::string& path) { return !whole.empty() && path.starts_with(whole) && path[whole.size()] == '/'; };
+  for (const auto& found : staged.found) {
+    if (found.path.empty() || is_below(found.path)) continue;
+    const auto* there = present.at(found.path);
+    if (!there) {
+      steps.push_back({Step::Kind::put, found.path, found.stamp.inode});
+      whole = found.path;
+      continue;
+    }
+    const bool both_folders = found.kind == Found::Kind::folder && there->kind == Found::Kind::folder;
+    const bool is_same = found.kind == there->kind && found.mode == there->mode && found.uid == there->uid && found.gid == there->gid &&
+                         found.target == there->target &&
+                         (both_folders || (found.stamp.size == there->stamp.size && found.hash == there->hash));
+    if (both_folders || is_same) continue;
+    steps.push_back({Step::Kind::exchange, found.path, found.stamp.inode});
+    whole = found.path;
+  }
+  whole.clear();
+  for (const auto& found : present.found) {
+    if (found.path.empty() || is_below(found.path) || staged.at(found.path) || !goes(found)) continue;
+    // What is below something that was exchanged went with it.
+    const auto slash = found.path.rfind('/');
+    const auto* above = slash == std::string::npos ? nullptr : staged.at(std::string_view(found.path).substr(0, slash));
+    if (slash != std::string::npos && (!above || above->kind != Found::Kind::folder)) continue;
+    steps.push_back({Step::Kind::take, found.path, 0});
+    whole = found.path;
+  }
+  return steps;
+}
+
+Result<void> perform(const Staging& staging, Switch& what) {
+  if (what.inode == 0) what.inode = staging.inode_of(what.is_rollback ? previous_name : tree_name);
+  if (const auto marked = write_file(staging.path(marker_name), write_marker(what)); !marked) return marked;
+  sync_folder(staging.folder());
+  auto take_back = [&](Error why) -> Result<void> {
+    if (what.is_rollback) ::renameat(staging.folder(), tree_name, staging.folder(), previous_name);
+    ::unlinkat(staging.folder(), marker_name, 0);
+    return why;
+  };
+  if (what.is_rollback && ::renameat(staging.folder(), previous_name, staging.folder(), tree_name) != 0)
+    return take_back(system_error("take back", staging.shown(previous_name), errno));
+  const auto& there = staging.destination();
+  if (what.in_one_step) {
+    auto parent = open_folder(there.parent);
+    if (!parent) return take_back(parent.error());
+    int error = 0;
+    if (there.exists)
+      error = exchange(staging.folder(), tree_name, parent->get(), there.name);
+    else if (::renameat(staging.folder(), tree_name, parent->get(), there.name.c_str()) != 0)
+      error = errno;
+    const bool is_of_the_system =
+        error == EINVAL || error == ENOSYS || error == EXDEV || error == EBUSY || error == EACCES || error == EPERM;
+    if (error != 0) {
+      auto why = system_error("put the new content in the place of", there.path, error);
+      if (is_of_the_system) why.code = "not_in_one_step";
+      return take_back(std::move(why));
+    }
+    sync_folder(parent->get());
+  } else if (const auto taken = take_all(staging, what.steps); !taken) {
+    return take_back(taken.error());
+  }
+  return finish(staging, what);
+}
+
+Result<bool> resume(const Staging& staging) {
+  const auto text = read_file(staging.path(marker_name), marker_max);
+  if (!text) return false;
+  const auto what = read_marker(*text);
+  if (!what) {
+    // It is written beside and renamed, so it is none of ours or of a broken disk.
+    ::unlinkat(staging.folder(), marker_name, 0);
+    return Error{fmt::format("'{}' is broken: what was interrupted is not known", staging.shown(marker_name))};
+  }
+  struct stat there {};
+  const bool exists = ::lstat(staging.destination().path.c_str(), &there) == 0;
+  const bool has_begun = what->in_one_step ? exists && there.st_ino == what->inode : true;
+  const bool is_tree_taken = what->is_rollback && staging.inode_of(previous_name) == what->inode;
+  if (is_tree_taken || !has_begun) {
+    if (what->is_rollback && !is_tree_taken) ::renameat(staging.folder(), tree_name, staging.folder(), previous_name);
+    ::unlinkat(staging.folder(), marker_name, 0);
+    return false;
+  }
+  if (!what->in_one_step && staging.has(tree_name)) {
+    if (const auto taken = take_all(staging, what->steps); !taken) return taken.error();
+  }
+  if (const auto finished = finish(staging, *what); !finished) return finished.error();
+  return true;
+}
+
+}  // namespace gorgone::content

@@ -1,0 +1,256 @@
+#include "swap.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "blobs.hpp"
+#include "scratch.hpp"
+
+using namespace gorgone;
+using namespace gorgone::content;
+using gorgone::content::test::Scratch;
+
+namespace {
+
+Present present_at(const std::string& root) {
+  Scanner scanner(root, {}, false);
+  if (!scanner.list()) return Present({});
+  while (!*scanner.hash_for(std::chrono::seconds(1))) {
+  }
+  return Present(scanner.take());
+}
+
+// A place with an old tree and a built new one, which lacks "old" and has "new" and another "same".
+struct Prepared {
+  Scratch scratch;
+  Manifest manifest;
+  std::string bytes;
+
+  Prepared() {
+    scratch.write("dest/same", "same");
+    scratch.write("dest/changed", "before");
+    scratch.write("dest/old/x", "old");
+    scratch.write("source/same", "same");
+    scratch.write("source/changed", "after!");
+    scratch.write("source/new/y", "new");
+    manifest = manifest_of(present_at(scratch.at("source")).found, {});
+    bytes = encode(manifest);
+  }
+
+  Staging staging() const {
+    auto staging = Staging::open(*locate(scratch.at("dest")), true);
+    REQUIRE(staging.has_value());
+    return std::move(*staging);
+  }
+
+  Hash hash() const { return sha256(bytes); }
+
+  void build(const Staging& staging, const Present& present, bool keeps_extra) const {
+    Blobs blobs(staging);
+    while (!*blobs.open_for(std::chrono::seconds(1))) {
+    }
+    const auto all = manifest.blobs();
+    std::vector<std::size_t> wanted;
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if (!present.with(all[i].hash) && !blobs.has(all[i].hash)) wanted.push_back(i);
+    REQUIRE(blobs.expect(all, wanted).has_value());
+    Packer packer(scratch.at("source"), std::make_shared<const Manifest>(manifest), all, wanted, 0);
+    while (!packer.at_end()) {
+      const auto piece = decompress(*packer.next(), piece_bytes_max);
+      REQUIRE(blobs.take(*read_piece(*piece)).has_value());
+    }
+    REQUIRE(staging.keep_manifest(hash(), bytes).has_value());
+    Builder builder(staging, manifest, present, {{}, keeps_extra, false});
+    for (Result<bool> done = false; !*done;) {
+      done = builder.build_for(std::chrono::seconds(1));
+      REQUIRE(done.has_value());
+    }
+  }
+
+  bool is_old() const { return scratch.read("dest/changed") == "before" && scratch.has("dest/old/x") && !scratch.has("dest/new"); }
+  bool is_new() const {
+    return scratch.read("dest/changed") == "after!" && scratch.read("dest/new/y") == "new" && scratch.read("dest/same") == "same";
+  }
+};
+
+Switch one_step(const Prepared& prepared) {
+  Switch what;
+  what.now = prepared.hash();
+  what.keeps_extra = false;
+  return what;
+}
+
+Switch by_files(const Prepared& prepared, const Staging& staging, const Present& present) {
+  auto what = one_step(prepared);
+  what.in_one_step = false;
+  const auto staged = present_at(staging.path("tree"));
+  what.steps = steps_between(staged, present, [](const Found&) { return true; });
+  return what;
+}
+
+}  // namespace
+
+TEST_CASE("a tree takes the place of another in one step, and the other is kept") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+  CHECK(prepared.is_old());
+  auto what = one_step(prepared);
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(prepared.is_new());
+  CHECK_FALSE(prepared.scratch.has("dest/old"));
+  CHECK(prepared.scratch.read(".dest.gorgone/previous/old/x") == "old");
+  CHECK_FALSE(staging.has("switching"));
+}
+
+TEST_CASE("what the source lacks stays where it is kept, as the same file") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  const auto present = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, present, true);
+  auto what = one_step(prepared);
+  what.keeps_extra = true;
+  // Another program replaces one meanwhile, and makes one.
+  std::filesystem::remove(prepared.scratch.at("dest/old/x"));
+  prepared.scratch.write("dest/old/x", "replaced");
+  prepared.scratch.write("dest/late", "late");
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(prepared.is_new());
+  CHECK(prepared.scratch.read("dest/old/x") == "replaced");
+  CHECK(prepared.scratch.read("dest/late") == "late");
+}
+
+TEST_CASE("file by file the result is the same, and what was there is kept whole") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  const auto present = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, present, false);
+  auto what = by_files(prepared, staging, present);
+  CHECK(what.steps.size() == 3);
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(prepared.is_new());
+  CHECK_FALSE(prepared.scratch.has("dest/old"));
+  for (const auto& [path, content] : {std::pair{"same", "same"}, {"changed", "before"}, {"old/x", "old"}})
+    CHECK(prepared.scratch.read(std::string(".dest.gorgone/previous/") + path) == content);
+}
+
+TEST_CASE("a switch that was interrupted before it began leaves the old tree") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+  prepared.scratch.write(".dest.gorgone/switching", R"({"in_one_step":true,"inode":)" + std::to_string(staging.inode_of("tree")) + "}");
+  const auto resumed = resume(staging);
+  REQUIRE(resumed.has_value());
+  CHECK_FALSE(*resumed);
+  CHECK(prepared.is_old());
+  CHECK_FALSE(staging.has("switching"));
+}
+
+TEST_CASE("a switch that was interrupted after its step is finished") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+  prepared.scratch.write(".dest.gorgone/switching", R"({"in_one_step":true,"inode":)" + std::to_string(staging.inode_of("tree")) + "}");
+  std::filesystem::rename(prepared.scratch.at("dest"), prepared.scratch.at("aside"));
+  std::filesystem::rename(prepared.scratch.at(".dest.gorgone/tree"), prepared.scratch.at("dest"));
+  std::filesystem::rename(prepared.scratch.at("aside"), prepared.scratch.at(".dest.gorgone/tree"));
+  const auto resumed = resume(staging);
+  REQUIRE(resumed.has_value());
+  CHECK(*resumed);
+  CHECK(prepared.is_new());
+  CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
+}
+
+TEST_CASE("a switch file by file that was interrupted anywhere is finished, each step once") {
+  for (std::size_t taken = 0; taken <= 3; ++taken) {
+    CAPTURE(taken);
+    const Prepared prepared;
+    const auto staging = prepared.staging();
+    const auto present = present_at(prepared.scratch.at("dest"));
+    prepared.build(staging, present, false);
+    auto what = by_files(prepared, staging, present);
+    const auto all = what.steps;
+    // The first ones are taken by a switch of their own, whose end is then taken back.
+    const auto tree = staging.inode_of("tree");
+    what.steps.resize(taken);
+    what.keeps_previous = true;
+    REQUIRE(perform(staging, what).has_value());
+    std::filesystem::rename(prepared.scratch.at(".dest.gorgone/previous"), prepared.scratch.at(".dest.gorgone/tree"));
+    REQUIRE(staging.inode_of("tree") == tree);
+    std::string steps;
+    for (const auto& step : all) {
+      std::string hex;
+      for (const char c : step.path) {
+        constexpr const char* digits = "0123456789abcdef";
+        hex += digits[(c >> 4) & 15];
+        hex += digits[c & 15];
+      }
+      steps += (steps.empty() ? "" : ",") + std::string("[") + std::to_string(static_cast<int>(step.kind)) + ",\"" + hex + "\"," +
+               std::to_string(step.inode) + "]";
+    }
+    prepared.scratch.write(".dest.gorgone/switching",
+                           R"({"in_one_step":false,"inode":)" + std::to_string(tree) + R"(,"steps":[)" + steps + "]}");
+    const auto resumed = resume(staging);
+    REQUIRE(resumed.has_value());
+    CHECK(*resumed);
+    CHECK(prepared.is_new());
+    CHECK_FALSE(prepared.scratch.has("dest/old"));
+    CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
+  }
+}
+
+TEST_CASE("a step that fails leaves the destination as it was") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  const auto present = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, present, false);
+  auto what = by_files(prepared, staging, present);
+  what.steps.push_back({Step::Kind::put, "nowhere/at/all", 1});
+  CHECK_FALSE(perform(staging, what).has_value());
+  CHECK(prepared.is_old());
+  CHECK_FALSE(staging.has("switching"));
+}
+
+TEST_CASE("content whose hash is not the manifest's is refused and removed") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  Blobs blobs(staging);
+  while (!*blobs.open_for(std::chrono::seconds(1))) {
+  }
+  REQUIRE(blobs.expect({Blob{sha256("right"), 5, 0}}, {0}).has_value());
+  const auto taken = blobs.take({Record{0, 0, "wrong"}});
+  REQUIRE_FALSE(taken.has_value());
+  CHECK(taken.error().code == "changed");
+  CHECK(std::filesystem::is_empty(prepared.scratch.at(".dest.gorgone/blobs")));
+}
+
+TEST_CASE("a blob that came in part goes on where it was, and pieces out of order are refused") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  const Blob blob{sha256("hello world"), 11, 0};
+  {
+    Blobs blobs(staging);
+    while (!*blobs.open_for(std::chrono::seconds(1))) {
+    }
+    REQUIRE(blobs.expect({blob}, {0}).has_value());
+    REQUIRE(blobs.take({Record{0, 0, "hello"}}).has_value());
+  }
+  Blobs again(staging);
+  while (!*again.open_for(std::chrono::seconds(1))) {
+  }
+  CHECK(*again.expect({blob}, {0}) == 5);
+  CHECK(again.take({Record{0, 4, "o"}}).error().code == "order");
+  CHECK(again.take({Record{0, 5, " world and more"}}).error().code == "order");
+  REQUIRE(again.take({Record{0, 5, " world"}}).has_value());
+  CHECK(again.has_all());
+  CHECK(again.has(blob.hash));
+}
+
+TEST_CASE("somebody else's folder in the place of the staging folder is not used") {
+  const Prepared prepared;
+  std::filesystem::create_directory(prepared.scratch.at(".dest.gorgone"));
+  std::filesystem::permissions(prepared.scratch.at(".dest.gorgone"), std::filesystem::perms(0777));
+  const auto staging = Staging::open(*locate(prepared.scratch.at("dest")), true);
+  REQUIRE(staging.has_value());
+  CHECK_FALSE(staging->not_in_one_step().empty());
+  CHECK(prepared.scratch.has("dest/.gorgone"));
+}
