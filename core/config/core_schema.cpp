@@ -48,6 +48,11 @@ Schema database_options() {
   return {
       Option{"gorgone_db_type", text, "SQLite", "kind of the database of history and sessions"}.one_of({"SQLite"}),
       Option{"gorgone_db_name", text, "dbname=/var/lib/centreon-gorgone/history.sdb", "file of the database, with or without \"dbname=\""},
+      Option{
+          "gorgone_db_synchronous", text, "normal",
+          "whether each commit is forced to the disk (full), so that what was accepted survives a loss of power too; normal survives any "
+          "end of the process"}
+          .one_of({"normal", "full"}),
       Option{"gorgone_db_autocreate_schema", boolean, "1", "whether missing tables are made"},
       Option{"gorgone_db_host", text, "", "a file has no host"}.ignored(),
       Option{"gorgone_db_port", text, "", "a file has no port"}.ignored(),

@@ -16,7 +16,8 @@ struct JournalFile::Watch {
   std::function<void(const HistoryRow&)> on_row;
 };
 
-JournalFile::JournalFile(boost::asio::io_context& loop, std::string path) : loop_(loop), store_(std::move(path)) {
+JournalFile::JournalFile(boost::asio::io_context& loop, std::string path, Tables::Access access)
+    : loop_(loop), store_(std::move(path), access) {
   in_memory_ = store_.in_memory();
   thread_ = std::thread([this] { run(); });
 }

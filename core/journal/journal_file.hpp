@@ -23,7 +23,7 @@ class GORGONE_API JournalFile final : public Journal {
  public:
   /// Opens `path` (":memory:" for none). Where it cannot be used, now or later, the journal is kept in memory until it can: the
   /// daemon always starts and goes on. The loop must outlive the journal.
-  JournalFile(boost::asio::io_context& loop, std::string path);
+  JournalFile(boost::asio::io_context& loop, std::string path, Tables::Access access = Tables::Access::write);
   ~JournalFile() override;
 
   using Journal::read;

@@ -45,7 +45,7 @@ bool is_corruption(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code &
 
 }  // namespace
 
-Store::Store(std::string path) : path_(std::move(path)) {
+Store::Store(std::string path, Tables::Access access) : path_(std::move(path)), access_(access) {
   try {
     open();
   } catch (const sqlite::Failure& failure) {
@@ -58,7 +58,7 @@ Store::Store(std::string path) : path_(std::move(path)) {
 }
 
 void Store::open() {
-  file_ = std::make_unique<Tables>(path_);
+  file_ = std::make_unique<Tables>(path_, access_);
   file_->set_patience(patience);
   for_reading_ = false;
   last_ctime_ = std::max(last_ctime_, file_->newest_ctime());

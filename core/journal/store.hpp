@@ -16,7 +16,8 @@ namespace gorgone {
 class Store {
  public:
   /// Never fails: where the file cannot be used, memory is.
-  explicit Store(std::string path);
+  /// `access` says whether each commit is forced to the disk.
+  explicit Store(std::string path, Tables::Access access = Tables::Access::write);
 
   /// Runs `work` as one transaction, in memory where the file fails. An Error is a failure of the work itself. Tries to come back to the
   /// file first, where that is due.
@@ -62,6 +63,7 @@ class Store {
   void put_aside();
 
   std::string path_;
+  Tables::Access access_;
   Log log_{"journal"};
   std::unique_ptr<Tables> file_, memory_;  // memory_ only while the file cannot be written
   bool corrupt_ = false, for_reading_ = false;

@@ -39,8 +39,9 @@ std::string text(const sqlite::Statement& statement) { return statement.text(0);
 
 Tables::Tables(const std::string& path, Access access) : database_(path, access == Access::read) {
   database_.execute("PRAGMA busy_timeout = 100; PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY");
-  if (access == Access::write) {
-    database_.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL");
+  if (access != Access::read) {
+    database_.execute("PRAGMA journal_mode = WAL");
+    database_.execute(access == Access::write_through ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
     sqlite::prepare_schema(database_);
   }
 }

@@ -26,8 +26,9 @@ enum class Progress { taken = 0, begun = 1, ended = 2, gone = 3 };  // gone: tak
 
 class Tables {
  public:
-  enum class Access { write, read };
-  /// Opens or makes the database and completes its schema; for reading, opens what is there as it is.
+  enum class Access { write, write_through, read };
+  /// Opens or makes the database and completes its schema, for write_through so that each commit is forced to the disk; for reading,
+  /// opens what is there as it is.
   explicit Tables(const std::string& path, Access access = Access::write);
   /// How long a lock of another program is waited for.
   void set_patience(std::chrono::milliseconds patience);

@@ -33,8 +33,8 @@ Payload content_push(const Message& message, const std::string& target) {
     content.erase("cache_dir");
     content["extra"] = "keep";
   }
+  content["node"] = target;
   all["content"] = std::move(content);
-  all["node"] = target;
   return Payload(json::value(std::move(all)));
 }
 

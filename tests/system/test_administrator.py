@@ -184,7 +184,7 @@ class Administrator(FleetCase):
         self.write("SENDCFGFILE:4", "EXTERNALCMD:77:x", "NONSENSE", "NOSUCHCOMMAND:4:x", "EXTERNALCMD:4:[1] AFTER")
         eventually(lambda: self.installed[4].engine.lines == ["[1] AFTER"], 20, "the line behind those that fail")
         central = self.nodes[1]
-        for expression in (r"- \[legacycmd\] .*77", r"- \[legacycmd\] .*NONSENSE", r"- \[legacycmd\] .*NOSUCHCOMMAND", r"(config|cache)/.*4"):
+        for expression in (r"- \[legacycmd\] .*77", r"- \[legacycmd\] .*NONSENSE", r"- \[legacycmd\] .*NOSUCHCOMMAND", r"- \[legacycmd\] .*config/engine/4"):
             central.wait_log(r"(WARNING|ERROR) " + expression)
         eventually(lambda: not (self.spool / "centcore.cmd_read").exists(), 10, "the end of the file")
 
