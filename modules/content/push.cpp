@@ -206,7 +206,7 @@ asio::awaitable<Result<void>> Push::converse() {
     if (refused_ && !is_passing(*refused_)) co_return *refused_;
     if (has_ended_) break;
     if (refused_) {
-      co_await event_.wait_until(Clock::now() + refused_pause);
+      co_await pause(refused_pause);
     } else if (next == Next::offer_again) {
       patience = first_patience;
     } else {
@@ -214,6 +214,12 @@ asio::awaitable<Result<void>> Push::converse() {
     }
   }
   co_return Result<void>{};
+}
+
+// Whatever rings meanwhile: a refusal comes at once, and must not be asked for again and again.
+asio::awaitable<void> Push::pause(Clock::duration time) {
+  const auto until = Clock::now() + time;
+  while (!has_ended_ && Clock::now() < until) co_await event_.wait_until(until);
 }
 
 asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
@@ -228,7 +234,7 @@ asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
   answer_.reset();
   if (stage == "manifest") co_return Next::send_manifest;
   if (stage == "changed") co_return Next::read_again;
-  if (stage == "busy") co_await event_.wait_until(Clock::now() + busy_pause);
+  if (stage == "busy") co_await pause(busy_pause);
   if (stage == "installing") {
     // Nothing is to be sent; the offer after the time is up asks whether it still is.
     co_return co_await next_answer(std::max(limit, Clock::now() + longest_patience));

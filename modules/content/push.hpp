@@ -39,6 +39,7 @@ class Push : public std::enable_shared_from_this<Push> {
   asio::awaitable<Result<void>> read_source();
   asio::awaitable<Result<void>> wait_for_node();
   asio::awaitable<Result<void>> converse();
+  asio::awaitable<void> pause(Clock::duration time);
   asio::awaitable<Next> next_answer(Clock::time_point limit);
   asio::awaitable<Result<Next>> stream();
   bool offer(bool is_followed);
