@@ -92,8 +92,11 @@ Result<void> Blobs::take(const std::vector<Record>& records) {
     if (record.bytes.size() > blob.size - offset_) return Error{"a file is longer than the manifest says", "order"};
     if (!file_) {
       if (auto begun = begin(blob); !begun) return begun;
-      // What an earlier push left of it was not counted on.
-      if (::ftruncate(file_.get(), 0) != 0) return system_error("cut", staging_.shown(name_of(blob.hash)), errno);
+      // What an earlier push left of it was not counted on. Cutting an empty file would make some file systems write it out when it is
+      // closed.
+      struct stat status {};
+      if (::fstat(file_.get(), &status) == 0 && status.st_size > 0 && ::ftruncate(file_.get(), 0) != 0)
+        return system_error("cut", staging_.shown(name_of(blob.hash)), errno);
     }
     sum_.feed(record.bytes);
     for (std::size_t have = 0; have < record.bytes.size();) {

@@ -21,6 +21,8 @@ namespace {
 constexpr std::size_t notes_max = 5;
 constexpr const char* tree_name = "tree";
 constexpr mode_t while_building = 0700;
+// More new files than this are brought to the disk with all else that waits for it there.
+constexpr std::size_t single_syncs_max = 32;
 
 void note(Notes& notes, std::string text) {
   if (notes.size() < notes_max) notes.push_back(std::move(text));
@@ -202,6 +204,7 @@ Result<void> Builder::make_file(const Entry& entry, const Walker::Place& to) {
   const auto shown = staging_.shown(tree_name) + "/" + entry.path;
   const auto* same = entry.size == 0 ? nullptr : present_.at(entry.path);
   if (entry.size > 0 && (!same || same->hash != entry.hash)) same = present_.with(entry.hash);
+  if (!same && new_.size() <= single_syncs_max) new_.push_back(entry.path);
   if (same) {
     if (auto taken = take_unchanged(entry, *same, to); !taken) return taken;
   } else if (entry.size == 0) {
@@ -232,6 +235,7 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   const auto [uid, gid] = owners_at(entry.path);
   const bool is_alike = entry.mode == from.mode && uid == from.uid && (gid == static_cast<gid_t>(-1) || gid == from.gid);
   if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) return {};
+  if (new_.size() <= single_syncs_max) new_.push_back(entry.path);
   FileDescriptor made(::openat(to.folder, to.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   const auto shown = staging_.shown(tree_name) + "/" + entry.path;
   if (!made) return system_error("write", shown, errno);
@@ -270,7 +274,22 @@ Result<void> Builder::finish() {
     const auto place = place_in_tree(extra->path);
     if (place) own(place->folder, place->name, extra->path, extra->uid, extra->gid, extra->mode, false);
   }
-  if (::syncfs(staging_.folder()) != 0) return system_error("write to the disk of", staging_.shown(), errno);
+  return sync();
+}
+
+Result<void> Builder::sync() {
+  auto fail = [this] { return system_error("write to the disk of", staging_.shown(), errno); };
+  if (new_.size() > single_syncs_max) return ::syncfs(staging_.folder()) == 0 ? Result<void>{} : fail();
+  auto sync_at = [&](const std::string& path, int flags) {
+    const auto place = place_in_tree(path);
+    const FileDescriptor fd(place ? ::openat(place->folder, place->name.c_str(), flags | O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1);
+    return fd && ::fsync(fd.get()) == 0;
+  };
+  for (const auto& path : new_)
+    if (!sync_at(path, 0)) return fail();
+  // The first ones bring the rest of the journal along; for what is there already these cost nothing.
+  for (const auto& entry : manifest_.entries)
+    if (entry.kind == Entry::Kind::folder && !sync_at(entry.path, O_DIRECTORY)) return fail();
   return {};
 }
 

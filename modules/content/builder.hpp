@@ -64,6 +64,7 @@ class Builder {
   Result<void> take_unchanged(const Entry& entry, const Found& from, const Walker::Place& to);
   Result<void> take_over(const Found& extra);
   Result<void> finish();
+  Result<void> sync();
   void own(int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link);
   std::pair<uid_t, gid_t> owners_at(const std::string& path) const;
   Result<Walker::Place> place_in_tree(const std::string& path);
@@ -76,6 +77,7 @@ class Builder {
   std::optional<Walker> tree_, old_;
   std::size_t next_ = 0, next_extra_ = 0;
   std::set<Hash> used_;
+  std::vector<std::string> new_;  // paths of files whose content is not on the disk yet; no more than are synced one by one
   Notes notes_;
 };
 

@@ -11,13 +11,12 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t inbox_max = std::size_t{8} << 20;
+constexpr std::size_t inbox_max = std::size_t{32} << 20;
 constexpr auto idle_limit = 120s;
 // After so long without a word others may have the destination.
 constexpr auto yield_after = 10s;
 constexpr auto slice = 50ms;
-// A row for so many bytes of pieces, or after so long: rows are written to two disks and more.
-constexpr std::size_t answer_bytes = std::size_t{768} << 10;
+// Besides the rows that the sender asks for, so that somebody who looks on sees progress.
 constexpr auto answer_every = 500ms;
 constexpr std::size_t packed_manifest_max = std::size_t{64} << 20, parts_max = 1000;
 
@@ -250,7 +249,7 @@ asio::awaitable<Result<void>> Landing::plan() {
   const auto offset = co_await agent_.blocking(expect);
   if (!offset) co_return offset.error();
   bytes_of_ = lacking_bytes_ - *offset;
-  next_piece_ = unanswered_ = 0;
+  next_piece_ = 0;
   is_streaming_ = true;
   content::Answer lacking{"lack", attempt_, 0, encode_set(lack), *offset, files_of_, manifest_->files(), bytes_of_, manifest_->bytes()};
   answered_at_ = Clock::now();
@@ -271,7 +270,7 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
   if (!is_streaming_) co_return Result<void>{};
   struct Taken {
     Result<void> outcome;
-    bool is_late = false, is_early = false;
+    bool is_late = false, is_early = false, asks = false;
     std::size_t size = 0;
   };
   auto take_piece = [self = shared_from_this(), data = std::move(message.data)] {
@@ -283,6 +282,7 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
     taken.is_early = part->number > self->next_piece_;
     if (taken.is_early) return taken;
     taken.size = part->bytes.size();
+    taken.asks = part->of > 0;
     const auto piece = decompress(part->bytes, piece_bytes_max);
     const auto records = piece ? read_piece(*piece) : Result<std::vector<Record>>(piece.error());
     taken.outcome = records ? self->blobs_store_->take(*records) : Result<void>(records.error());
@@ -297,19 +297,17 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
   }
   if (!taken.outcome) co_return taken.outcome;
   ++next_piece_;
-  unanswered_ += taken.size;
   received_ += taken.size;
   if (blobs_store_->has_all()) {
     is_streaming_ = false;
     co_return co_await install();
   }
-  if (unanswered_ >= answer_bytes || Clock::now() > answered_at_ + answer_every) answer("taken");
+  if (taken.asks || Clock::now() > answered_at_ + answer_every) answer("taken");
   co_return Result<void>{};
 }
 
 void Landing::answer(const char* stage) {
   answered_at_ = Clock::now();
-  unanswered_ = 0;
   content::Answer answer{stage, attempt_, next_piece_, {}, 0, 0, 0, 0, 0};
   if (blobs_store_ && files_of_ > 0) {
     answer.files = blobs_store_->files_taken();

@@ -79,7 +79,7 @@ class Landing : public std::enable_shared_from_this<Landing> {
   Owners owners_;
   Notes notes_;
   bool is_streaming_ = false;
-  std::size_t next_piece_ = 0, unanswered_ = 0;
+  std::size_t next_piece_ = 0;
   std::uint64_t files_of_ = 0, bytes_of_ = 0, lacking_bytes_ = 0, received_ = 0;
   std::string by_files_;  // why it is put in place file by file; empty: in one step
 };

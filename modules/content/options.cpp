@@ -34,10 +34,11 @@ Schema schema() {
       Option{"index_trees", integer, "200", "for so many trees that is kept"}.range(1, 100000),
       Option{"max_files", integer, "500000", "largest tree, in files and folders"}.range(1, 10000000),
       Option{"keep_previous", boolean, "true", "whether the tree that was replaced is kept, for gorgonectl rollback"},
-      Option{"unchanged_files", text, "copy",
-             "what a new tree gets of files that have not changed: a copy (by reference where the file system can), or a hard link, which "
-             "is quicker but shares later changes in place with the tree that is kept"}
-          .one_of({"copy", "link"}),
+      Option{"unchanged_files", text, "link",
+             "what a new tree gets of files that have not changed: a hard link, which takes no time and no space, but a program that "
+             "writes to "
+             "such a file in place changes the tree that is kept, too; or a copy (by reference where the file system can)"}
+          .one_of({"link", "copy"}),
       Option{"push_timeout", integer, "3600", "a push whose node does not answer for so long has failed"}.range(10, 604800).in("seconds"),
       Option{"staged_time", integer, "86400", "what has come of a push that was not finished is kept for so long"}
           .range(60, 31536000)

@@ -17,7 +17,7 @@ struct Options {
   std::vector<std::string> allowed;  ///< folders in which destinations may lie; empty: anywhere
   ManifestLimits limits;
   bool keeps_previous = true;
-  bool links_unchanged = false;
+  bool links_unchanged = true;
   std::chrono::seconds silence{3600};  ///< a push whose node does not answer for so long has failed
   std::chrono::seconds staged{86400};  ///< what is staged and not finished is kept for so long
   std::chrono::seconds check{300};     ///< for a check_command

@@ -12,8 +12,13 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Unconfirmed bytes of pieces on the way: more than what comes and goes in the time of an answer, little for the memory of relays.
-constexpr std::size_t window_bytes = std::size_t{2} << 20;
+// Unconfirmed bytes of pieces on the way: they double while the node confirms quickly, and halve where it does not, so that a slow link
+// holds little memory of the relays. Confirmations are rows of two journals, so few are asked for.
+constexpr std::size_t first_window = std::size_t{4} << 20, smallest_window = std::size_t{1} << 20, largest_window = std::size_t{16} << 20;
+constexpr std::size_t asks_in_window = 4;
+constexpr auto quick = 500ms, slow = 2000ms;
+// Of all pushes together; beyond it each has the smallest window.
+constexpr std::size_t unconfirmed_max = std::size_t{64} << 20;
 constexpr std::size_t part_bytes = std::size_t{192} << 10;
 constexpr auto slice = 50ms;
 constexpr auto first_patience = 3s, longest_patience = 8s;
@@ -201,7 +206,7 @@ asio::awaitable<Result<void>> Push::converse() {
     if (refused_ && !is_passing(*refused_)) co_return *refused_;
     if (has_ended_) break;
     if (refused_) {
-      co_await event_.wait_until(Clock::now() + refused_pause);
+      co_await pause(refused_pause);
     } else if (next == Next::offer_again) {
       patience = first_patience;
     } else {
@@ -209,6 +214,12 @@ asio::awaitable<Result<void>> Push::converse() {
     }
   }
   co_return Result<void>{};
+}
+
+// Whatever rings meanwhile: a refusal comes at once, and must not be asked for again and again.
+asio::awaitable<void> Push::pause(Clock::duration time) {
+  const auto until = Clock::now() + time;
+  while (!has_ended_ && Clock::now() < until) co_await event_.wait_until(until);
 }
 
 asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
@@ -223,12 +234,48 @@ asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
   answer_.reset();
   if (stage == "manifest") co_return Next::send_manifest;
   if (stage == "changed") co_return Next::read_again;
-  if (stage == "busy") co_await event_.wait_until(Clock::now() + busy_pause);
+  if (stage == "busy") co_await pause(busy_pause);
   if (stage == "installing") {
     // Nothing is to be sent; the offer after the time is up asks whether it still is.
     co_return co_await next_answer(std::max(limit, Clock::now() + longest_patience));
   }
   co_return Next::offer_again;
+}
+
+// Pieces that were sent and not confirmed.
+struct Push::Flight {
+  struct Sent {
+    std::size_t number, size;
+    Clock::time_point at;
+  };
+  explicit Flight(SenderMemory& all) : memory(all) {}
+  ~Flight() { memory.unconfirmed -= bytes; }
+  Flight(const Flight&) = delete;
+  Flight& operator=(const Flight&) = delete;
+
+  void add(std::size_t number, std::size_t size) {
+    pieces.push_back({number, size, Clock::now()});
+    bytes += size;
+    memory.unconfirmed += size;
+  }
+
+  SenderMemory& memory;
+  std::deque<Sent> pieces;
+  std::size_t bytes = 0, window = first_window;
+};
+
+void Push::confirm(Flight& flight) {
+  std::size_t confirmed = 0;
+  Clock::duration took{};
+  for (; !flight.pieces.empty() && flight.pieces.front().number < taken_; flight.pieces.pop_front()) {
+    confirmed += flight.pieces.front().size;
+    took = Clock::now() - flight.pieces.front().at;
+  }
+  if (confirmed == 0) return;
+  flight.bytes -= confirmed;
+  memory_.unconfirmed -= confirmed;
+  if (took < quick) flight.window = std::min(flight.window + confirmed, largest_window);
+  if (took > slow) flight.window = std::max(flight.window / 2, smallest_window);
 }
 
 asio::awaitable<Result<Push::Next>> Push::stream() {
@@ -247,22 +294,21 @@ asio::awaitable<Result<Push::Next>> Push::stream() {
     Payload data;
     std::size_t size = 0;
   };
-  std::deque<std::size_t> unconfirmed;  // sizes of pieces
-  std::size_t number = 0, bytes = 0;
+  Flight flight(memory_);
+  std::size_t number = 0, since_asked = 0;
   taken_ = 0;
   while (!has_ended_ && !answer_ && !refused_) {
-    while (number - unconfirmed.size() < taken_ && !unconfirmed.empty()) {
-      bytes -= unconfirmed.front();
-      unconfirmed.pop_front();
-    }
-    if (packer->at_end() || bytes >= window_bytes) {
+    confirm(flight);
+    const auto window = memory_.unconfirmed > unconfirmed_max ? smallest_window : flight.window;
+    if (packer->at_end() || flight.bytes >= window) {
       // What follows the last piece is the node's to say.
-      if (packer->at_end() && unconfirmed.empty()) break;
+      if (packer->at_end() && flight.pieces.empty()) break;
       const bool rung = co_await event_.wait_until(Clock::now() + stream_patience);
       if (!rung) co_return Next::wait;
       continue;
     }
-    auto pack = [packer, part = Part{token_, attempt_, number, 0, {}}]() mutable {
+    const bool asks = since_asked + piece_bytes >= window / asks_in_window;
+    auto pack = [packer, part = Part{token_, attempt_, number, asks ? std::size_t{1} : 0, {}}]() mutable {
       Piece piece;
       piece.packed = packer->next();
       if (!piece.packed) return piece;
@@ -276,9 +322,8 @@ asio::awaitable<Result<Push::Next>> Push::stream() {
       if (piece.packed.error().code == "changed") co_return Next::read_again;
       co_return piece.packed.error();
     }
-    ++number;
-    bytes += piece.size;
-    unconfirmed.push_back(piece.size);
+    since_asked = asks ? 0 : since_asked + piece.size;
+    flight.add(number++, piece.size);
     send(action::data, std::move(piece.data));
   }
   co_return co_await next_answer(Clock::now() + longest_patience);

@@ -22,6 +22,7 @@ namespace gorgone::content {
 struct SenderMemory {
   /// node, destination → the manifest that it had last: another one is sent along with its offer.
   std::map<std::pair<std::string, std::string>, Hash> installed;
+  std::size_t unconfirmed = 0;  ///< bytes on the way, of all pushes
 };
 
 class Push : public std::enable_shared_from_this<Push> {
@@ -38,12 +39,15 @@ class Push : public std::enable_shared_from_this<Push> {
   asio::awaitable<Result<void>> read_source();
   asio::awaitable<Result<void>> wait_for_node();
   asio::awaitable<Result<void>> converse();
+  asio::awaitable<void> pause(Clock::duration time);
   asio::awaitable<Next> next_answer(Clock::time_point limit);
   asio::awaitable<Result<Next>> stream();
   bool offer(bool is_followed);
   bool send_manifest();
   bool send(const char* action, Payload data);
   void fail(const Error& why);
+  struct Flight;
+  void confirm(Flight& flight);
   bool is_overdue() const { return Clock::now() > heard_at_ + options_.silence; }
 
   Agent& agent_;

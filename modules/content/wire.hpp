@@ -47,7 +47,7 @@ Result<Offer> read_offer(const json::value& data);
 struct Part {
   std::string token;
   std::int64_t attempt = 0;
-  std::size_t number = 0, of = 0;  ///< `of` of a manifest only
+  std::size_t number = 0, of = 0;  ///< `of` of content: 1 where a confirmation is asked for
   std::string bytes;
 };
 Payload write_part(const Part& part);

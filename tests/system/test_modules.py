@@ -90,7 +90,7 @@ class Modules(FleetCase):
         for name in (*names, "nosuch"):
             self.assertRegex(self.poller.log(), rf"(?m) - ERROR - .*\b{name}\b")
         self.assertRegex(self.poller.log(), r"(?m) - ERROR - .*stamped.*gorgone-module abi 0 gcc 1", "the stamp is told")
-        self.assertEqual(set(dialer.call("INFORMATION").body["data"]["data"]["modules"]), {"action", "dbcleaner", "engine"})
+        self.assertEqual(set(dialer.call("INFORMATION").body["data"]["data"]["modules"]), {"action", "content", "dbcleaner", "engine"})
 
     def test_modules_are_found_where_the_command_line_says(self):
         folder = self.directory / "modules"

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""Measures content sync between two real daemons on loopback and prints a table, with what `cp` and `tar | zstd` take in the same run.
+
+    GORGONE_BIN=build/release/bin tests/bench/content.py [--quick] [--only FIGURE]
+
+FIGURE is part of a line's name, such as 2,000. Times are medians of several rounds, from the request to the row that ends the push.
+"""
+import argparse
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
+
+from bench import Fleet, cpu_s, pss_mb
+
+WORDS = b"define service { host_name some-host service_description check-%d use generic-service }\n"
+
+
+def text(size, seed):
+    line = b"".join(WORDS % (seed + i) for i in range(200))
+    return (line * (size // len(line) + 1))[:size]
+
+
+def small_files(root, count, version=0):
+    for i in range(count):
+        path = root / f"{i % 40}" / f"{i}.cfg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"# %d\n" % version + text(2000, i))
+
+
+def timed(work):
+    begin = time.monotonic()
+    work()
+    return time.monotonic() - begin
+
+
+def shell(command):
+    subprocess.run(["bash", "-c", command], check=True, stdout=subprocess.DEVNULL)
+
+
+class Peak:
+    """The highest PSS of both daemons while the block runs."""
+
+    def __init__(self, fleet):
+        self.fleet, self.mb, self.over = fleet, [0, 0], threading.Event()
+        self.thread = threading.Thread(target=self.watch)
+
+    def watch(self):
+        while not self.over.wait(0.03):
+            for i, daemon in enumerate((self.fleet.central, self.fleet.poller)):
+                self.mb[i] = max(self.mb[i], pss_mb(daemon.process.pid))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+class Bench:
+    def __init__(self, fleet, directory, rounds):
+        self.fleet, self.rounds = fleet, rounds
+        self.source, self.there, self.copy = directory / "source", directory / "there", directory / "copy"
+        self.api = fleet.central.api()
+
+    def push(self):
+        content = {"source": str(self.source), "destination": str(self.there), "node": "2"}
+        begin = time.monotonic()
+        status, body = self.api.request("POST", "/api/core/content/push?log_wait=300000000", content, timeout=310)
+        spent = time.monotonic() - begin
+        last = body["data"][-1] if status == 200 and body["data"] else {}
+        if last.get("code") != 2:
+            raise RuntimeError(f"the push did not end well: {status} {body}")
+        return spent
+
+    def clear(self):
+        for path in (self.source, self.there, self.there.parent / f".{self.there.name}.gorgone", self.copy):
+            shutil.rmtree(path, ignore_errors=True)
+            if path.is_file():
+                path.unlink()
+
+    def raw(self):
+        """Seconds of cp with a sync, and of tar through zstd into tar."""
+        shutil.rmtree(self.copy, ignore_errors=True)
+        copied = timed(lambda: shell(f"cp -r {self.source} {self.copy} && sync -f {self.copy}"))
+        packed = timed(lambda: shell(f"cd {self.source.parent} && tar cf - {self.source.name} | zstd -1 | zstd -d | (mkdir -p {self.copy}2 && tar xf - -C {self.copy}2) && sync -f {self.copy}2"))
+        shutil.rmtree(f"{self.copy}2", ignore_errors=True)
+        shutil.rmtree(self.copy, ignore_errors=True)
+        return f"cp -r and sync {copied:.2f} s, tar \\| zstd and sync {packed:.2f} s"
+
+    def row(self, name, goal_s, make, rounds=None, fresh=True):
+        times, cpu = [], []
+        with Peak(self.fleet) as peak:
+            for number in range(rounds or self.rounds):
+                if fresh:
+                    self.clear()
+                make(number)
+                os.sync()
+                time.sleep(0.3)
+                spent = [cpu_s(daemon.process.pid) for daemon in (self.fleet.central, self.fleet.poller)]
+                times.append(self.push())
+                cpu.append([cpu_s(daemon.process.pid) - had for daemon, had in zip((self.fleet.central, self.fleet.poller), spent)])
+        raw = self.raw()
+        median = statistics.median(times)
+        reached = "–" if goal_s is None else "yes" if median <= goal_s else "**no**"
+        seconds = [statistics.median(part) for part in zip(*cpu)]
+        print(f"| {name} | {'–' if goal_s is None else f'{goal_s} s'} | {median:.3f} s | {reached} | {raw} | {min(times):.3f}–{max(times):.3f}; CPU "
+              f"{seconds[0]:.2f} s sender, {seconds[1]:.2f} s node; PSS {peak.mb[0]:.0f} and {peak.mb[1]:.0f} MB at the peak |", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", default="")
+    given = parser.parse_args()
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-bench-content-"))
+    fleet = Fleet(directory / "fleet")
+    try:
+        fleet.start()
+        bench = Bench(fleet, directory, 1 if given.quick else 5)
+        count = 200 if given.quick else 2000
+        big = (50 if given.quick else 500) << 20
+
+        def one_changed(number):
+            if not bench.source.exists():
+                small_files(bench.source, count)
+            if not bench.there.exists():
+                bench.push()
+                bench.push()
+            (bench.source / "7" / "7.cfg").write_bytes(b"changed %d\n" % number)
+
+        def same(_):
+            if not bench.source.exists():
+                small_files(bench.source, count)
+                bench.push()
+            bench.push()
+        lines = [
+            ("20 MB of configuration text, one file", 0.2, lambda n: bench.source.write_bytes(text(20 << 20, n)), {}),
+            ("20 MB that do not shrink, one file", 0.2, lambda n: bench.source.write_bytes(os.urandom(20 << 20)), {}),
+            (f"{count:,} files of 2 kB", 0.3, lambda n: small_files(bench.source, count, n), {}),
+            (f"the same {count:,} files, unchanged", 0.05, same, {"fresh": False}),
+            (f"one changed of {count:,} files", 0.1, one_changed, {"fresh": False}),
+            (f"{big >> 20} MB that do not shrink", None, lambda n: shell(f"head -c {big} /dev/urandom > {bench.source}"), {"rounds": 1}),
+        ]
+        print("| content sync | goal | measured | reached | raw, same run | more |\n| --- | --- | --- | --- | --- | --- |")
+        for name, goal, make, options in lines:
+            if given.only in name:
+                bench.row(name, goal, make, **options)
+        print(f"\nload average {os.getloadavg()[0]:.1f}")
+    finally:
+        fleet.stop()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
