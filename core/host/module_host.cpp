@@ -120,12 +120,14 @@ asio::awaitable<void> ModuleHost::run(Module& module, ModuleAgent& agent, Messag
   const auto action = message.action;
   std::string what;
   const auto delivery = message.delivery;
+  bool is_stopped = false;
   try {
     co_await module.handle(std::move(message));
     if (!delivery.empty()) agent.end(delivery);
     co_return;
   } catch (const boost::system::system_error& failure) {
-    what = failure.code() == asio::error::operation_aborted ? "interrupted: the module stops" : failure.what();
+    is_stopped = failure.code() == asio::error::operation_aborted;
+    what = is_stopped ? "interrupted: the module stops" : failure.what();
   } catch (const std::exception& failure) {
     what = failure.what();
   }
@@ -133,7 +135,9 @@ asio::awaitable<void> ModuleHost::run(Module& module, ModuleAgent& agent, Messag
   if (!delivery.empty() && agent.is_stopping() && !agent.has_begun(delivery)) co_return;
   if (!delivery.empty()) agent.end(delivery);
   agent.log().error("{} failed: {} token={}", action, what, printable(token));
-  agent.journal().write(NewRow{token, code::failed, message_json(action + " failed: " + what)});
+  json::object data{{"message", action + " failed: " + what}};
+  if (is_stopped) data["error"] = "stopping";  // whoever can sends it again
+  agent.journal().write(NewRow{token, code::failed, to_text(json::value(std::move(data)))});
 }
 
 asio::awaitable<void> ModuleHost::end(Slot& slot) {

@@ -146,6 +146,8 @@ asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, co
   auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked] {
     return place(*partial, request, max_unpacked);
   };
+  // One at a time: unpacking thousands of files takes a thread of the pool for long.
+  auto pass = co_await placing_.enter();
   auto notes = co_await agent_.blocking(std::move(work));
   if (!notes) co_return notes.error();
   copy.is_ended = true;

@@ -5,6 +5,7 @@
 #include <gorgone/agent.hpp>
 
 #include "copy_request.hpp"
+#include "gate.hpp"
 #include "options.hpp"
 #include "partial_file.hpp"
 #include "request_log.hpp"
@@ -19,7 +20,7 @@ namespace gorgone::action {
 class Copier {
  public:
   /// `options` outlive it.
-  Copier(Agent& agent, const Options& options) : agent_(agent), options_(options) {}
+  Copier(Agent& agent, const Options& options) : agent_(agent), options_(options), placing_(agent.loop(), 1, waiting_max) {}
 
   /// Takes a message; works it off, and those of its token that come meanwhile, unless another call is doing that already.
   asio::awaitable<void> take(Message message);
@@ -30,6 +31,7 @@ class Copier {
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t waiting_max = 1000;  // as many as there may be copies
 
   struct Copy {
     std::deque<Message> waiting;
@@ -51,6 +53,7 @@ class Copier {
 
   Agent& agent_;
   const Options& options_;
+  Gate placing_;
   std::map<std::string, Copy> copies_;  // by token
   std::set<std::string> known_caches_;  // swept of an earlier run's files
   std::size_t queued_bytes_ = 0;

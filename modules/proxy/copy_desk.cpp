@@ -19,7 +19,7 @@ void give_delivery(Message& message) {
 bool CopyDesk::take(Message& message, bool is_passed_on, Reply& reply) {
   if (!starts_copy(message) && !(jobs_.has_line(message.target) && is_after_copies(message))) return false;
   if (message.action == "CONTENTPUSH" && !has_content()) {
-    refuse_copy(message, reply, Error{"the module content is not loaded here, which runs CONTENTPUSH", "no_content"});
+    refuse_copy(message, reply, Error{"the module content is not loaded here, which runs CONTENTPUSH", "no_content"}, is_passed_on);
     return true;
   }
   give_delivery(message);
@@ -29,7 +29,7 @@ bool CopyDesk::take(Message& message, bool is_passed_on, Reply& reply) {
 
 bool CopyDesk::take_own(Message& message, Reply& reply, std::int64_t ttl_s) {
   // One with a delivery id is written down already, and was held back where it came from.
-  const bool waits = !is_releasing_ && message.delivery.empty() && jobs_.has_line({}) && is_after_copies(message);
+  const bool waits = message.delivery.empty() && jobs_.has_line({}) && is_after_copies(message);
   if (!waits && message.action != "REMOTECOPY") return false;
   message.target.clear();
   if (message.ttl_s <= 0) message.ttl_s = ttl_s;
@@ -91,15 +91,17 @@ bool CopyDesk::runs_content(const std::string& target) { return !is_own(target) 
 
 void CopyDesk::release(Message message, std::int64_t until) {
   if (is_own(message.target)) {
-    auto shared = std::make_shared<Message>(std::move(message));
-    const auto delivery = std::exchange(shared->delivery, {});
-    // Out of the outbox before it runs: it runs once.
-    agent_.journal().forget_outgoing(delivery, [this, shared, alive = std::weak_ptr<bool>(alive_)](const Result<void>&) {
+    // To ourselves, under an id of its own: whenever the daemon ends it is in the outbox or written down as come, and runs once.
+    const auto delivery = message.delivery;
+    Message own = message;
+    own.delivery += "-own";
+    auto taken = [this, delivery, message, until, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
       if (alive.expired()) return;
-      is_releasing_ = true;
-      agent_.submit(std::move(*shared), {});
-      is_releasing_ = false;
-    });
+      if (answer.code == code::begun) return agent_.journal().forget_outgoing(delivery);
+      agent_.log().warning("{} for this node is not taken now, and tried again: {}", message.action, answer.data.text());
+      routes_.keep(message, until);
+    };
+    agent_.submit(wrap_delivery(own, std::max<std::int64_t>(1, until - wall_s())), std::move(taken));
     return;
   }
   const auto step = routes_.step_to(message.target);

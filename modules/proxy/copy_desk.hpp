@@ -21,7 +21,7 @@ class Routes {
   virtual std::optional<Paths::Step> step_to(const std::string& target) const = 0;
   virtual Node* node_of(const std::string& id) const = 0;
   virtual bool target_has(const std::string& target, const std::string& feature) const = 0;
-  virtual void refuse_message(const Message& message, const Reply& reply, const Error& why) = 0;
+  virtual void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
   /// A message of the outbox that no node can take now.
   virtual void keep(Message message, std::int64_t until) = 0;
 };
@@ -49,7 +49,9 @@ class CopyDesk final : public BulkOwner, private CopyWays {
   void fetch_log(const std::string& target) override;
   bool runs_content(const std::string& target) override;
   void release(Message message, std::int64_t until) override;
-  void refuse_copy(const Message& message, const Reply& reply, const Error& why) override { routes_.refuse_message(message, reply, why); }
+  void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) override {
+    routes_.refuse_message(message, reply, why, is_passed_on);
+  }
 
   bool is_own(const std::string& target) const { return target.empty() || target == agent_.node_id(); }
   bool has_content() const { return agent_.endpoint("POST", "/core/content/push").has_value(); }
@@ -57,7 +59,6 @@ class CopyDesk final : public BulkOwner, private CopyWays {
   Agent& agent_;
   Routes& routes_;
   CopyJobs jobs_;
-  bool is_releasing_ = false;  // what has waited for copies to this node runs now, whatever stands in the line by now
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

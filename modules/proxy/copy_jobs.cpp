@@ -56,6 +56,7 @@ struct CopyJobs::Acceptance {
   Reply reply;
   std::optional<Result<bool>> stored;
   std::optional<Result<void>> checked;
+  bool is_passed_on = false;
 };
 
 CopyJobs::CopyJobs(Agent& agent, CopyWays& ways, Limits limits) : agent_(agent), ways_(ways), limits_(limits), timer_(agent.loop()) {}
@@ -64,12 +65,13 @@ void CopyJobs::accept(Message message, bool is_passed_on, Reply reply) {
   const auto target = message.target;
   if (const auto line = lines_.find(target); line != lines_.end() && line->second.items.size() >= limits_.waiting)
     return ways_.refuse_copy(message, reply,
-                             Error{fmt::format("busy: {} copies and messages wait for the node already", limits_.waiting), "busy"});
+                             Error{fmt::format("busy: {} copies and messages wait for the node already", limits_.waiting), "busy"},
+                             is_passed_on);
   const bool is_copy = starts_copy(message);
   auto acceptance = std::make_shared<Acceptance>();
   if (message.action == "REMOTECOPY") {
     auto order = order_of(message);
-    if (!order) return ways_.refuse_copy(message, reply, Error{order.error().message, "request"});
+    if (!order) return ways_.refuse_copy(message, reply, Error{order.error().message, "request"}, is_passed_on);
     agent_.on_pool([this, order = std::move(*order), acceptance, alive = std::weak_ptr<bool>(alive_), &loop = agent_.loop()] {
       auto folder = check_source(order);
       Result<void> checked;
@@ -90,6 +92,7 @@ void CopyJobs::accept(Message message, bool is_passed_on, Reply reply) {
   item->message = std::move(message);
   acceptance->item = item;
   acceptance->reply = std::move(reply);
+  acceptance->is_passed_on = is_passed_on;
   lines_[target].items.push_back(std::move(item));
   // Before the look at the source, so that the outbox has all of a target in the order it came.
   agent_.journal().store_outgoing(std::move(stored), is_passed_on,
@@ -109,13 +112,14 @@ void CopyJobs::settle(const std::shared_ptr<Acceptance>& acceptance) {
   if (!is_new || !*is_new || !*acceptance->checked) {
     drop(target, item);
     if (!is_new) {
-      ways_.refuse_copy(item->message, acceptance->reply, Error{"the outbox: " + is_new.error().message, "journal"});
+      ways_.refuse_copy(item->message, acceptance->reply, Error{"the outbox: " + is_new.error().message, "journal"},
+                        acceptance->is_passed_on);
     } else if (!*is_new) {
       if (acceptance->reply) acceptance->reply(Answer{"ACK", item->message.token, 0, Payload("null")});
     } else {
       const auto& why = acceptance->checked->error();
       agent_.journal().forget_outgoing(item->message.delivery);
-      ways_.refuse_copy(item->message, acceptance->reply, Error{why.message, "source"});
+      ways_.refuse_copy(item->message, acceptance->reply, Error{why.message, "source"}, acceptance->is_passed_on);
     }
     return pump(target);
   }

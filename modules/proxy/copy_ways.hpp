@@ -37,7 +37,7 @@ class CopyWays {
   /// Sends a message that has waited for copies.
   virtual void release(Message message, std::int64_t until) = 0;
   /// Tells that a message is not taken: by a history row and the answer.
-  virtual void refuse_copy(const Message& message, const Reply& reply, const Error& why) = 0;
+  virtual void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
 };
 
 }  // namespace gorgone::proxy

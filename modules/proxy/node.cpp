@@ -348,13 +348,16 @@ void Node::arm() {
   });
 }
 
-void Node::abandon(const std::string& why) {
-  for (const auto& message : queue_.clear()) fail(message, why);
+void Node::abandon(const std::string& why, const std::function<bool(Message&)>& rescue) {
+  for (auto& message : queue_.clear(now_s())) {
+    if (!message.delivery.empty() && rescue(message)) continue;
+    fail(message, why);
+  }
   leave(why);
 }
 
 void Node::leave(const std::string& why) {
-  for (const auto& message : queue_.clear())
+  for (const auto& message : queue_.clear(now_s()))
     if (message.delivery.empty()) fail(message, why);
   link_.reset();
   pings_.link_down();

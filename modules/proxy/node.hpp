@@ -62,8 +62,9 @@ class Node final : public LinkOwner {
   void stored(const std::string& delivery, bool is_kept);
   /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
   void fetch_log(const std::string& subnode, std::function<void(Result<void>)> done);
-  /// Ends the link and gives up what is queued, with a history row for each; the last call before the end.
-  void abandon(const std::string& why);
+  /// Ends the link and gives up what is queued, with a history row for each that `rescue` does not take over (true; it is given those of
+  /// the outbox, `ttl_s` being what they have left); the last call before the end.
+  void abandon(const std::string& why, const std::function<bool(Message&)>& rescue);
   /// Ends the link; what the outbox has stays there, only what it does not have gets a row.
   void leave(const std::string& why);
 

@@ -164,11 +164,14 @@ std::vector<Message> NodeQueue::expired(std::int64_t now) {
   return late;
 }
 
-std::vector<Message> NodeQueue::clear() {
+std::vector<Message> NodeQueue::clear(std::int64_t now) {
   link_lost();
   std::vector<Message> all;
   for (auto& list : waiting_) {
-    for (auto& entry : list) all.push_back(std::move(entry.message));
+    for (auto& entry : list) {
+      entry.message.ttl_s = std::max<std::int64_t>(1, entry.until - now);
+      all.push_back(std::move(entry.message));
+    }
     list.clear();
   }
   untils_.clear();

@@ -73,8 +73,8 @@ class NodeQueue {
 
   /// Takes out what waits too long, for the link or for an answer.
   std::vector<Message> expired(std::int64_t now);
-  /// Takes out everything, what was sent first.
-  std::vector<Message> clear();
+  /// Takes out everything, what was sent first; `ttl_s` is what each has left at `now`.
+  std::vector<Message> clear(std::int64_t now);
 
   std::size_t waiting() const { return waiting_[0].size() + waiting_[1].size(); }
   std::size_t in_flight() const { return in_flight_.size(); }

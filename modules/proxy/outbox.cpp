@@ -48,9 +48,14 @@ void Homeless::add(Message message, std::int64_t until) {
 }
 
 void Homeless::settle() {
-  for (auto entry = waiting_.begin(); entry != waiting_.end();) {
+  std::set<std::string> stuck;  // targets; what is behind such a message stays behind it
+  // Those that are here now: what cannot be placed after all may come back behind them.
+  auto entry = waiting_.begin();
+  for (auto left = waiting_.size(); left > 0; --left) {
     entry->message.ttl_s = std::max<std::int64_t>(1, entry->until - wall_s());
-    entry = place_(entry->message) ? waiting_.erase(entry) : std::next(entry);
+    const bool is_placed = !stuck.contains(entry->message.target) && place_(entry->message);
+    if (!is_placed) stuck.insert(entry->message.target);
+    entry = is_placed ? waiting_.erase(entry) : std::next(entry);
   }
 }
 

@@ -8,6 +8,8 @@
 #include <functional>
 #include <list>
 #include <memory>
+#include <set>
+#include <string>
 
 namespace gorgone::proxy {
 

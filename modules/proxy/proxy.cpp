@@ -111,7 +111,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return;
     }
     auto kept = [this, answered, reply, node = step->node, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
-      if (alive.expired()) return;
+      if (alive.expired()) {
+        // Unloaded meanwhile; the outbox has it for the next one.
+        const Payload why(json::value(json::object{{"error", "stopping"}, {"message", "proxy - the module was unloaded"}}));
+        if (reply) reply(is_new ? Answer{"ACK", answered.token, 0, Payload("null")} : Answer{"ACK", answered.token, 1, why});
+        return;
+      }
       // What was passed on before has been told already, and runs once.
       const auto known = nodes_.find(node);
       if (known != nodes_.end()) known->second->stored(answered.delivery, is_new.has_value() && *is_new);
@@ -305,7 +310,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     return known == nodes_.end() ? nullptr : known->second.get();
   }
   bool target_has(const std::string& target, const std::string& feature) const override { return has_feature(target, feature); }
-  void refuse_message(const Message& message, const Reply& reply, const Error& why) override { refuse(message, reply, why, false); }
+  void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) override {
+    refuse(message, reply, why, is_passed_on);
+  }
   void keep(Message message, std::int64_t until) override { homeless_.add(std::move(message), until); }
 
   // proxy::NodeTable
@@ -318,15 +325,32 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     const auto known = nodes_.find(spec.id);
     if (known != nodes_.end()) known->second->change(std::move(spec));
   }
-  void learn(const std::string& parent, const std::string& id) override { paths_.learn(parent, id); }
+  void learn(const std::string& parent, const std::string& id) override {
+    paths_.learn(parent, id);
+    homeless_.settle();
+  }
   void unlearn(const std::string& parent, const std::string& id) override { paths_.forget(parent, id); }
 
   void unregister(const std::string& id) override {
     const auto known = nodes_.find(id);
     if (known == nodes_.end()) return;
-    known->second->abandon("proxy - node '" + id + "' was unregistered");
-    nodes_.erase(known);
     paths_.remove_node(id);
+    // What another node leads to now goes there.
+    std::vector<Message> moved;
+    auto rescue = [&](Message& message) {
+      if (message.target.empty()) message.target = id;
+      const auto step = find(message.target);
+      if (!step || step->node == id) return false;
+      moved.push_back(std::move(message));
+      return true;
+    };
+    known->second->abandon("proxy - node '" + id + "' was unregistered", rescue);
+    nodes_.erase(known);
+    for (auto& message : moved) {
+      const auto until = static_cast<std::int64_t>(std::time(nullptr)) + message.ttl_s;
+      homeless_.add(std::move(message), until);
+    }
+    homeless_.settle();
     pull_nodes_.unregistered(id);
     agent_.log().info("node '{}' unregistered", printable(id));
   }
@@ -351,6 +375,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       else
         paths_.forget(node, id);
     }
+    homeless_.settle();
   }
 
   Agent& agent_;

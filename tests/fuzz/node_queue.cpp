@@ -132,7 +132,7 @@ class Run {
   void clear() {
     auto expected = sent_;
     expected.insert(expected.end(), waiting_.begin(), waiting_.end());
-    const auto all = queue_->clear();
+    const auto all = queue_->clear(0);
     require(all.size() == expected.size(), "all that there is is cleared");
     for (std::size_t i = 0; i < all.size(); ++i) require(all[i].target == expected[i].id, "what was sent is cleared first");
     gone_ += all.size();

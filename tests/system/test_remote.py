@@ -26,6 +26,22 @@ class Remote(FleetCase):
         rows = remote.poll(4, token)
         self.assertEqual(outputs(rows), ["deep"])
 
+    def test_what_waits_for_a_node_goes_with_it_behind_another(self):
+        self.poller.stop()
+        self.central.nodes(self.remote.node(3), self.poller.node(4))
+        api = self.central.api()
+        self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
+        eventually(lambda: "4" in api.nodes(), 5, "the registration of 4 by itself")
+        tokens = [api.submit(4, f"echo moved {number} >> {self.directory}/moved") for number in range(20)]
+        self.central.nodes(self.remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
+        eventually(lambda: "4" not in api.nodes(), 5, "the end of 4 by itself")
+        self.poller.start()
+        for token in tokens:
+            self.assertEqual(codes(api.poll(4, token, 20))[-1], 2)
+        lines = (self.directory / "moved").read_text().splitlines()
+        self.assertEqual(sorted(lines), sorted(f"moved {number}" for number in range(20)))
+
 
 if __name__ == "__main__":
     unittest.main()

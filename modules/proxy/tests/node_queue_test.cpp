@@ -124,7 +124,7 @@ TEST_CASE("what waits too long is taken out, for the link or for an answer") {
   late = queue.expired(15);
   REQUIRE(late.size() == 1);
   CHECK(late[0].token == "b");
-  CHECK(queue.clear().empty());
+  CHECK(queue.clear(0).empty());
 }
 
 TEST_CASE("a message that has less time than those before it expires before them") {
