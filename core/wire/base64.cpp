@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace gorgone {
 namespace {
@@ -31,14 +32,35 @@ void put(char*& out, std::uint32_t bits) {
   *out++ = static_cast<char>(bits);
 }
 
+/// The two letters of 12 bits.
+constexpr auto pairs = [] {
+  std::array<std::array<char, 2>, 4096> pairs{};
+  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {alphabet[i >> 6], alphabet[i & 63]};
+  return pairs;
+}();
+
+/// What a letter adds at each place of a group; a bit beyond the group's 24 where it is none.
+constexpr std::uint32_t no_letter = 1U << 31;
+constexpr auto places = [] {
+  std::array<std::array<std::uint32_t, 256>, 4> places{};
+  for (std::size_t place = 0; place < 4; ++place)
+    for (std::size_t letter = 0; letter < 256; ++letter)
+      places[place][letter] = (table[letter] & 0x80) != 0 ? no_letter : std::uint32_t{table[letter]} << (18 - 6 * place);
+  return places;
+}();
+
 /// Whole groups without anything to skip, which is nearly all there ever is; returns where they end.
 std::size_t decode_groups(std::string_view text, std::size_t at, char*& out) {
-  for (; at + 4 <= text.size(); at += 4) {
-    const std::uint32_t a = table[byte_at(text, at)], b = table[byte_at(text, at + 1)];
-    const std::uint32_t c = table[byte_at(text, at + 2)], d = table[byte_at(text, at + 3)];
-    if (((a | b | c | d) & 0x80) != 0) break;
-    put(out, a << 18 | b << 12 | c << 6 | d);
+  char* to = out;
+  for (; at + 4 <= text.size(); at += 4, to += 3) {
+    const std::uint32_t bits = places[0][byte_at(text, at)] | places[1][byte_at(text, at + 1)] | places[2][byte_at(text, at + 2)] |
+                               places[3][byte_at(text, at + 3)];
+    if ((bits & no_letter) != 0) break;
+    to[0] = static_cast<char>(bits >> 16);
+    to[1] = static_cast<char>(bits >> 8);
+    to[2] = static_cast<char>(bits);
   }
+  out = to;
   return at;
 }
 
@@ -51,10 +73,9 @@ std::string base64_encode(std::string_view bytes) {
   for (; i + 3 <= bytes.size(); i += 3) {
     const std::uint32_t bits =
         std::uint32_t{byte_at(bytes, i)} << 16 | std::uint32_t{byte_at(bytes, i + 1)} << 8 | std::uint32_t{byte_at(bytes, i + 2)};
-    *out++ = alphabet[bits >> 18];
-    *out++ = alphabet[bits >> 12 & 63];
-    *out++ = alphabet[bits >> 6 & 63];
-    *out++ = alphabet[bits & 63];
+    std::memcpy(out, pairs[bits >> 12].data(), 2);
+    std::memcpy(out + 2, pairs[bits & 4095].data(), 2);
+    out += 4;
   }
   if (i < bytes.size()) {
     const bool two = i + 1 < bytes.size();
