@@ -34,19 +34,19 @@ void put(char*& out, std::uint32_t bits) {
 
 /// The two letters of 12 bits.
 constexpr auto pairs = [] {
-  std::array<std::array<char, 2>, 4096> pairs{};
-  for (std::size_t i = 0; i < pairs.size(); ++i) pairs[i] = {alphabet[i >> 6], alphabet[i & 63]};
-  return pairs;
+  std::array<std::array<char, 2>, 4096> made{};
+  for (std::size_t i = 0; i < made.size(); ++i) made[i] = {alphabet[i >> 6], alphabet[i & 63]};
+  return made;
 }();
 
 /// What a letter adds at each place of a group; a bit beyond the group's 24 where it is none.
 constexpr std::uint32_t no_letter = 1U << 31;
 constexpr auto places = [] {
-  std::array<std::array<std::uint32_t, 256>, 4> places{};
+  std::array<std::array<std::uint32_t, 256>, 4> made{};
   for (std::size_t place = 0; place < 4; ++place)
     for (std::size_t letter = 0; letter < 256; ++letter)
-      places[place][letter] = (table[letter] & 0x80) != 0 ? no_letter : std::uint32_t{table[letter]} << (18 - 6 * place);
-  return places;
+      made[place][letter] = (table[letter] & 0x80) != 0 ? no_letter : std::uint32_t{table[letter]} << (18 - 6 * place);
+  return made;
 }();
 
 /// Whole groups without anything to skip, which is nearly all there ever is; returns where they end.
