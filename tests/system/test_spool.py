@@ -97,6 +97,17 @@ class SpoolCase(FleetCase):
         rows = self.central.database_rows("gorgone_outbox")
         return [(row["action"], row["target"], json.loads(row["data"])) for row in rows]
 
+    def above(self):
+        """A daemon above, as a remote has one."""
+        above = self.make_central("above")
+        self.central.configure("75-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
+                                                               "authorized_clients": [{"key": above.thumbprint()}]}})
+        if self.central.alive():
+            self.central.stop()
+        self.start()
+        self.central.port = int(self.central.wait_log(r"\[core\] listening on tcp://\S+:(\d+)")[1])
+        return self.dial(self.central, above)
+
 
 class Spool(SpoolCase):
     def test_external_commands_and_restarts_reach_engine_and_system_of_their_poller(self):
@@ -315,17 +326,6 @@ class Requests(SpoolCase):
         eventually(lambda: self.called(1) == ["service cbd reload"], 15, "the reload")
         self.assertEqual(self.database.execute("SELECT type, status, parent_id FROM task"), [["import", "pending", "42"]])
 
-    def above(self):
-        """A daemon above, as a remote has one."""
-        above = self.make_central("above")
-        self.central.configure("75-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
-                                                               "authorized_clients": [{"key": above.thumbprint()}]}})
-        if self.central.alive():
-            self.central.stop()
-        self.start()
-        self.central.port = int(self.central.wait_log(r"\[core\] listening on tcp://\S+:(\d+)")[1])
-        return self.dial(self.central, above)
-
     def import_task(self, content):
         self.above().call("ADDIMPORTTASKWITHPARENT", {"content": content}, "import-token")
 
@@ -388,6 +388,40 @@ class Requests(SpoolCase):
         places = [*(self.directory / "central").rglob("*"), *self.spool.rglob("*")]
         holding = [path for path in places if path.is_file() and b"clapi-pass" in path.read_bytes() and path.name != "70-tpapi.yaml"]
         self.assertEqual(holding, [])
+
+
+class Proxies(SpoolCase):
+    options = {"bulk_external_cmd": 1}
+
+    def test_lines_wait_for_a_proxy_that_is_unloaded_and_loaded_again(self):
+        above = self.above()
+        module = {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks", "enable": "true"}
+        self.assertEqual(above.call("UNLOADMODULE", {"content": module}, timeout=20).body["code"], 2)
+        self.write("EXTERNALCMD:3:one", "EXTERNALCMD:3:two")
+        self.central.wait_log("there is no proxy: the lines of node '3' wait", 10)
+        self.write("RELOADBROKER:3")
+        time.sleep(1)
+        self.assertEqual(self.rows("no_proxy"), [])
+        self.assertEqual(above.call("LOADMODULE", {"content": module}).body["code"], 2)
+        above.call("REGISTERRESYNC")
+        eventually(lambda: self.engines[3].lines == ["one", "two"] and self.called(3), 20, "the lines that waited")
+        self.spool_empty()
+        self.assertEqual([row for row in self.rows("unknown") if row["code"] == 1], [])
+
+    def test_lines_that_were_under_way_when_the_proxy_was_unloaded_come_again(self):
+        above = self.above()
+        module = {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks", "enable": "true"}
+        written = []
+        for round in range(5):
+            written += (lines := [f"{round}-{number}" for number in range(500)])
+            self.write(*(f"EXTERNALCMD:3:{line}" for line in lines), name=f"batch-{round}")
+            time.sleep(0.02 * round)
+            self.assertEqual(above.call("UNLOADMODULE", {"content": module}, timeout=20).body["code"], 2)
+            self.assertEqual(above.call("LOADMODULE", {"content": module}).body["code"], 2)
+            above.call("REGISTERRESYNC")
+        eventually(lambda: len(self.engines[3].lines) >= len(written), 40, "all lines")
+        self.spool_empty()
+        self.assertEqual(sorted(self.engines[3].lines), sorted(written))
 
 
 class Database(SpoolCase):
