@@ -90,8 +90,7 @@ SpoolDisk::Step SpoolDisk::step(const std::vector<Done>& done, bool scans, std::
   if (scans) scan(out);
   for (auto entry = files_.begin(); entry != files_.end();) {
     auto& file = *entry->second;
-    read(file, out, room);
-    entry = finish(file, out) ? files_.erase(entry) : std::next(entry);
+    entry = read(file, out, room) && finish(file, out) ? files_.erase(entry) : std::next(entry);
   }
   return out;
 }
@@ -232,28 +231,32 @@ bool SpoolDisk::extend(File& file, std::uint64_t limit, bool is_end, Step& out) 
   return noted.has_value();
 }
 
-void SpoolDisk::read(File& file, Step& out, std::size_t& room) {
+// False where there is more than could be read now: the file is not over.
+bool SpoolDisk::read(File& file, Step& out, std::size_t& room) {
   for (;;) {
     struct stat status {};
-    if (::fstat(file.file, &status) != 0) return;
+    if (::fstat(file.file, &status) != 0) {
+      out.problems.push_back(failure("read", file.path));
+      return false;
+    }
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size != file.seen) file.grown = Clock::now();
     file.seen = size;
     const auto& known = file.record->portions();
     const bool is_known = file.next_portion < known.size();
-    if (!is_known && size <= file.planned) return;
+    if (!is_known && size <= file.planned) return true;
     if (room == 0) {
       out.waits_for_room = true;
-      return;
+      return true;
     }
     // A record that once lost a line has a hole, whose lines were perhaps never sent.
     const bool is_next = is_known && (known[file.next_portion].from <= file.planned || size <= file.planned);
     if (is_next) {
-      if (!emit(file, known[file.next_portion], out, room)) return;
+      if (!emit(file, known[file.next_portion], out, room)) return false;
       ++file.next_portion;
     } else {
       const auto limit = is_known ? std::min(size, known[file.next_portion].from) : size;
-      if (!extend(file, limit, !is_known, out)) return;
+      if (!extend(file, limit, !is_known, out)) return false;
     }
   }
 }

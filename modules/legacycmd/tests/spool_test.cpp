@@ -229,16 +229,20 @@ class FullDisk {
   rlimit before_{};
 };
 
-/// While it lives the descriptor that has `file` open can be asked for its size but not read.
+/// While it lives the descriptor that has `file` open cannot be read, and cannot be asked for its size either where `is_stale`.
 class Unreadable {
  public:
-  explicit Unreadable(const std::filesystem::path& file) {
+  explicit Unreadable(const std::filesystem::path& file, bool is_stale = false) {
     for (int number = 3; number < 1024 && number_ < 0; ++number) {
       std::error_code none;
       if (std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number), none) == file) number_ = number;
     }
     REQUIRE(number_ >= 0);
     kept_ = ::dup(number_);
+    if (is_stale) {
+      ::close(number_);
+      return;
+    }
     const int deaf = ::open(file.c_str(), O_WRONLY);
     ::dup2(deaf, number_);
     ::close(deaf);
@@ -323,6 +327,18 @@ TEST_CASE_METHOD(SpoolFixture, "a file that cannot be read for a while is kept a
   }
   const auto again = disk->step({}, false, plenty);
   CHECK(ids(again.jobs) == ids(before));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file whose size cannot be told is not taken for an empty one") {
+  write("centcore.cmd", "RELOAD:1\n");
+  CHECK(disk->step({}, true, 0).jobs.empty());
+  wait();
+  {
+    const bool is_stale = GENERATE(true, false);
+    const Unreadable unreadable(folder / "centcore.cmd_read", is_stale);
+    CHECK(disk->step({}, false, plenty).problems.size() == 1);
+  }
+  CHECK(targets(disk->step({}, false, plenty).jobs) == Texts{"1"});
 }
 
 TEST_CASE_METHOD(SpoolFixture, "of a file that was cut short what is left is sent, and the loss is told") {
