@@ -289,6 +289,7 @@ TEST_CASE_METHOD(SpoolFixture, "a half line that a kill left in the record does 
   restart();
   const auto second = scan();
   REQUIRE(targets(second) == Texts{"1", "2"});
+  CHECK(text(record).find("portion 9 1portion") == std::string::npos);
   restart();
   CHECK(ids(scan()) == ids(second));
 }
