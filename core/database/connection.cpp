@@ -39,7 +39,7 @@ Error Connection::failure(MYSQL_STMT* prepared) const {
 
 Result<void> Connection::connect() {
   mysql_.reset(mysql_init(nullptr));
-  if (!mysql_) return Error{where() + ": no memory for a connection", "away"};
+  if (!mysql_) return Error{where() + ": no memory for a connection", "unreached"};
   auto* mysql = mysql_.get();
   const auto connect_s = static_cast<unsigned>(limits_.connect.count()), statement_s = static_cast<unsigned>(limits_.statement.count());
   const unsigned off = 0;
@@ -64,7 +64,7 @@ Result<void> Connection::connect() {
     return {};
   }
   auto error = failure(nullptr);
-  error.code = "away";
+  error.code = "unreached";
   mysql_.reset();
   is_away_ = true;
   return error;
@@ -101,6 +101,7 @@ Result<Outcome> Connection::run(const Statement& statement) {
     const bool may_repeat = stage == Stage::unsent || !statement.is_change;
     if (left == 0 || !may_repeat || is_ended_) {
       if (!may_repeat) return Error{outcome.error().message + "; whether it was done is not known", "away"};
+      if (stage == Stage::unsent) return Error{outcome.error().message, "unreached"};
       return outcome;
     }
   }

@@ -61,9 +61,10 @@ class GORGONE_API Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  /// Runs one statement. `parameters` take the place of the `?` in it, as text (nothing: NULL). The code of an Error is "away" where
-  /// the database cannot be reached or went away before it answered (a query is run a second time before that is said, a change never
-  /// is, once the server may have seen it), "busy" where 10,000 statements wait, else "statement".
+  /// Runs one statement. `parameters` take the place of the `?` in it, as text (nothing: NULL). The code of an Error is
+  /// "unreached" where the database cannot be reached: the statement was not run; "away" where it went away before it answered: the
+  /// statement may have been run (a query is run a second time before that is said, a change never is, once the server may have seen
+  /// it); "busy" where 10,000 statements wait; else "statement".
   asio::awaitable<Result<DatabaseTable>> query(std::string statement, DatabaseTable::Row parameters = {});
   /// The number of rows that were changed.
   asio::awaitable<Result<std::uint64_t>> change(std::string statement, DatabaseTable::Row parameters = {});

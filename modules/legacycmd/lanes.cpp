@@ -41,19 +41,58 @@ struct Lanes::Lane {
   std::size_t unanswered = 0;
   Signal changed;
   std::optional<Signal::Clock::time_point> unknown_since;
-  bool is_busy = false;  // told
+  bool is_busy = false;          // told
+  bool waits_for_proxy = false;  // told
 };
 
 struct Lanes::Part {
   Part(Lanes& of, Job with) : lanes(of), job(std::move(with)) {}
   ~Part() {
-    if (is_over && job.done) job.done(outcome);
+    if (is_over && open == 0 && job.done) job.done(outcome);
   }
   Lanes& lanes;
   Job job;
   Result<void> outcome;
-  bool is_over = false;  // else it was cut off by the module's end, and is taken up again at the next start
+  // Else it was cut off by the module's end, and is taken up again at the next start.
+  bool is_over = false;  // all its messages are sent
+  std::size_t open = 0;  // those that are neither accepted nor refused for good
 };
+
+/// A message that was given away. One whose answer will never come, for the proxy was unloaded, comes again.
+struct Lanes::Call {
+  Call(Lanes& of, std::shared_ptr<Lane> with, PartPtr and_part, Message sent)
+      : lanes(of), lane(std::move(with)), part(std::move(and_part)), message(std::move(sent)) {}
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  ~Call() {
+    if (!is_answered) answer(Error{"its answer never came", "busy"});
+  }
+  void answer(std::optional<Error> why);
+
+  Lanes& lanes;
+  std::weak_ptr<bool> alive = lanes.alive_;
+  std::shared_ptr<Lane> lane;
+  PartPtr part;
+  Message message;
+  std::shared_ptr<bool> comes_again = std::make_shared<bool>(false);
+  std::shared_ptr<bool> is_under_way = std::make_shared<bool>(true);
+  bool is_answered = false;
+};
+
+void Lanes::Call::answer(std::optional<Error> why) {
+  is_answered = true;
+  if (alive.expired()) return;
+  --lanes.unanswered_;
+  --lane->unanswered;
+  lane->changed.notify();
+  if (why && is_passing(why->code)) {
+    *comes_again = true;
+    if (!*is_under_way && !lanes.is_stopping_) lanes.agent_.spawn(lanes.send_later(lane, part, std::move(message)));
+    return;
+  }
+  --part->open;
+  if (why) lanes.refuse(*part, *why);
+}
 
 void Lanes::add(Job job) {
   const auto& line = job.unit.line;
@@ -107,7 +146,8 @@ asio::awaitable<void> Lanes::serve(std::shared_ptr<Lane> lane, PartPtr part) {
     message.target = lane->target;
     message.data = Payload(to_text(json::value(std::move(order.data))));
     message.delivery = fmt::format("{}{:04x}", part->job.id, index);
-    if (!is_own(lane->target) || concerns_copies(message)) co_await wait_for_node(lane);
+    if (is_own(lane->target) && concerns_copies(message)) co_await wait_for_node(lane);
+    ++part->open;
     co_await send(lane, part, std::move(message));
   }
   part->is_over = true;
@@ -146,7 +186,17 @@ asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
     const auto now = Signal::Clock::now();
     if (gateway != nullptr && (is_own(lane->target) || gateway->knows(lane->target))) {
       lane->unknown_since.reset();
+      lane->waits_for_proxy = false;
       co_return;
+    }
+    if (gateway == nullptr && !is_own(lane->target)) {
+      // The router would write a row for each attempt. Only a proxy that is there can fail to know the node.
+      if (!std::exchange(lane->waits_for_proxy, true))
+        agent_.log().warning("there is no proxy: the lines of node '{}' wait", printable(lane->target));
+      lane->unknown_since.reset();
+      timer.expires_after(node_pause);
+      co_await timer.async_wait(asio::use_awaitable);
+      continue;
     }
     // Once for all that waits in the lane; what comes behind is refused at once.
     if (!lane->unknown_since) {
@@ -161,35 +211,28 @@ asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
 }
 
 asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
-  struct Call {
-    bool is_under_way = true, comes_again = false;
-  };
+  asio::steady_timer timer(agent_.loop());
   for (;;) {
     // Nobody wakes it when the module stops: it is cancelled.
     while (is_stopping_ || lane->unanswered >= unanswered_max) co_await lane->changed.wait();
-    auto call = std::make_shared<Call>();
+    // Each time: the proxy may be another one by now, or gone.
+    if (!is_own(lane->target)) co_await wait_for_node(lane);
+    auto call = std::make_shared<Call>(*this, lane, part, message);
+    const auto comes_again = call->comes_again, is_under_way = call->is_under_way;
     ++lane->unanswered;
     ++unanswered_;
-    Reply reply = [this, call, part, message, lane, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
-      if (alive.expired()) return;
-      --unanswered_;
-      --lane->unanswered;
-      lane->changed.notify();
-      if (answer.code == 0) return;
-      const auto why = error_of(answer);
-      if (!is_passing(why.code)) return refuse(*part, why);
-      call->comes_again = true;
-      if (!call->is_under_way) agent_.spawn(send_later(lane, part, message));
+    Reply reply = [call = std::move(call)](const Answer& answer) {
+      if (!call->is_answered) call->answer(answer.code == 0 ? std::nullopt : std::optional(error_of(answer)));
     };
     submit(message, std::move(reply));
-    call->is_under_way = false;
-    if (!call->comes_again) {
+    *is_under_way = false;
+    if (!*comes_again) {
       lane->is_busy = false;
       co_return;
     }
     if (!lane->is_busy) agent_.log().notice("node '{}' takes no more for now: its lines wait in the spool", printable(lane->target));
     lane->is_busy = true;
-    asio::steady_timer timer(agent_.loop(), busy_pause);
+    timer.expires_after(busy_pause);
     co_await timer.async_wait(asio::use_awaitable);
   }
 }

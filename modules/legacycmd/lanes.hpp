@@ -37,6 +37,7 @@ class Lanes {
 
  private:
   struct Lane;
+  struct Call;
   /// A job under way: it ends when the last part of it does.
   struct Part;
   using PartPtr = std::shared_ptr<Part>;

@@ -31,7 +31,7 @@ class LegacyCmd final : public Module {
     lanes_ = std::make_unique<Lanes>(agent_, *pollers_, std::move(paths));
     worker_ = std::make_unique<Worker>(agent_, without_slash(settings_.text("centreon_dir")), settings_.text("tpapi_clapi"),
                                        std::chrono::seconds(settings_.integer("worker_timeout")));
-    requests_ = std::make_unique<Requests>(agent_, *database_, *lanes_, *worker_);
+    requests_ = std::make_unique<Requests>(agent_, *database_, *lanes_, *worker_, spool_options().queued_bytes_max);
     spool_ = std::make_unique<Spool>(agent_, *lanes_, spool_options());
     agent_.spawn(pollers_->run());
     agent_.spawn(spool_->run());
@@ -87,7 +87,8 @@ ModuleInfo info() {
       Option{"bulk_external_cmd", integer, "50", "how many external commands of one poller go out as one message"}.range(1, 10000),
       Option{"bulk_external_cmd_sequential", boolean, "true",
              "send the external commands before any other command to the same poller that stands behind them"},
-      Option{"max_queued_bytes", integer, "67108864", "how much of the spool is held in memory; the rest waits on the disk"}
+      Option{"max_queued_bytes", integer, "67108864",
+             "how much of the spool is held in memory; the rest waits on the disk, and what the API sends is refused as busy"}
           .in("bytes")
           .range(1048576, 17179869184.0),
       Option{"pollers_interval", integer, "60", "how often the pollers' data is read from the database when no line needs it"}

@@ -45,6 +45,9 @@ asio::awaitable<bool> Pollers::read() {
   auto pollers = co_await database_.query(pollers_query);
   auto characters = Result<DatabaseTable>(Error{});
   if (pollers) characters = co_await database_.query(characters_query);
+  // Not even the central is in it: it is being restored. Nobody is unknown for that.
+  if (pollers && pollers->rows.empty())
+    pollers = Error{"table nagios_server has no server with an active configuration in cfg_nagios, expected the central at least"};
   const auto& failed = pollers ? characters : pollers;
   if (!failed) {
     if (!is_away_) agent_.log().error("the pollers' data cannot be read from the configuration database: {}", failed.error().message);

@@ -5,6 +5,9 @@ namespace {
 
 constexpr std::size_t id_length = 28;
 constexpr std::size_t commands_max = 10000;
+// An import waits that long for the database.
+constexpr auto database_pause = std::chrono::seconds(5);
+constexpr auto database_awaited = std::chrono::hours(1);
 
 Result<Line> read_command(const json::value& entry, std::size_t index) {
   Line line{text_of(member(entry, "command")).value_or(""), text_of(member(entry, "target")).value_or(""),
@@ -15,10 +18,11 @@ Result<Line> read_command(const json::value& entry, std::size_t index) {
   if (!needs_poller(line)) return line;
   if (line.target.empty()) return Error{"need target argument " + where};
   // As it would be read from the spool, but for line breaks: there each would begin a line.
-  if (!parse_line(line.command + ':' + line.target + ':' + line.param))
+  auto parsed = parse_line(line.command + ':' + line.target + ':' + line.param);
+  if (!parsed)
     return Error{fmt::format("{} {}: expected the id of a poller as target{}", line.command, where,
                              line.command == "EXTERNALCMD" ? " and a param" : "")};
-  return line;
+  return std::move(*parsed);
 }
 
 Result<std::vector<Line>> read_commands(const json::value& data) {
@@ -38,25 +42,49 @@ Result<std::vector<Line>> read_commands(const json::value& data) {
 
 }  // namespace
 
+struct Requests::Over {
+  explicit Over(asio::io_context& loop) : changed(loop) {}
+  Signal changed;
+  bool is_true = false;
+};
+
 void Requests::row(const std::string& token, int code, std::string_view message) const {
   agent_.journal().write(NewRow{token, code, to_text(json::value(json::object{{"message", message}}))});
 }
 
 asio::awaitable<void> Requests::commands(Message message) {
   const auto data = message.data.json();
-  const auto lines = data ? read_commands(**data) : Result<std::vector<Line>>(data.error());
+  auto lines = data ? read_commands(**data) : Result<std::vector<Line>>(data.error());
   if (!lines) {
     row(message.token, code::failed, lines.error().message);
     co_return;
   }
+  if (lanes_.bytes() > queued_bytes_max_) {
+    row(message.token, code::failed,
+        fmt::format("busy: {} bytes of commands wait for their pollers already, at most {} are held (max_queued_bytes)", lanes_.bytes(),
+                    queued_bytes_max_));
+    co_return;
+  }
   co_await agent_.begin(message);
   row(message.token, code::begun, "commands processing has started");
+  auto over = std::make_shared<Over>(agent_.loop());
+  give(message.token, std::move(*lines), over);
+  try {
+    while (!over->is_true) co_await over->changed.wait();
+  } catch (const boost::system::system_error&) {
+    // The module stops; the last row comes from the jobs.
+  }
+}
+
+void Requests::give(const std::string& token, std::vector<Line> lines, std::shared_ptr<Over> all) {
   // Told when the last of them is done, or was dropped because the module stops.
   struct State {
     Journal& journal;
     std::string token, failed = {};
     std::size_t open = 0;
-    State(Journal& of, std::string with, std::size_t count) : journal(of), token(std::move(with)), open(count) {}
+    std::shared_ptr<Over> all;
+    State(Journal& of, std::string with, std::size_t count, std::shared_ptr<Over> told)
+        : journal(of), token(std::move(with)), open(count), all(std::move(told)) {}
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
@@ -64,19 +92,21 @@ asio::awaitable<void> Requests::commands(Message message) {
       const bool is_well = failed.empty();
       const std::string text = is_well ? "commands are accepted for their pollers" : "commands were refused: " + failed;
       journal.write(NewRow{token, is_well ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
+      all->is_true = true;
+      all->changed.notify();
     }
   };
-  auto state = std::make_shared<State>(agent_.journal(), message.token, lines->size());
+  auto state = std::make_shared<State>(agent_.journal(), token, lines.size(), std::move(all));
   auto over = [state](const Result<void>& outcome) {
     --state->open;
     if (!outcome) state->failed += (state->failed.empty() ? "" : "; ") + outcome.error().message;
   };
-  for (const auto& line : *lines) {
+  for (auto& line : lines) {
     Job job;
     job.id = new_token().substr(0, id_length);
     job.source = "CENTREONCOMMAND";
-    job.token = message.token;
-    job.unit.line = line;
+    job.token = token;
+    job.unit.line = std::move(line);
     job.done = over;
     lanes_.add(std::move(job));
   }
@@ -90,6 +120,35 @@ asio::awaitable<void> Requests::start_worker(Message message) {
       is_run ? "commands processing has finished successfully" : "commands processing has finished with errors");
 }
 
+// Waits for a database that is away. As long as no statement was given to it nothing has happened: a daemon that ends meanwhile begins
+// anew at its next start.
+asio::awaitable<Result<std::uint64_t>> Requests::insert(Message message, std::int64_t parent) {
+  const auto until = Signal::Clock::now() + database_awaited;
+  asio::steady_timer timer(agent_.loop());
+  for (bool is_told = false;; is_told = true) {
+    std::string probe = "SELECT 1";
+    const auto reached = co_await database_.query(std::move(probe));
+    Error why;
+    if (reached) {
+      co_await agent_.begin(message);
+      std::string statement = "INSERT INTO task (`type`, `status`, `parent_id`, `created_at`) VALUES ('import', 'pending', ?, NOW())";
+      DatabaseTable::Row parameters;
+      parameters.emplace_back(std::to_string(parent));
+      auto inserted = co_await database_.change(std::move(statement), std::move(parameters));
+      if (inserted) co_return inserted;
+      why = inserted.error();
+      if (why.code != "unreached" && why.code != "busy") co_return why;
+    } else {
+      why = reached.error();
+      if (why.code == "statement") co_return why;
+    }
+    if (Signal::Clock::now() >= until) co_return why;
+    if (!is_told) agent_.log().warning("the import of the remote's data waits for the database, at most 1 h: {}", why.message);
+    timer.expires_after(database_pause);
+    co_await timer.async_wait(asio::use_awaitable);
+  }
+}
+
 asio::awaitable<void> Requests::import_task(Message message) {
   const auto data = message.data.json();
   const auto* content = data ? member(**data, "content") : nullptr;
@@ -99,12 +158,8 @@ asio::awaitable<void> Requests::import_task(Message message) {
     row(message.token, code::failed, "expected {\"parent_id\": number, \"cbd_reload\": command} as content");
     co_return;
   }
-  co_await agent_.begin(message);
   row(message.token, code::begun, "import of the remote's data has started");
-  std::string insert = "INSERT INTO task (`type`, `status`, `parent_id`, `created_at`) VALUES ('import', 'pending', ?, NOW())";
-  DatabaseTable::Row parameters;
-  parameters.emplace_back(std::to_string(*parent));
-  const auto inserted = co_await database_.change(std::move(insert), std::move(parameters));
+  const auto inserted = co_await insert(message, *parent);
   if (!inserted) {
     const auto why = "cannot add the import task to the database: " + inserted.error().message;
     agent_.log().error("{} parent_id={}", why, *parent);

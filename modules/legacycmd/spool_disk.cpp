@@ -62,7 +62,7 @@ struct SpoolDisk::File {
   int file = -1;
   bool can_mark = false;
   std::unique_ptr<SpoolRecord> record;
-  std::size_t next_portion = 0;  // of those in the record that are to be read again
+  std::size_t next_portion = 0;  // of those in the record
   std::uint64_t planned = 0;     // bytes
   std::uint64_t seen = 0;        // its size when it was looked at last
   Clock::time_point grown = Clock::now();
@@ -90,8 +90,7 @@ SpoolDisk::Step SpoolDisk::step(const std::vector<Done>& done, bool scans, std::
   if (scans) scan(out);
   for (auto entry = files_.begin(); entry != files_.end();) {
     auto& file = *entry->second;
-    read(file, out, room);
-    entry = finish(file, out) ? files_.erase(entry) : std::next(entry);
+    entry = read(file, out, room) && finish(file, out) ? files_.erase(entry) : std::next(entry);
   }
   return out;
 }
@@ -168,7 +167,7 @@ void SpoolDisk::adopt(const std::string& path, Step& out) {
   }
   const SpoolRecord::Identity identity{status.st_dev, status.st_ino};
   auto record = SpoolRecord::load(SpoolRecord::path_for(path), identity);
-  if (!record) record = SpoolRecord::make(SpoolRecord::path_for(path), identity);
+  if (!record && record.error().code != "unreadable") record = SpoolRecord::make(SpoolRecord::path_for(path), identity);
   if (!record) {
     out.problems.push_back(record.error().message);
     return;
@@ -179,13 +178,20 @@ void SpoolDisk::adopt(const std::string& path, Step& out) {
   files_.emplace(number, std::move(file));
 }
 
-void SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room) {
+bool SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room) {
   std::string text(portion.to - portion.from, '\0');
   for (std::size_t done = 0; done < text.size();) {
     const auto count = ::pread(file.file, text.data() + done, text.size() - done, static_cast<off_t>(portion.from + done));
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) {
-      out.problems.push_back(count == 0 ? fmt::format("{} was cut short while it was read", file.path) : failure("read", file.path));
+    if (count < 0) {
+      out.problems.push_back(failure("read", file.path));
+      return false;
+    }
+    if (count == 0) {
+      struct stat status {};
+      if (::fstat(file.file, &status) != 0 || static_cast<std::uint64_t>(status.st_size) > portion.from + done) return false;
+      // Nothing will come of waiting for what somebody, or a crash of the machine, has cut off.
+      out.problems.push_back(fmt::format("{} was cut short: it has {} bytes, expected {}", file.path, portion.from + done, portion.to));
       text.resize(done);
       break;
     }
@@ -198,53 +204,60 @@ void SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out,
     room -= std::min(room, unit.bytes());
     out.jobs.push_back({file.number, fmt::format("{}{:012x}", file.record->id(), place), file.path, std::move(unit)});
   }
-  file.planned = portion.to;
+  file.planned = std::max(file.planned, portion.to);
+  return true;
 }
 
-void SpoolDisk::read(File& file, Step& out, std::size_t& room) {
-  const auto& known = file.record->portions();
-  for (; file.next_portion < known.size(); ++file.next_portion) {
-    if (room == 0) {
-      out.waits_for_room = true;
-      return;
-    }
-    emit(file, known[file.next_portion], out, room);
+// Puts the next piece before `limit` into the record; false where there is none yet.
+bool SpoolDisk::extend(File& file, std::uint64_t limit, bool is_end, Step& out) {
+  SpoolRecord::Portion portion{file.planned, std::min(limit, file.planned + portion_max), options_.bulk, {}};
+  std::string text(portion.to - portion.from, '\0');
+  const auto count = ::pread(file.file, text.data(), text.size(), static_cast<off_t>(portion.from));
+  if (count < 0) out.problems.push_back(failure("read", file.path));
+  if (count <= 0) return false;
+  const auto end = text.rfind('\n', static_cast<std::size_t>(count) - 1);
+  const bool is_whole = end != std::string::npos;
+  const bool is_cut = static_cast<std::uint64_t>(count) == portion_max || !is_end;  // no line is as long
+  if (!is_whole && !is_cut && Clock::now() < file.grown + options_.grace) {
+    out.waits_for_grace = true;  // its writer may be in the middle of a line
+    return false;
   }
+  portion.to = portion.from + (is_whole ? end + 1 : static_cast<std::uint64_t>(count));
+  text.resize(portion.to - portion.from);
+  portion.skipped = marked_lines(text, portion.from);
+  const auto noted = file.record->add(portion);
+  // Without it nobody would know after a kill how these lines were put together.
+  if (!noted) out.problems.push_back(noted.error().message);
+  return noted.has_value();
+}
+
+// False where there is more than could be read now: the file is not over.
+bool SpoolDisk::read(File& file, Step& out, std::size_t& room) {
   for (;;) {
     struct stat status {};
-    if (::fstat(file.file, &status) != 0) return;
+    if (::fstat(file.file, &status) != 0) {
+      out.problems.push_back(failure("read", file.path));
+      return false;
+    }
     const auto size = static_cast<std::uint64_t>(status.st_size);
     if (size != file.seen) file.grown = Clock::now();
     file.seen = size;
-    if (size <= file.planned) return;
+    const auto& known = file.record->portions();
+    const bool is_known = file.next_portion < known.size();
+    if (!is_known && size <= file.planned) return true;
     if (room == 0) {
       out.waits_for_room = true;
-      return;
+      return true;
     }
-    SpoolRecord::Portion portion{file.planned, std::min(size, file.planned + portion_max), options_.bulk, {}};
-    std::string text(portion.to - portion.from, '\0');
-    const auto count = ::pread(file.file, text.data(), text.size(), static_cast<off_t>(portion.from));
-    if (count <= 0) return;
-    const auto end = text.rfind('\n', static_cast<std::size_t>(count) - 1);
-    if (end != std::string::npos) {
-      portion.to = portion.from + end + 1;
-    } else if (static_cast<std::uint64_t>(count) == portion_max) {
-      portion.to = portion.from + portion_max;  // no line is as long
-    } else if (Clock::now() < file.grown + options_.grace) {
-      out.waits_for_grace = true;  // its writer may be in the middle of a line
-      return;
+    // A record that once lost a line has a hole, whose lines were perhaps never sent.
+    const bool is_next = is_known && (known[file.next_portion].from <= file.planned || size <= file.planned);
+    if (is_next) {
+      if (!emit(file, known[file.next_portion], out, room)) return false;
+      ++file.next_portion;
     } else {
-      portion.to = portion.from + static_cast<std::uint64_t>(count);
+      const auto limit = is_known ? std::min(size, known[file.next_portion].from) : size;
+      if (!extend(file, limit, !is_known, out)) return false;
     }
-    text.resize(portion.to - portion.from);
-    portion.skipped = marked_lines(text, portion.from);
-    const auto noted = file.record->add(portion);
-    if (!noted) {
-      // Without it nobody would know after a kill how these lines were put together.
-      out.problems.push_back(noted.error().message);
-      return;
-    }
-    emit(file, portion, out, room);
   }
 }
 

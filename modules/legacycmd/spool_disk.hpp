@@ -60,8 +60,9 @@ class SpoolDisk {
   void scan(Step& out);
   void take_up(const Found& found, Step& out);
   void adopt(const std::string& path, Step& out);
-  void read(File& file, Step& out, std::size_t& room);
-  void emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room);
+  bool read(File& file, Step& out, std::size_t& room);
+  bool emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room);
+  bool extend(File& file, std::uint64_t limit, bool is_end, Step& out);
   bool finish(File& file, Step& out);
 
   Options options_;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -20,13 +21,14 @@ Error failure(const std::string& what, const std::string& path) {
   return Error{fmt::format("cannot {} {}: {}", what, path, std::strerror(errno))};
 }
 
-std::string read_all(int file) {
+Result<std::string> read_all(int file, const std::string& path) {
   std::string text;
   char buffer[65536];
   for (;;) {
     const auto count = ::read(file, buffer, sizeof buffer);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return text;
+    if (count < 0) return Error{failure("read", path).message, "unreadable"};
+    if (count == 0) return text;
     text.append(buffer, static_cast<std::size_t>(count));
   }
 }
@@ -44,7 +46,12 @@ Result<std::unique_ptr<SpoolRecord>> SpoolRecord::load(const std::string& path, 
   const int file = ::open(path.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
   if (file < 0) return failure("open", path);
   std::unique_ptr<SpoolRecord> record(new SpoolRecord(path, file));
-  if (!record->read(read_all(file), of)) return Error{path + " tells of another file"};
+  const auto text = read_all(file, path);
+  if (!text) return text.error();
+  if (!record->read(*text, of)) return Error{path + " tells of another file"};
+  // A line that was being written when the process ended; the next one must not be glued to it.
+  record->size_ = text->rfind('\n') + 1;
+  record->is_torn_ = record->size_ != text->size();
   return record;
 }
 
@@ -66,7 +73,7 @@ bool SpoolRecord::read(const std::string& text, const Identity& of) {
       words >> portion.from >> portion.to >> portion.rules.lines >> portion.rules.is_sequential;
       if (!words) continue;
       for (std::uint64_t place = 0; words >> place;) portion.skipped.insert(place);
-      portions_.push_back(std::move(portion));
+      insert(std::move(portion));
     } else if (word == "done") {
       for (std::uint64_t place = 0; words >> place;) done_.insert(place);
     }
@@ -86,20 +93,40 @@ Result<std::unique_ptr<SpoolRecord>> SpoolRecord::make(const std::string& path, 
   return record;
 }
 
+void SpoolRecord::insert(Portion portion) {
+  auto behind = [](std::uint64_t from, const Portion& one) { return from < one.from; };
+  portions_.insert(std::upper_bound(portions_.begin(), portions_.end(), portion.from, behind), std::move(portion));
+}
+
+Result<void> SpoolRecord::cut() {
+  if (is_torn_ && ::ftruncate(file_, static_cast<off_t>(size_)) != 0) return failure("cut", path_);
+  is_torn_ = false;
+  return {};
+}
+
 Result<void> SpoolRecord::append(const std::string& text) {
+  if (auto whole = cut(); !whole) return whole;
   for (std::size_t done = 0; done < text.size();) {
     const auto count = ::write(file_, text.data() + done, text.size() - done);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failure("write", path_);
+    if (count <= 0) {
+      const auto why = failure("write", path_);
+      is_torn_ = done > 0;
+      (void)cut();  // else before the next line
+      return why;
+    }
     done += static_cast<std::size_t>(count);
   }
+  size_ += text.size();
   return {};
 }
 
 Result<void> SpoolRecord::add(const Portion& portion) {
   auto text = fmt::format("portion {} {} {} {}", portion.from, portion.to, portion.rules.lines, portion.rules.is_sequential ? 1 : 0);
   for (const auto place : portion.skipped) fmt::format_to(std::back_inserter(text), " {}", place);
-  return append(text + '\n');
+  auto written = append(text + '\n');
+  if (written) insert(portion);
+  return written;
 }
 
 Result<void> SpoolRecord::add_done(const std::vector<std::uint64_t>& places) {

@@ -33,7 +33,8 @@ class SpoolRecord {
   };
 
   static std::string path_for(const std::string& spool_file);
-  /// The record of a spool file as an earlier process left it; an Error where there is none, or it is of another file.
+  /// The record of a spool file as an earlier process left it; an Error where there is none, or it is of another file. With the code
+  /// "unreadable" it may be the right one, and must not be made anew.
   static Result<std::unique_ptr<SpoolRecord>> load(const std::string& path, const Identity& of);
   /// A new one, with a new id.
   static Result<std::unique_ptr<SpoolRecord>> make(const std::string& path, const Identity& of);
@@ -43,6 +44,7 @@ class SpoolRecord {
 
   const std::string& id() const { return id_; }
   std::int64_t taken() const { return taken_; }
+  /// In the order of the file, whenever they were added.
   const std::vector<Portion>& portions() const { return portions_; }
   bool is_done(std::uint64_t place) const { return done_.contains(place); }
 
@@ -53,10 +55,14 @@ class SpoolRecord {
  private:
   SpoolRecord(std::string path, int file) : path_(std::move(path)), file_(file) {}
   Result<void> append(const std::string& text);
+  Result<void> cut();
+  void insert(Portion portion);
   bool read(const std::string& text, const Identity& of);
 
   std::string path_;
   int file_;
+  std::uint64_t size_ = 0;  // of its whole lines
+  bool is_torn_ = false;    // something stands behind them
   std::string id_;
   std::int64_t taken_ = 0;
   std::vector<Portion> portions_;

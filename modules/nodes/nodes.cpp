@@ -51,6 +51,8 @@ class Nodes final : public Module {
   // Whoever asks gets an answer of a sync that begins now: one that is under way may have read before what was changed.
   asio::awaitable<void> handle(Message message) override {
     if (asking_.size() < waiting_max) {
+      // From the proxy that has just started: it may be at the former one's address.
+      if (message.origin.kind == Origin::Kind::internal) is_proxy_new_ = true;
       asking_.push_back(message.token);
       pause_.cancel();
     } else {
@@ -122,6 +124,7 @@ class Nodes final : public Module {
         {"changed", changed},
         {"removed", removed},
         {"left_out", fleet.left_out.size()}};
+    if (std::exchange(is_proxy_new_, false)) difference.changed = nodes::difference({}, fleet.nodes).changed;
     if (!difference.changed.empty() || !difference.gone.empty()) agent_.log().info("{}", text_of(&counts["message"]).value());
     // New ways first, so that a node that went behind another one is not unknown in between.
     known_ = std::move(fleet.nodes);
@@ -188,6 +191,7 @@ class Nodes final : public Module {
   std::vector<std::string> asking_, answering_;  // tokens
   std::map<std::string, json::object> known_;    // what the proxy was told
   const Gateway* told_ = nullptr;
+  bool is_proxy_new_ = false;
   std::vector<std::string> left_out_;
   std::string problem_;
   bool is_debug_ = false;

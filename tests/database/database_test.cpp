@@ -152,7 +152,7 @@ TEST_CASE("a wrong password is told without the password") {
   Database other(f.agent, access);
   const auto refused = f.agent.wait_for(other.query("SELECT 1"));
   REQUIRE_FALSE(refused.has_value());
-  CHECK(refused.error().code == "away");
+  CHECK(refused.error().code == "unreached");
   CHECK_THAT(refused.error().message, Catch::Contains("Access denied for user 'centreon'") && !Catch::Contains("not-this-one"));
 }
 
@@ -162,11 +162,22 @@ TEST_CASE("a server that is not there is told at once, and used as soon as it is
   const auto started = Clock::now();
   auto away = f.try_query("SELECT 1");
   REQUIRE_FALSE(away.has_value());
-  CHECK(away.error().code == "away");
+  CHECK(away.error().code == "unreached");
   CHECK_THAT(away.error().message, Catch::Contains("database d at") && Catch::Contains("mysqld.sock"));
   CHECK(Clock::now() - started < 2s);
   f.server.tell("start");
   CHECK(f.query("SELECT 1").rows.size() == 1);
+}
+
+TEST_CASE("a change that was never sent is told apart from one that may have been made") {
+  Fixture f;
+  f.change("CREATE TABLE t (n INT)");
+  f.server.tell("stop");
+  const auto changed = f.agent.wait_for(f.database->change("INSERT INTO t VALUES (1)"));
+  REQUIRE_FALSE(changed.has_value());
+  CHECK(changed.error().code == "unreached");
+  f.server.tell("start");
+  CHECK(f.query("SELECT * FROM t").rows.empty());
 }
 
 TEST_CASE("a connection that was lost unnoticed costs neither a query nor a change") {
@@ -224,7 +235,7 @@ TEST_CASE("a server that takes connections and never answers costs its limit and
   for (int i = 0; i < 10; ++i)
     f.agent.spawn([](Database& database, int& count) -> asio::awaitable<void> {
       const auto outcome = co_await database.query("SELECT 2");
-      if (!outcome && outcome.error().code == "away") ++count;
+      if (!outcome && outcome.error().code == "unreached") ++count;
     }(*f.database, away));
   f.agent.run();
   const auto took = Clock::now() - started;
@@ -291,6 +302,6 @@ TEST_CASE("TLS is used where it is asked for, and a certificate of another CA is
   access.tls_verify = true;
   const auto refused = cipher(access);
   REQUIRE_FALSE(refused.has_value());
-  CHECK(refused.error().code == "away");
+  CHECK(refused.error().code == "unreached");
   CHECK_THAT(refused.error().message, Catch::Contains("certificate"));
 }

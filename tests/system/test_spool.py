@@ -97,6 +97,17 @@ class SpoolCase(FleetCase):
         rows = self.central.database_rows("gorgone_outbox")
         return [(row["action"], row["target"], json.loads(row["data"])) for row in rows]
 
+    def above(self):
+        """A daemon above, as a remote has one."""
+        above = self.make_central("above")
+        self.central.configure("75-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
+                                                               "authorized_clients": [{"key": above.thumbprint()}]}})
+        if self.central.alive():
+            self.central.stop()
+        self.start()
+        self.central.port = int(self.central.wait_log(r"\[core\] listening on tcp://\S+:(\d+)")[1])
+        return self.dial(self.central, above)
+
 
 class Spool(SpoolCase):
     def test_external_commands_and_restarts_reach_engine_and_system_of_their_poller(self):
@@ -316,15 +327,54 @@ class Requests(SpoolCase):
         self.assertEqual(self.database.execute("SELECT type, status, parent_id FROM task"), [["import", "pending", "42"]])
 
     def import_task(self, content):
-        """From a daemon above, as a remote gets it."""
-        above = self.make_central("above")
-        self.central.configure("75-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
-                                                               "authorized_clients": [{"key": above.thumbprint()}]}})
-        self.central.stop()
-        self.central.start()
-        self.central.port = int(self.central.wait_log(r"\[core\] listening on tcp://\S+:(\d+)")[1])
-        owner = self.dial(self.central, above)
-        owner.call("ADDIMPORTTASKWITHPARENT", {"content": content}, "import-token")
+        self.above().call("ADDIMPORTTASKWITHPARENT", {"content": content}, "import-token")
+
+    def test_an_import_waits_for_its_database_over_a_restart(self):
+        above = self.above()
+        self.database.stop()
+        self.deliver(above, "ADDIMPORTTASKWITHPARENT", {"parent_id": 79})
+        waits = "the import of the remote's data waits for the database"
+        self.central.wait_log(waits, 10)
+        self.central.kill()
+        self.start()
+        self.central.wait_log(waits, 10)
+        self.database.start()
+        eventually(lambda: self.called("worker.1"), 15, "the worker")
+        self.assertEqual(self.database.execute("SELECT type, status, parent_id FROM task"), [["import", "pending", "79"]])
+
+    def test_commands_are_refused_as_busy_where_too_many_wait(self):
+        self.configure(max_queued_bytes=1048576)
+        self.database.stop()
+        self.start()
+        api = self.central.api()
+        lines = [{"command": "EXTERNALCMD", "target": 3, "param": f"{number} " + "x" * 1000} for number in range(1100)]
+        status, first = api.request("POST", "/api/centreon/legacycmd/command", lines)
+        self.assertEqual(status, 200, first)
+        status, second = api.request("POST", "/api/centreon/legacycmd/command", lines[:1])
+        rows = eventually(lambda: self.rows("max_queued_bytes"), 10, "the refusal")
+        self.assertEqual([(row["token"], row["code"]) for row in rows], [(second["token"], 1)])
+        self.database.start()
+        self.assertEqual(codes(api.poll(None, first["token"], 30)), [0, 2])
+        eventually(lambda: len(self.engines[3].lines) == 1100, 20, "the commands that were accepted")
+
+    def test_a_request_for_commands_is_under_way_until_they_are_sent(self):
+        self.database.stop()
+        self.deliver(self.above(), "CENTREONCOMMAND", [{"command": "EXTERNALCMD", "target": 3, "param": "late"}])
+
+        def progress():
+            return [row["progress"] for row in self.central.database_rows("gorgone_delivery") if row["token"] == "token-of-it"]
+        eventually(progress, 10, "the request in the inbox")
+        time.sleep(0.5)
+        begun = progress()
+        self.database.start()
+        eventually(lambda: self.engines[3].lines == ["late"], 15, "the command")
+        eventually(lambda: progress() != begun, 10, "the end of the request")
+
+    def deliver(self, above, action, content):
+        """As our own agents send what runs once."""
+        header = json.dumps({"action": action, "token": "token-of-it", "ttl": 600})
+        above.send(f"[DELIVER] [{'d' * 32}] [] {header}\n{json.dumps({'content': content})}")
+        self.assertEqual(above.take(10).body["code"], 0)
 
     def test_the_password_of_the_worker_is_in_no_log_and_in_no_table(self):
         self.start()
@@ -338,6 +388,40 @@ class Requests(SpoolCase):
         places = [*(self.directory / "central").rglob("*"), *self.spool.rglob("*")]
         holding = [path for path in places if path.is_file() and b"clapi-pass" in path.read_bytes() and path.name != "70-tpapi.yaml"]
         self.assertEqual(holding, [])
+
+
+class Proxies(SpoolCase):
+    options = {"bulk_external_cmd": 1}
+
+    def test_lines_wait_for_a_proxy_that_is_unloaded_and_loaded_again(self):
+        above = self.above()
+        module = {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks", "enable": "true"}
+        self.assertEqual(above.call("UNLOADMODULE", {"content": module}, timeout=20).body["code"], 2)
+        self.write("EXTERNALCMD:3:one", "EXTERNALCMD:3:two")
+        self.central.wait_log("there is no proxy: the lines of node '3' wait", 10)
+        self.write("RELOADBROKER:3")
+        time.sleep(1)
+        self.assertEqual(self.rows("no_proxy"), [])
+        self.assertEqual(above.call("LOADMODULE", {"content": module}).body["code"], 2)
+        above.call("REGISTERRESYNC")
+        eventually(lambda: self.engines[3].lines == ["one", "two"] and self.called(3), 20, "the lines that waited")
+        self.spool_empty()
+        self.assertEqual([row for row in self.rows("unknown") if row["code"] == 1], [])
+
+    def test_lines_that_were_under_way_when_the_proxy_was_unloaded_come_again(self):
+        above = self.above()
+        module = {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks", "enable": "true"}
+        written = []
+        for round in range(5):
+            written += (lines := [f"{round}-{number}" for number in range(500)])
+            self.write(*(f"EXTERNALCMD:3:{line}" for line in lines), name=f"batch-{round}")
+            time.sleep(0.02 * round)
+            self.assertEqual(above.call("UNLOADMODULE", {"content": module}, timeout=20).body["code"], 2)
+            self.assertEqual(above.call("LOADMODULE", {"content": module}).body["code"], 2)
+            above.call("REGISTERRESYNC")
+        eventually(lambda: len(self.engines[3].lines) >= len(written), 40, "all lines")
+        self.spool_empty()
+        self.assertEqual(sorted(self.engines[3].lines), sorted(written))
 
 
 class Database(SpoolCase):
@@ -393,6 +477,19 @@ class Database(SpoolCase):
         self.database.execute("UPDATE nagios_server SET broker_reload_command = 'service other reload' WHERE id = 3")
         self.write("RELOADBROKER:3")
         eventually(lambda: self.called(3) == ["service other reload"], 10, "the command as it is in the database now")
+
+
+    def test_a_database_that_is_being_restored_makes_no_poller_unknown(self):
+        self.start()
+        self.write("EXTERNALCMD:3:before")
+        eventually(lambda: self.engines[3].lines, 10, "the line before")
+        self.database.execute("CREATE TABLE kept AS SELECT * FROM cfg_nagios; DELETE FROM cfg_nagios")
+        self.write("EXTERNALCMD:99:waits", "RELOADBROKER:3", "EXTERNALCMD:3:during")
+        eventually(lambda: self.engines[3].lines == ["before", "during"] and self.called(3), 20, "what needs no new data")
+        self.assertEqual(self.rows("unknown poller"), [])
+        self.database.execute("INSERT INTO cfg_nagios SELECT * FROM kept")
+        eventually(lambda: self.rows("unknown poller '99'"), 20, "the line that waited")
+        self.spool_empty()
 
 
 class Kills(SpoolCase):

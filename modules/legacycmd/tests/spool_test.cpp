@@ -3,8 +3,13 @@
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
 
 #include <filesystem>
 #include <fstream>
@@ -200,4 +205,149 @@ TEST_CASE_METHOD(SpoolFixture, "what is no file is left alone, and a folder that
   CHECK(scan().empty());
   std::filesystem::remove_all(folder / "centcore");
   CHECK(scan().empty());
+}
+
+namespace {
+
+/// While it lives no file of this process can grow beyond `size`, as on a disk that is full.
+class FullDisk {
+ public:
+  explicit FullDisk(std::uintmax_t size) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit tight{static_cast<rlim_t>(size), before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &tight);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
+
+/// While it lives the descriptor that has `file` open cannot be read, and cannot be asked for its size either where `is_stale`.
+class Unreadable {
+ public:
+  explicit Unreadable(const std::filesystem::path& file, bool is_stale = false) {
+    for (int number = 3; number < 1024 && number_ < 0; ++number) {
+      std::error_code none;
+      if (std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(number), none) == file) number_ = number;
+    }
+    REQUIRE(number_ >= 0);
+    kept_ = ::dup(number_);
+    if (is_stale) {
+      ::close(number_);
+      return;
+    }
+    const int deaf = ::open(file.c_str(), O_WRONLY);
+    ::dup2(deaf, number_);
+    ::close(deaf);
+  }
+  ~Unreadable() {
+    ::dup2(kept_, number_);
+    ::close(kept_);
+  }
+  Unreadable(const Unreadable&) = delete;
+  Unreadable& operator=(const Unreadable&) = delete;
+
+ private:
+  int number_ = -1, kept_ = -1;
+};
+
+const char* const record = ".centcore.cmd_read.gorgone";
+
+}  // namespace
+
+TEST_CASE_METHOD(SpoolFixture, "a record that a full disk cut in the middle of a line is whole again when there is room") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  const auto before = text(record);
+  write("centcore.cmd_read", "RELOAD:2\n");
+  {
+    const FullDisk full(before.size() + 7);
+    const auto step = disk->step({}, false, plenty);
+    CHECK(step.jobs.empty());
+    CHECK(step.problems.size() == 1);
+    CHECK(text(record) == before);
+  }
+  const auto second = scan();
+  CHECK(targets(second) == Texts{"2"});
+  CHECK(text(record).starts_with(before + "portion 9 18 "));
+  restart();
+  CHECK(ids(scan()) == Texts{first[0].id, second[0].id});
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a half line that a kill left in the record does not spoil the next one") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  write(record, "portion 9 1");
+  write("centcore.cmd_read", "RELOAD:2\n");
+  restart();
+  const auto second = scan();
+  REQUIRE(targets(second) == Texts{"1", "2"});
+  CHECK(text(record).find("portion 9 1portion") == std::string::npos);
+  restart();
+  CHECK(ids(scan()) == ids(second));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "lines of which a damaged record says nothing are sent, though it tells of lines behind them") {
+  write("centcore.cmd", "RELOAD:1\n");
+  scan();
+  for (const char* line : {"RELOAD:2\n", "RELOAD:3\n"}) {
+    write("centcore.cmd_read", line);
+    scan();
+  }
+  auto damaged = text(record);
+  damaged.replace(damaged.find("portion 9 "), 8, "p-rti-n ");
+  std::ofstream(folder / record) << damaged;
+  restart();
+  const auto jobs = scan();
+  CHECK(targets(jobs) == Texts{"1", "2", "3"});
+  restart();
+  CHECK(ids(scan()) == ids(jobs));
+  wait();
+  done(jobs);
+  CHECK(left() == 0);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file that cannot be read for a while is kept and read later") {
+  write("centcore.cmd", "RELOAD:1\nRELOAD:2\n");
+  const auto before = scan();
+  restart();
+  CHECK(disk->step({}, true, 0).jobs.empty());
+  wait();
+  {
+    const Unreadable unreadable(folder / "centcore.cmd_read");
+    const auto step = disk->step({}, false, plenty);
+    CHECK(step.jobs.empty());
+    CHECK(step.problems.size() == 1);
+  }
+  const auto again = disk->step({}, false, plenty);
+  CHECK(ids(again.jobs) == ids(before));
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a file whose size cannot be told is not taken for an empty one") {
+  write("centcore.cmd", "RELOAD:1\n");
+  CHECK(disk->step({}, true, 0).jobs.empty());
+  wait();
+  {
+    const bool is_stale = GENERATE(true, false);
+    const Unreadable unreadable(folder / "centcore.cmd_read", is_stale);
+    CHECK(disk->step({}, false, plenty).problems.size() == 1);
+  }
+  CHECK(targets(disk->step({}, false, plenty).jobs) == Texts{"1"});
+}
+
+TEST_CASE_METHOD(SpoolFixture, "of a file that was cut short what is left is sent, and the loss is told") {
+  write("centcore.cmd", "RELOAD:1\nRELOAD:2\n");
+  const auto before = scan();
+  std::filesystem::resize_file(folder / "centcore.cmd_read", 9);
+  restart();
+  const auto step = disk->step({}, true, plenty);
+  CHECK(ids(step.jobs) == Texts{before[0].id});
+  CHECK(step.problems.size() == 1);
 }
