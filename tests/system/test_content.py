@@ -362,6 +362,25 @@ class Killed(ContentCase):
             self.wait_seen(central, 2)
         self.kills(central, central, start)
 
+    def test_a_push_that_was_accepted_outlives_an_orderly_stop_of_its_sender(self):
+        central, _ = self.start_pair()
+        self.push_under_way(central)
+        tokens = [self.token, self.start_push(central), self.start_push(central, destination=f"{self.destination}-2")]
+        central.stop()
+        central.start()
+        for token in tokens:
+            row = self.end_of(central, token, 90)
+            self.assertEqual(row["code"], 2, row)
+        self.assert_same()
+
+    def push_under_way(self, central):
+        """Starts a push of 40 MB and returns when content comes to the node."""
+        write_tree(self.source, 50)
+        (self.source / "big").write_bytes(os.urandom(40_000_000))
+        self.token = self.start_push(central)
+        blobs = self.destination.parent / ".tree.gorgone" / "blobs"
+        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")
+
 
 class Broken(ContentCase):
     def test_a_link_that_breaks_in_the_middle_goes_on_where_it_was(self):
