@@ -156,6 +156,27 @@ class Direct(ContentCase):
             self.assertEqual(self.end_of(central, body["token"])["code"], 2)
             self.assertEqual(digest(self.destination), expected)
 
+    def test_a_folder_that_others_made_keeps_owner_and_mode_through_a_rollback(self):
+        central, _ = self.start_pair()
+        for version in ("one", "two"):
+            write_tree(self.source, 5, version=version)
+            self.push(central)
+        theirs = self.destination / "theirs" / "deep"
+        theirs.mkdir(parents=True)
+        (theirs / "file").write_text("theirs")
+        for path, mode in ((theirs, 0o555), (theirs.parent, 0o2777)):
+            if os.geteuid() == 0:
+                os.chown(path, 1234, 1235)
+            path.chmod(mode)
+        before = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (theirs, theirs.parent)]
+        _, body = central.api().request("POST", "/api/nodes/2/core/content/rollback", {"destination": str(self.destination)})
+        row = self.end_of(central, body["token"])
+        self.assertEqual((row["code"], row["data"]["switch"]), (2, "tree"), row)
+        self.assertIn("# one", (self.destination / "folder-1" / "1.cfg").read_text())
+        self.assertEqual((theirs / "file").read_text(), "theirs")
+        after = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (theirs, theirs.parent)]
+        self.assertEqual(after, before)
+
     def test_a_rollback_without_an_earlier_tree_says_so(self):
         central, _ = self.start_pair()
         status, body = central.api().request("POST", "/api/nodes/2/core/content/rollback", {"destination": str(self.destination)})
