@@ -147,11 +147,12 @@ asio::awaitable<Result<void>> Landing::open_place() {
     co_return Error{
         fmt::format("destination '{}' does not lie in a folder that this node allows (content.allowed_destinations)", printable(at->path))};
   const std::weak_ptr<Landing> weak = weak_from_this();
-  auto yields = [weak] {
+  const std::function<bool()> yields = [weak] {
     const auto landing = weak.lock();
     return !landing || landing->yields();
   };
-  if (!ground_.destinations.lock(at->path, owner_, yields)) {
+  const bool is_mine = co_await lock_soon(agent_.loop(), ground_.destinations, at->path, owner_, yields);
+  if (!is_mine) {
     staging_.reset();
     answer("busy");
     co_return Result<void>{};

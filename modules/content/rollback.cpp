@@ -97,9 +97,11 @@ asio::awaitable<void> roll_back(Agent& agent, Ground& ground, std::string token,
   auto find = [destination] { return locate(destination); };
   const auto at = co_await agent.blocking(find);
   Result<RolledBack> how = at ? RolledBack{} : Result<RolledBack>(at.error());
-  const auto stays = [] { return false; };
-  if (at && !ground.destinations.lock(at->path, token, stays))
-    how = Error{fmt::format("content is being put at '{}' now, try again", printable(at->path)), "busy"};
+  const std::function<bool()> stays = [] { return false; };
+  if (at) {
+    const bool is_mine = co_await lock_soon(agent.loop(), ground.destinations, at->path, token, stays);
+    if (!is_mine) how = Error{fmt::format("content is being put at '{}' now, try again", printable(at->path)), "busy"};
+  }
   if (how) {
     auto work = [options = ground.options, destination] { return roll_back_at(options, destination); };
     how = co_await agent.blocking(work);
