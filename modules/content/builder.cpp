@@ -57,7 +57,25 @@ bool is_kind(Entry::Kind wanted, Found::Kind found) {
          (wanted == Entry::Kind::link && found == Found::Kind::link);
 }
 
+void own(Notes& notes, int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link) {
+  struct stat now {};
+  if (::fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return;
+  constexpr auto keep_uid = static_cast<uid_t>(-1);
+  constexpr auto keep_gid = static_cast<gid_t>(-1);
+  // Apart, for a daemon that may not give a file away may still set one of its own groups.
+  if (uid != keep_uid && uid != now.st_uid && ::fchownat(folder, name.c_str(), uid, keep_gid, AT_SYMLINK_NOFOLLOW) != 0)
+    note(notes, system_error("set the owner of", path, errno).message);
+  if (gid != keep_gid && gid != now.st_gid && ::fchownat(folder, name.c_str(), keep_uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+    note(notes, system_error("set the group of", path, errno).message);
+  if (!is_link && mode != (now.st_mode & 07777) && ::fchmodat(folder, name.c_str(), mode, 0) != 0)
+    note(notes, system_error("set the mode of", path, errno).message);
+}
+
 }  // namespace
+
+void own_as_found(int folder, const std::string& name, const Found& found, Notes& notes) {
+  own(notes, folder, name, found.path, found.uid, found.gid, found.mode & 07777, found.kind == Found::Kind::link);
+}
 
 Owners look_up(const std::string& owner, const std::string& group, Notes& notes) {
   Owners owners;
@@ -166,20 +184,6 @@ std::pair<uid_t, gid_t> Builder::owners_at(const std::string& path) const {
           wish_.owners.gid.value_or(found ? found->gid : static_cast<gid_t>(-1))};
 }
 
-void Builder::own(int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link) {
-  struct stat now {};
-  if (::fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return;
-  constexpr auto keep_uid = static_cast<uid_t>(-1);
-  constexpr auto keep_gid = static_cast<gid_t>(-1);
-  // Apart, for a daemon that may not give a file away may still set one of its own groups.
-  if (uid != keep_uid && uid != now.st_uid && ::fchownat(folder, name.c_str(), uid, keep_gid, AT_SYMLINK_NOFOLLOW) != 0)
-    note(notes_, system_error("set the owner of", path, errno).message);
-  if (gid != keep_gid && gid != now.st_gid && ::fchownat(folder, name.c_str(), keep_uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
-    note(notes_, system_error("set the group of", path, errno).message);
-  if (!is_link && mode != (now.st_mode & 07777) && ::fchmodat(folder, name.c_str(), mode, 0) != 0)
-    note(notes_, system_error("set the mode of", path, errno).message);
-}
-
 Result<void> Builder::make(const Entry& entry) {
   const auto to = place_in_tree(entry.path);
   if (!to) return to.error();
@@ -188,7 +192,7 @@ Result<void> Builder::make(const Entry& entry) {
   if (entry.kind == Entry::Kind::link) {
     if (::symlinkat(entry.target.c_str(), to->folder, to->name.c_str()) != 0) return system_error("make link", shown, errno);
     const auto [uid, gid] = owners_at(entry.path);
-    own(to->folder, to->name, entry.path, uid, gid, 0, true);
+    own(notes_, to->folder, to->name, entry.path, uid, gid, 0, true);
     return {};
   }
   // Its own mode and owner come when all is in it.
@@ -220,7 +224,7 @@ Result<void> Builder::make_file(const Entry& entry, const Walker::Place& to) {
     if (auto copied = copy_content(from.get(), made.get(), shown); !copied) return copied;
   }
   const auto [uid, gid] = owners_at(entry.path);
-  own(to.folder, to.name, entry.path, uid, gid, entry.mode, false);
+  own(notes_, to.folder, to.name, entry.path, uid, gid, entry.mode, false);
   return {};
 }
 
@@ -228,10 +232,10 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   const auto place =
       from.path.empty() ? Result<Walker::Place>(Walker::Place{old_->root(), staging_.destination().name}) : old_->place(from.path);
   if (!place) return Error{place.error().message, "changed"};
+  auto changed = [&] { return Error{fmt::format("'{}' was changed meanwhile", printable(old_->shown(from.path), PATH_MAX)), "changed"}; };
   FileDescriptor old(::openat(place->folder, place->name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
-  if (!old || ::fstat(old.get(), &status) != 0 || !(stamp_of(status) == from.stamp))
-    return Error{fmt::format("'{}' was changed meanwhile", printable(old_->shown(from.path), PATH_MAX)), "changed"};
+  if (!old || ::fstat(old.get(), &status) != 0 || !(stamp_of(status) == from.stamp)) return changed();
   const auto [uid, gid] = owners_at(entry.path);
   const bool is_alike = entry.mode == from.mode && uid == from.uid && (gid == static_cast<gid_t>(-1) || gid == from.gid);
   if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) return {};
@@ -240,6 +244,9 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   const auto shown = staging_.shown(tree_name) + "/" + entry.path;
   if (!made) return system_error("write", shown, errno);
   if (auto copied = copy_content(old.get(), made.get(), shown); !copied) return copied;
+  // Written in place meanwhile, it may be torn.
+  struct stat after {};
+  if (::fstat(old.get(), &after) != 0 || !(stamp_of(after) == from.stamp)) return changed();
   const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
   ::futimens(made.get(), times.data());
   return {};
@@ -267,12 +274,12 @@ Result<void> Builder::finish() {
     const auto [uid, gid] = owners_at(entry->path);
     const auto mode = entry->path.empty() && found ? found->mode : entry->mode;
     const auto place = place_in_tree(entry->path);
-    if (place) own(place->folder, place->name, entry->path, uid, gid, mode, false);
+    if (place) own(notes_, place->folder, place->name, entry->path, uid, gid, mode, false);
   }
   for (auto extra = present_.found.rbegin(); wish_.keeps_extra && extra != present_.found.rend(); ++extra) {
     if (extra->kind != Found::Kind::folder || !is_extra(*extra)) continue;
     const auto place = place_in_tree(extra->path);
-    if (place) own(place->folder, place->name, extra->path, extra->uid, extra->gid, extra->mode, false);
+    if (place) own(notes_, place->folder, place->name, extra->path, extra->uid, extra->gid, extra->mode, false);
   }
   return sync();
 }

@@ -23,6 +23,9 @@ struct Owners {
 using Notes = std::vector<std::string>;
 Owners look_up(const std::string& owner, const std::string& group, Notes& notes);
 
+/// Gives a folder or file the owner, group and mode of another one, or notes why not.
+void own_as_found(int folder, const std::string& name, const Found& found, Notes& notes);
+
 /// The destination as it is, by path and by content.
 struct Present {
   std::vector<Found> found;
@@ -65,7 +68,6 @@ class Builder {
   Result<void> take_over(const Found& extra);
   Result<void> finish();
   Result<void> sync();
-  void own(int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link);
   std::pair<uid_t, gid_t> owners_at(const std::string& path) const;
   Result<Walker::Place> place_in_tree(const std::string& path);
   bool is_extra(const Found& found) const;

@@ -55,7 +55,8 @@ class ContentModule final : public Module {
       co_return;
     }
     // A proxy that keeps copies in the outbox gives it back when it is this one's turn.
-    if (message.origin.kind != Origin::Kind::internal && agent_.endpoint("POST", "/core/proxy/remotecopy")) {
+    const bool is_kept = message.origin.kind == Origin::Kind::internal;
+    if (!is_kept && agent_.endpoint("POST", "/core/proxy/remotecopy")) {
       message.target = *node;
       agent_.submit(std::move(message));
       co_return;
@@ -65,17 +66,34 @@ class ContentModule final : public Module {
       refuse(message.token, "CONTENTPUSH: " + wish.error().message);
       co_return;
     }
-    const Key key{*node, wish->destination};
-    auto push = std::make_shared<Push>(agent_, ground_.options, memory_, message.token, *node, std::move(*wish));
-    auto& line = pushes_[key];
-    line.push_back(push);
-    if (line.size() > 1) co_return;
-    while (!pushes_[key].empty()) {
-      const auto next = pushes_[key].front();
-      co_await next->run();
-      pushes_[key].pop_front();
+    Key key(*node, wish->destination);
+    try {
+      co_await push_in_turn(std::move(key), message.token, std::move(*wish));
+    } catch (const boost::system::system_error& failure) {
+      if (failure.code() != asio::error::operation_aborted || !is_kept) throw;
+      // It is still in the outbox: no row ends it.
+      agent_.journal().write(interrupted_row(message.token));
     }
-    pushes_.erase(key);
+  }
+
+  asio::awaitable<void> push_in_turn(Key key, std::string token, PushRequest wish) {
+    const auto turn = std::make_shared<Event>(agent_.loop());
+    pushes_[key].push_back(turn);
+    // Whichever way this coroutine ends.
+    auto leave_line = [this, key](const Event* ended) { leave(key, ended); };
+    const std::unique_ptr<const Event, decltype(leave_line)> slot(turn.get(), leave_line);
+    while (pushes_[key].front() != turn) co_await turn->wait_until(Clock::time_point::max());
+    const auto push = std::make_shared<Push>(agent_, ground_.options, memory_, std::move(token), key.first, std::move(wish));
+    co_await push->run();
+  }
+
+  void leave(const Key& key, const Event* ended) {
+    auto& line = pushes_[key];
+    std::erase_if(line, [ended](const auto& turn) { return turn.get() == ended; });
+    if (line.empty())
+      pushes_.erase(key);
+    else
+      line.front()->ring();
   }
 
   asio::awaitable<void> start_rollback(Message message) {
@@ -144,7 +162,7 @@ class ContentModule final : public Module {
   Ground ground_;
   Keeper keeper_;
   SenderMemory memory_;
-  std::map<Key, std::deque<std::shared_ptr<Push>>> pushes_;
+  std::map<Key, std::deque<std::shared_ptr<Event>>> pushes_;  // whose turn it is, and who waits
   std::map<std::string, std::shared_ptr<Landing>> landings_;
 };
 

@@ -9,6 +9,8 @@
 namespace gorgone::content {
 namespace {
 
+// Less than a sender waits for an answer.
+constexpr std::chrono::milliseconds soon = std::chrono::seconds(2), between_tries = std::chrono::milliseconds(10);
 constexpr std::size_t ended_max = 1000, places_max = 10000;
 constexpr std::size_t places_bytes_max = std::size_t{64} << 20;
 
@@ -26,6 +28,17 @@ bool Destinations::lock(const std::string& path, const std::string& owner, std::
   }
   held_.insert_or_assign(path, Held{owner, std::move(yields)});
   return true;
+}
+
+asio::awaitable<bool> lock_soon(asio::io_context& loop, Destinations& destinations, std::string path, std::string owner,
+                                std::function<bool()> yields) {
+  const auto until = Clock::now() + soon;
+  Event pause(loop);
+  while (!destinations.lock(path, owner, yields)) {
+    if (Clock::now() >= until) co_return false;
+    co_await pause.wait_until(Clock::now() + between_tries);
+  }
+  co_return true;
 }
 
 void Destinations::unlock(const std::string& owner) {

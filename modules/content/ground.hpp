@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "event.hpp"
 #include "options.hpp"
 
 namespace gorgone::content {
@@ -27,6 +28,10 @@ class Destinations {
   };
   std::map<std::string, Held> held_;
 };
+
+/// As lock(), and waits for a moment: a push whose last row was told tidies up before it lets go.
+asio::awaitable<bool> lock_soon(asio::io_context& loop, Destinations& destinations, std::string path, std::string owner,
+                                std::function<bool()> yields);
 
 /// Tokens of pushes that have ended: an offer that comes late does not begin them again.
 class EndedPushes {

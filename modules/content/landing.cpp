@@ -18,21 +18,38 @@ constexpr auto yield_after = 10s;
 constexpr auto slice = 50ms;
 // Besides the rows that the sender asks for, so that somebody who looks on sees progress.
 constexpr auto answer_every = 500ms;
+// Less than a sender's patience (push.cpp).
+constexpr auto working_every = 2s;
 constexpr std::size_t packed_manifest_max = std::size_t{64} << 20, parts_max = 1000;
+
+std::int64_t attempt_in(const Message& offer) {
+  const auto data = offer.data.json();
+  return data ? integer_of(member(**data, "attempt")).value_or(0) : 0;
+}
+
+std::string next_owner(const std::string& token) {
+  static std::uint64_t made = 0;
+  return fmt::format("{} {}", token, ++made);
+}
 
 }  // namespace
 
 Landing::Landing(Agent& agent, Ground& ground, std::string token)
-    : agent_(agent), ground_(ground), token_(std::move(token)), event_(agent.loop()), heard_at_(Clock::now()), answered_at_(Clock::now()) {}
+    : agent_(agent),
+      ground_(ground),
+      token_(std::move(token)),
+      owner_(next_owner(token_)),
+      event_(agent.loop()),
+      heard_at_(Clock::now()),
+      answered_at_(Clock::now()) {}
 
 void Landing::take(Message message) {
   heard_at_ = Clock::now();
   const auto size = message.data.text().size();
-  if (is_installing_) {
+  if (is_installing_ || (is_planning_ && is_same_offer(message))) {
     // Whoever asks gets to know that it goes on.
-    const auto data = message.data.json();
-    if (message.action == action::offer && data) {
-      attempt_ = integer_of(member(**data, "attempt")).value_or(attempt_);
+    if (message.action == action::offer) {
+      attempt_ = std::max(attempt_, attempt_in(message));
       answer("installing");
     }
     return;
@@ -41,6 +58,13 @@ void Landing::take(Message message) {
   inbox_bytes_ += size;
   inbox_.push_back(std::move(message));
   event_.ring();
+}
+
+bool Landing::is_same_offer(const Message& message) const {
+  if (message.action != action::offer) return false;
+  const auto data = message.data.json();
+  const auto offer = data && (*data)->is_object() ? read_offer(**data) : Result<Offer>(Error{"no offer"});
+  return offer && offer->manifest == offer_.manifest;
 }
 
 asio::awaitable<void> Landing::run() {
@@ -56,11 +80,15 @@ asio::awaitable<void> Landing::run() {
     auto message = std::move(inbox_.front());
     inbox_.pop_front();
     inbox_bytes_ -= message.data.text().size();
+    // Nobody waits for the answer to an offer that was followed by another.
+    auto is_newer = [&](const Message& other) { return other.action == action::offer && attempt_in(other) > attempt_in(message); };
+    if (message.action == action::offer && std::any_of(inbox_.begin(), inbox_.end(), is_newer)) continue;
     Result<void> outcome;
     try {
       outcome = co_await handle(std::move(message));
-    } catch (const boost::system::system_error&) {
-      throw;  // the module stops; all is on the disk
+    } catch (const boost::system::system_error& failure) {
+      if (failure.code() == asio::error::operation_aborted) throw;  // the module stops; all is on the disk
+      outcome = Error{std::string("an unexpected failure: ") + failure.what()};
     } catch (const std::exception& failure) {
       outcome = Error{std::string("an unexpected failure: ") + failure.what()};
     }
@@ -71,8 +99,10 @@ asio::awaitable<void> Landing::run() {
     }
   }
   has_ended_ = true;
-  ground_.destinations.unlock(token_);
+  // Who comes next waits until what is tidied up by name is gone: it makes things of these names itself.
+  is_working_ = true;
   co_await tidy_up();
+  ground_.destinations.unlock(owner_);
 }
 
 asio::awaitable<Result<void>> Landing::handle(Message message) {
@@ -92,6 +122,7 @@ asio::awaitable<Result<void>> Landing::on_offer(const Message& message) {
   offer_ = std::move(*offer);
   is_streaming_ = false;
   parts_.clear();
+  parts_bytes_ = 0;
   notes_.clear();
   owners_ = look_up(offer_.wish.owner, offer_.wish.group, notes_);
 
@@ -116,11 +147,12 @@ asio::awaitable<Result<void>> Landing::open_place() {
     co_return Error{
         fmt::format("destination '{}' does not lie in a folder that this node allows (content.allowed_destinations)", printable(at->path))};
   const std::weak_ptr<Landing> weak = weak_from_this();
-  auto yields = [weak] {
+  const std::function<bool()> yields = [weak] {
     const auto landing = weak.lock();
     return !landing || landing->yields();
   };
-  if (!ground_.destinations.lock(at->path, token_, yields)) {
+  const bool is_mine = co_await lock_soon(agent_.loop(), ground_.destinations, at->path, owner_, yields);
+  if (!is_mine) {
     staging_.reset();
     answer("busy");
     co_return Result<void>{};
@@ -145,7 +177,7 @@ asio::awaitable<Result<void>> Landing::open_place() {
 
 bool Landing::yields() {
   if (is_working_ || Clock::now() < heard_at_ + yield_after) return false;
-  has_ended_ = true;
+  has_ended_ = has_yielded_ = true;
   event_.ring();
   return true;
 }
@@ -155,12 +187,14 @@ asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
   auto part = data ? read_part(**data) : Result<Part>(data.error());
   if (!part || part->attempt != attempt_ || manifest_ || !staging_) co_return Result<void>{};
   if (part->of == 0 || part->of > parts_max || part->number != parts_.size()) co_return Result<void>{};
+  parts_bytes_ += part->bytes.size();
+  if (parts_bytes_ > packed_manifest_max)
+    co_return Error{fmt::format("the manifest is too large: expected {} bytes at most", packed_manifest_max)};
   parts_.push_back(std::move(part->bytes));
   if (parts_.size() < part->of) co_return Result<void>{};
   auto read = [self = shared_from_this()]() -> Result<std::shared_ptr<const Manifest>> {
     std::string packed;
     for (const auto& piece : self->parts_) packed += piece;
-    if (packed.size() > packed_manifest_max) return Error{"the manifest is too large"};
     const auto& limits = self->ground_.options.limits;
     const auto bytes = decompress(packed, limits.bytes);
     if (!bytes) return Error{"the manifest " + bytes.error().message};
@@ -172,6 +206,7 @@ asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
   };
   auto manifest = co_await agent_.blocking(read);
   parts_.clear();
+  parts_bytes_ = 0;
   if (!manifest) co_return manifest.error();
   manifest_ = *manifest;
   co_return co_await plan();
@@ -198,6 +233,7 @@ asio::awaitable<Result<void>> Landing::look_at_destination() {
   auto hash = [look] { return look->scanner->hash_for(slice); };
   do {
     look->done = co_await agent_.blocking(hash);
+    tell_working();
   } while (look->done && !*look->done);
   if (!look->done) co_return look->done.error();
   auto keep = [look, store, path] {
@@ -208,8 +244,16 @@ asio::awaitable<Result<void>> Landing::look_at_destination() {
   co_return Result<void>{};
 }
 
-// What is there, what is lacking, what is to be done.
 asio::awaitable<Result<void>> Landing::plan() {
+  is_planning_ = true;
+  answered_at_ = Clock::now();
+  auto outcome = co_await plan_and_go_on();
+  is_planning_ = false;
+  co_return outcome;
+}
+
+// What is there, what is lacking, what is to be done.
+asio::awaitable<Result<void>> Landing::plan_and_go_on() {
   const auto& there = staging_->destination();
   if (there.exists && S_ISDIR(there.status.st_mode) == manifest_->is_single_file())
     co_return Error{manifest_->is_single_file()
@@ -229,6 +273,7 @@ asio::awaitable<Result<void>> Landing::plan() {
   Result<bool> opened = false;
   do {
     opened = co_await agent_.blocking(open);
+    tell_working();
   } while (opened && !*opened);
   if (!opened) co_return opened.error();
 
@@ -304,6 +349,11 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
   }
   if (taken.asks || Clock::now() > answered_at_ + answer_every) answer("taken");
   co_return Result<void>{};
+}
+
+// Reading what is there may take longer than a sender waits.
+void Landing::tell_working() {
+  if (Clock::now() > answered_at_ + working_every) answer("installing");
 }
 
 void Landing::answer(const char* stage) {

@@ -44,8 +44,11 @@ class Landing : public std::enable_shared_from_this<Landing> {
   asio::awaitable<Result<void>> open_place();
   asio::awaitable<Result<void>> look_at_destination();
   asio::awaitable<Result<void>> plan();
+  asio::awaitable<Result<void>> plan_and_go_on();
   Result<void> check_space(std::uint64_t lacking) const;
+  bool is_same_offer(const Message& message) const;
   void answer(const char* stage);
+  void tell_working();
   void end(int code, json::object data);
   bool yields();
 
@@ -62,11 +65,12 @@ class Landing : public std::enable_shared_from_this<Landing> {
   Agent& agent_;
   Ground& ground_;
   std::string token_;
+  std::string owner_;  // of the destination: another landing of the same token is another owner
   Event event_;
   std::deque<Message> inbox_;
   std::size_t inbox_bytes_ = 0;
   Clock::time_point heard_at_, answered_at_;
-  bool has_ended_ = false, is_installing_ = false, is_working_ = false;
+  bool has_ended_ = false, has_yielded_ = false, is_planning_ = false, is_installing_ = false, is_working_ = false;
 
   std::int64_t attempt_ = 0;
   Offer offer_;
@@ -75,6 +79,7 @@ class Landing : public std::enable_shared_from_this<Landing> {
   std::optional<Present> present_;
   std::shared_ptr<const Manifest> manifest_;  // of the offer, once it is here
   std::vector<std::string> parts_;            // of a manifest that comes
+  std::size_t parts_bytes_ = 0;
   std::vector<Blob> blobs_;
   Owners owners_;
   Notes notes_;

@@ -186,12 +186,14 @@ void Landing::tell_installed() {
   end(code::finished, std::move(data));
 }
 
-// After the last row: nobody waits for it. What an unfinished push has brought stays for the next one.
+// After the last row: nobody waits for it. What an unfinished push has brought stays for the next one, and what is there belongs to
+// somebody else where it has yielded.
 asio::awaitable<void> Landing::tidy_up() {
   if (!staging_) co_return;
   const bool was_installed = ground_.ended.has(token_);
-  auto work = [self = shared_from_this(), was_installed] {
+  auto work = [self = shared_from_this(), was_installed, has_yielded = has_yielded_] {
     if (self->blobs_store_) self->blobs_store_->close();
+    if (has_yielded) return true;
     self->staging_->remove("trash");
     if (!was_installed) return true;
     self->staging_->remove("tree");

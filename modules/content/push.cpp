@@ -26,6 +26,8 @@ constexpr auto stream_patience = 6s;
 constexpr std::chrono::milliseconds busy_pause = 500ms, refused_pause = 1s, feature_pause = 100ms;
 // After a start nodes are still being registered.
 constexpr auto unknown_limit = 20s;
+// The state of all nodes is much to be told: less often than whether one has the feature.
+constexpr auto state_pause = 2s;
 // A node that is connected has said what it can do in its first pong.
 constexpr auto feature_limit = 10s;
 constexpr int reads_max = 4;
@@ -95,12 +97,14 @@ asio::awaitable<bool> Push::has_ended_before() {
 asio::awaitable<Result<void>> Push::wait_for_node() {
   const auto began = Clock::now();
   std::optional<Clock::time_point> up_since;
+  auto look_at = began;
   while (!has_ended_) {
     auto* gateway = agent_.gateway();
     if (gateway && gateway->has_feature(node_, "content")) break;
     if (!gateway || !gateway->knows(node_)) {
       if (Clock::now() > began + unknown_limit) co_return Error{"unknown target " + printable(node_), "unknown_target"};
-    } else {
+    } else if (Clock::now() >= look_at) {
+      look_at = Clock::now() + state_pause;
       const auto state = gateway->constatus();
       const auto* node = state.if_contains(node_);
       if (node && text_of(member(*node, "link")).value_or("") == "up") {

@@ -18,27 +18,38 @@ Result<Present> look_at(const std::string& path) {
   }
 }
 
-// In one step: what others have put there since belongs to the tree that comes back, too.
-Result<void> take_over_extras(const Staging& staging, const Manifest& now) {
+// In one step: what others have put there since belongs to the tree that comes back, too. Notes what of it could not be kept as it is.
+Result<Notes> take_over_extras(const Staging& staging, const Manifest& now) {
+  Notes notes;
   Scanner present(staging.destination().path, {}, false);
-  if (const auto listed = present.list(); !listed) return listed;
+  if (const auto listed = present.list(); !listed) return listed.error();
   auto from_root = open_folder(staging.destination().path), to_root = open_folder(staging.path("previous"));
-  if (!from_root || !to_root) return {};  // a single file
+  if (!from_root || !to_root) return notes;  // a single file
   Walker from(std::move(*from_root), staging.destination().path), to(std::move(*to_root), staging.shown("previous"));
+  std::vector<const Found*> folders;
   for (const auto& found : present.found()) {
     if (found.path.empty() || now.find(found.path)) continue;
     const auto source = from.place(found.path), target = to.place(found.path);
     struct stat status {};
     if (!source || !target || ::fstatat(target->folder, target->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) continue;
     const bool made = found.kind == Found::Kind::folder
-                          ? ::mkdirat(target->folder, target->name.c_str(), found.mode & 07777) == 0
+                          ? ::mkdirat(target->folder, target->name.c_str(), 0700) == 0
                           : ::linkat(source->folder, source->name.c_str(), target->folder, target->name.c_str(), 0) == 0;
     if (!made) return system_error("keep", from.shown(found.path), errno);
+    if (found.kind == Found::Kind::folder) folders.push_back(&found);
   }
-  return {};
+  // From the deepest up: a folder that may not be written gets its mode when all is in it.
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder)
+    if (const auto place = to.place((*folder)->path)) own_as_found(place->folder, place->name, **folder, notes);
+  return notes;
 }
 
-Result<std::string> roll_back_at(const Options& options, const std::string& destination) {
+struct RolledBack {
+  std::string how;
+  Notes notes;
+};
+
+Result<RolledBack> roll_back_at(const Options& options, const std::string& destination) {
   const auto at = locate(destination);
   if (!at) return at.error();
   if (!is_allowed(options.allowed, at->path))
@@ -60,10 +71,14 @@ Result<std::string> roll_back_at(const Options& options, const std::string& dest
   // Without it nobody knows what was put there by others.
   what.keeps_extra = present_manifest.has_value();
   if (what.in_one_step) {
-    if (present_manifest)
-      if (const auto taken = take_over_extras(*staging, *present_manifest); !taken) return taken.error();
+    Notes notes;
+    if (present_manifest) {
+      auto taken = take_over_extras(*staging, *present_manifest);
+      if (!taken) return taken.error();
+      notes = std::move(*taken);
+    }
     const auto done = perform(*staging, what);
-    if (done) return std::string("tree");
+    if (done) return RolledBack{"tree", std::move(notes)};
     if (done.error().code != "not_in_one_step" || !S_ISDIR(at->status.st_mode)) return done.error();
     what.in_one_step = false;
   }
@@ -73,7 +88,7 @@ Result<std::string> roll_back_at(const Options& options, const std::string& dest
   what.steps =
       steps_between(*earlier, *present, [&](const Found& found) { return present_manifest && present_manifest->find(found.path); });
   if (const auto done = perform(*staging, what); !done) return done.error();
-  return std::string("files");
+  return RolledBack{"files", {}};
 }
 
 }  // namespace
@@ -81,10 +96,12 @@ Result<std::string> roll_back_at(const Options& options, const std::string& dest
 asio::awaitable<void> roll_back(Agent& agent, Ground& ground, std::string token, std::string destination) {
   auto find = [destination] { return locate(destination); };
   const auto at = co_await agent.blocking(find);
-  Result<std::string> how = at ? std::string() : Result<std::string>(at.error());
-  const auto stays = [] { return false; };
-  if (at && !ground.destinations.lock(at->path, token, stays))
-    how = Error{fmt::format("content is being put at '{}' now, try again", printable(at->path)), "busy"};
+  Result<RolledBack> how = at ? RolledBack{} : Result<RolledBack>(at.error());
+  const std::function<bool()> stays = [] { return false; };
+  if (at) {
+    const bool is_mine = co_await lock_soon(agent.loop(), ground.destinations, at->path, token, stays);
+    if (!is_mine) how = Error{fmt::format("content is being put at '{}' now, try again", printable(at->path)), "busy"};
+  }
   if (how) {
     auto work = [options = ground.options, destination] { return roll_back_at(options, destination); };
     how = co_await agent.blocking(work);
@@ -95,9 +112,11 @@ asio::awaitable<void> roll_back(Agent& agent, Ground& ground, std::string token,
     agent.journal().write(outcome_row(token, code::failed, {{"action", "content"}, {"message", "content - " + how.error().message}}));
     co_return;
   }
-  agent.log().info("'{}' has its earlier content again, switch={} token={}", printable(destination), *how, printable(token));
+  agent.log().info("'{}' has its earlier content again, switch={} token={}", printable(destination), how->how, printable(token));
   const auto text = fmt::format("the earlier content of '{}' is back", destination);
-  agent.journal().write(outcome_row(token, code::finished, {{"action", "content"}, {"message", text}, {"switch", *how}}));
+  json::object data{{"action", "content"}, {"message", text}, {"switch", how->how}};
+  if (!how->notes.empty()) data["warnings"] = json::value_from(how->notes);
+  agent.journal().write(outcome_row(token, code::finished, std::move(data)));
 }
 
 }  // namespace gorgone::content

@@ -108,6 +108,28 @@ class Both {
     return {};
   }
 
+  /// A step of a switch that was interrupted: it may have been taken, and others may have made and removed files since. It is no reason
+  /// to stop: the switch has begun, and goes on to its end.
+  Result<void> take_again(Step step) {
+    const bool goes = step.kind == Step::Kind::take;
+    auto from = tree_.place(step.path);
+    if (!from && from.error().code == "missing") return {};
+    if (!from) return from.error();
+    const auto staged = inode_at(from->folder, from->name);
+    // What stands there now, if it is not what this step has put there, is somebody's who came later.
+    if (goes ? staged != 0 : staged != step.inode) return {};
+    auto to = there_.place(step.path);
+    if (!to && to.error().code == "missing") {
+      if (goes) return {};
+      make_way(step.path);
+      to = there_.place(step.path);
+    }
+    if (!to) return to.error();
+    const bool is_there = inode_at(to->folder, to->name) != 0;
+    if (!goes) step.kind = is_there ? Step::Kind::exchange : Step::Kind::put;
+    return goes && !is_there ? Result<void>{} : take(step);
+  }
+
   std::uint64_t inode_in_place(const std::string& path) {
     const auto place = there_.place(path);
     return place ? inode_at(place->folder, place->name) : 0;
@@ -121,6 +143,19 @@ class Both {
   Both(const Staging& staging, FileDescriptor tree, FileDescriptor there)
       : staging_(&staging), tree_(std::move(tree), staging.shown(tree_name)), there_(std::move(there), staging.destination().path) {}
 
+  // The folders above a path, as they are in the tree.
+  void make_way(const std::string& path) {
+    Notes untold;
+    for (auto slash = path.find('/'); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+      const auto above = path.substr(0, slash);
+      const auto from = tree_.place(above), to = there_.place(above);
+      struct stat status {};
+      if (!from || !to || ::fstatat(from->folder, from->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return;
+      if (::mkdirat(to->folder, to->name.c_str(), 0700) != 0) continue;
+      own_as_found(to->folder, to->name, Found{above, Found::Kind::folder, status.st_mode, status.st_uid, status.st_gid, {}}, untold);
+    }
+  }
+
   // Where the file system cannot exchange: what is there is replaced in one step all the same, if it is a file.
   int exchange_by_renames(const Walker::Place& from, const Walker::Place& to) {
     ::unlinkat(staging_->folder(), held_name, 0);
@@ -133,12 +168,17 @@ class Both {
   Walker tree_, there_;
 };
 
-// All steps, or none: those that were taken are taken back where one fails.
-Result<void> take_all(const Staging& staging, const std::vector<Step>& steps) {
+// All steps, or none: those that were taken are taken back where one fails. A switch that is resumed only goes forwards: which of its
+// steps were taken before is not known, and what has failed is tried again the next time.
+Result<void> take_all(const Staging& staging, const std::vector<Step>& steps, bool is_resumed) {
   auto both = Both::open(staging);
   if (!both) return both.error();
   std::vector<Step> back;
   for (const auto& step : steps) {
+    if (is_resumed) {
+      if (auto taken = both->take_again(step); !taken) return taken;
+      continue;
+    }
     Step reverse = step;
     reverse.inode = both->inode_in_place(step.path);
     if (step.kind == Step::Kind::put) reverse.kind = Step::Kind::take;
@@ -160,19 +200,26 @@ void carry_late(const Staging& staging, const Manifest& before, const Manifest& 
   auto from_root = open_folder(staging.path(tree_name)), to_root = open_folder(staging.destination().path);
   if (!from_root || !to_root) return;
   Walker from(std::move(*from_root), ""), to(std::move(*to_root), "");
+  std::vector<const Found*> folders;
   for (const auto& found : old.found()) {
     if (found.path.empty() || before.find(found.path) || now.find(found.path)) continue;
     const auto source = from.place(found.path), target = to.place(found.path);
     if (!source || !target || inode_at(target->folder, target->name) == found.stamp.inode) continue;
     if (found.kind == Found::Kind::folder) {
-      if (::mkdirat(target->folder, target->name.c_str(), found.mode) == 0 &&
-          ::fchownat(target->folder, target->name.c_str(), found.uid, found.gid, AT_SYMLINK_NOFOLLOW) != 0)
-        continue;
+      // One that is there was taken over by the builder, or made by an earlier try of this.
+      struct stat status {};
+      ::mkdirat(target->folder, target->name.c_str(), 0700);
+      if (::fstatat(target->folder, target->name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode))
+        folders.push_back(&found);
     } else {
       ::unlinkat(target->folder, target->name.c_str(), 0);
       if (::linkat(source->folder, source->name.c_str(), target->folder, target->name.c_str(), 0) != 0) continue;
     }
   }
+  // From the deepest up: a folder that may not be written gets its mode when all is in it.
+  Notes untold;
+  for (auto folder = folders.rbegin(); folder != folders.rend(); ++folder)
+    if (const auto place = to.place((*folder)->path)) own_as_found(place->folder, place->name, **folder, untold);
 }
 
 // After the last step: each part may have been done before.
@@ -266,7 +313,7 @@ Result<void> perform(const Staging& staging, Switch& what) {
       return take_back(std::move(why));
     }
     sync_folder(parent->get());
-  } else if (const auto taken = take_all(staging, what.steps); !taken) {
+  } else if (const auto taken = take_all(staging, what.steps, false); !taken) {
     return take_back(taken.error());
   }
   return finish(staging, what);
@@ -291,7 +338,7 @@ Result<bool> resume(const Staging& staging) {
     return false;
   }
   if (!what->in_one_step && staging.has(tree_name)) {
-    if (const auto taken = take_all(staging, what->steps); !taken) return taken.error();
+    if (const auto taken = take_all(staging, what->steps, true); !taken) return taken.error();
   }
   if (const auto finished = finish(staging, *what); !finished) return finished.error();
   return true;

@@ -148,6 +148,12 @@ std::optional<Answer> read_answer(const HistoryRow& row) {
   return answer;
 }
 
+NewRow interrupted_row(const std::string& token) {
+  json::object data{{"message", "content - interrupted: the module stops, and the push goes on when it is back"},
+                    {"content", json::object{{"stage", "interrupted"}}}};
+  return NewRow{token, code::going_on, to_text(json::value(std::move(data))), true};
+}
+
 NewRow outcome_row(const std::string& token, int code, json::object data) {
   return NewRow{token, code, to_text(json::value(std::move(data)))};
 }

@@ -65,6 +65,8 @@ struct Answer {
 NewRow write_answer(const std::string& token, const Answer& answer);
 std::optional<Answer> read_answer(const HistoryRow& row);
 
+/// Of a push that its module cannot go on with and that is kept elsewhere (the proxy's outbox): it is to be given to the module again.
+NewRow interrupted_row(const std::string& token);
 NewRow outcome_row(const std::string& token, int code, json::object data);
 
 }  // namespace gorgone::content

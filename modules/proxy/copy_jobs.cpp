@@ -12,7 +12,7 @@ namespace {
 
 std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
-constexpr std::int64_t pause_s_max = 5;
+constexpr std::int64_t pause_s_max = 5, interrupted_pause_s = 2;
 // A source that is written all the time, or a receiver that gets something else each time.
 constexpr int wrong_contents_max = 5;
 
@@ -185,6 +185,8 @@ void CopyJobs::pump(const std::string& target) {
       continue;
     }
     if (running_ >= limits_.running || wall_s() < line.paused_until) return;
+    // A module that is stopping, or was unloaded, may come back.
+    if (item->message.action == "CONTENTPUSH" && !has_content()) return;
     auto way = ways_.way_to(target);
     if (!way) return;
     line.is_running = true;
@@ -211,7 +213,7 @@ asio::awaitable<void> CopyJobs::run(std::string target, std::shared_ptr<Item> it
   auto order = order_of(item->message);
   const bool is_push = item->message.action == "CONTENTPUSH";
   bool is_content = is_push;
-  if (!is_push && order && ways_.runs_content(target)) {
+  if (!is_push && order && ways_.runs_content(target) && has_content()) {
     auto look = [order = *order] { return check_source(order); };
     const auto is_folder = co_await agent_.blocking(std::move(look));
     is_content = is_folder && *is_folder;
@@ -220,11 +222,14 @@ asio::awaitable<void> CopyJobs::run(std::string target, std::shared_ptr<Item> it
   if (is_content) {
     const auto ran = co_await run_content(target, item);
     if (is_stopped_) co_return;
-    if (!ran && is_push) {
+    if (!ran && is_push && has_content()) {
       end_badly(item, ran.error().message);
       drop(target, item);
     }
-    if (ran) drop(target, item);
+    if (ran && *ran) drop(target, item);
+    // The daemon may be stopping, and this module is stopped next.
+    if (const auto line = lines_.find(target); ran && !*ran && line != lines_.end())
+      line->second.paused_until = wall_s() + interrupted_pause_s;
     if (!ran) is_content = false;
   }
   if (!is_content && !is_push) {
@@ -283,11 +288,14 @@ asio::awaitable<void> CopyJobs::run_archive(const std::string& target, const std
     line->second.paused_until = wall_s() + std::min<std::int64_t>(item->tries - 1, pause_s_max);
 }
 
-asio::awaitable<Result<void>> CopyJobs::run_content(const std::string& target, const std::shared_ptr<Item>& item) {
+bool CopyJobs::has_content() const { return agent_.endpoint("POST", "/core/content/push").has_value(); }
+
+// True where the push has ended; false where the module content went away first.
+asio::awaitable<Result<bool>> CopyJobs::run_content(const std::string& target, const std::shared_ptr<Item>& item) {
   struct State {
     explicit State(asio::io_context& loop) : wake(loop) {}
     asio::steady_timer wake;
-    bool has_ended = false;
+    bool has_ended = false, is_interrupted = false;
     std::optional<Error> refused;
   };
   const auto& token = item->message.token;
@@ -298,13 +306,13 @@ asio::awaitable<Result<void>> CopyJobs::run_content(const std::string& target, c
   const bool is_over = rows && std::any_of(rows->begin(), rows->end(), [](const HistoryRow& known) { return ends_token(known); });
   if (is_over) {
     agent_.journal().forget_outgoing(item->message.delivery);
-    co_return Result<void>{};
+    co_return true;
   }
   auto state = std::make_shared<State>(agent_.loop());
   const auto watch = agent_.journal().watch(token, [state](const HistoryRow& known) {
-    if (!ends_token(known)) return;
-    state->has_ended = true;
-    state->wake.cancel();
+    if (ends_token(known)) state->has_ended = true;
+    if (known.code == code::going_on && known.data.find(R"("stage":"interrupted")") != std::string::npos) state->is_interrupted = true;
+    if (state->has_ended || state->is_interrupted) state->wake.cancel();
   });
   auto refused = [state](const Answer& answer) {
     if (answer.code != code::failed) return;
@@ -312,7 +320,7 @@ asio::awaitable<Result<void>> CopyJobs::run_content(const std::string& target, c
     state->wake.cancel();
   };
   agent_.submit(Message{"CONTENTPUSH", token, {}, content_push(item->message, target), {}}, std::move(refused));
-  while (!state->has_ended && !state->refused && !is_stopped_) {
+  while (!state->has_ended && !state->is_interrupted && !state->refused && !is_stopped_ && has_content()) {
     state->wake.expires_after(std::chrono::seconds(1));
     boost::system::error_code woken;
     co_await state->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
@@ -320,8 +328,8 @@ asio::awaitable<Result<void>> CopyJobs::run_content(const std::string& target, c
     if (cancelled != asio::cancellation_type::none) is_stopped_ = true;
   }
   if (state->refused) co_return *state->refused;
-  if (!is_stopped_) agent_.journal().forget_outgoing(item->message.delivery);
-  co_return Result<void>{};
+  if (state->has_ended && !is_stopped_) agent_.journal().forget_outgoing(item->message.delivery);
+  co_return state->has_ended;
 }
 
 void CopyJobs::ended(const std::shared_ptr<Item>& item, const RemoteCopy::Outcome& outcome, const CopyOrder& order, std::uint64_t bytes) {

@@ -71,7 +71,8 @@ class CopyJobs {
   bool give_up_if_late(Line& line, const std::shared_ptr<Item>& item);
   asio::awaitable<void> run(std::string target, std::shared_ptr<Item> item, CopyWay way);
   asio::awaitable<void> run_archive(const std::string& target, const std::shared_ptr<Item>& item, CopyOrder order, CopyWay way);
-  asio::awaitable<Result<void>> run_content(const std::string& target, const std::shared_ptr<Item>& item);
+  bool has_content() const;
+  asio::awaitable<Result<bool>> run_content(const std::string& target, const std::shared_ptr<Item>& item);
   void ended(const std::shared_ptr<Item>& item, const RemoteCopy::Outcome& outcome, const CopyOrder& order, std::uint64_t bytes);
   void end_badly(const std::shared_ptr<Item>& item, const std::string& why);
   void row(const Item& item, int code, json::object data);

@@ -1,4 +1,5 @@
 """Content sync between real daemons, directly and through a remote: what is sent, what is put in place, and what a crash leaves."""
+import base64
 import hashlib
 import json
 import os
@@ -155,6 +156,27 @@ class Direct(ContentCase):
             self.assertEqual(status, 200, body)
             self.assertEqual(self.end_of(central, body["token"])["code"], 2)
             self.assertEqual(digest(self.destination), expected)
+
+    def test_a_folder_that_others_made_keeps_owner_and_mode_through_a_rollback(self):
+        central, _ = self.start_pair()
+        for version in ("one", "two"):
+            write_tree(self.source, 5, version=version)
+            self.push(central)
+        theirs = self.destination / "theirs" / "deep"
+        theirs.mkdir(parents=True)
+        (theirs / "file").write_text("theirs")
+        for path, mode in ((theirs, 0o555), (theirs.parent, 0o2777)):
+            if os.geteuid() == 0:
+                os.chown(path, 1234, 1235)
+            path.chmod(mode)
+        before = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (theirs, theirs.parent)]
+        _, body = central.api().request("POST", "/api/nodes/2/core/content/rollback", {"destination": str(self.destination)})
+        row = self.end_of(central, body["token"])
+        self.assertEqual((row["code"], row["data"]["switch"]), (2, "tree"), row)
+        self.assertIn("# one", (self.destination / "folder-1" / "1.cfg").read_text())
+        self.assertEqual((theirs / "file").read_text(), "theirs")
+        after = [(path.stat().st_uid, path.stat().st_gid, path.stat().st_mode) for path in (theirs, theirs.parent)]
+        self.assertEqual(after, before)
 
     def test_a_rollback_without_an_earlier_tree_says_so(self):
         central, _ = self.start_pair()
@@ -323,6 +345,22 @@ class Chain(ContentCase):
         return "content" in json.dumps(behind.get(str(node), {}))
 
 
+class Hostile(ContentCase):
+    def test_a_manifest_without_end_is_refused_before_it_fills_the_memory(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint()).start()
+        client = self.dial(poller, central)
+        offer = {"token": "endless", "attempt": 1, "manifest": base64.b64encode(bytes(32)).decode(), "files": 1, "bytes": 1,
+                 "destination": str(self.destination)}
+        client.call("CONTENTOFFER", offer, token="endless-offer")
+        part = base64.b64encode(bytes(600_000)).decode()
+        for number in range(64 * 1024 * 1024 // 600_000 + 1):
+            client.call("CONTENTMANIFEST", {"token": "endless", "attempt": 1, "number": number, "of": 1000, "bytes": part}, token=f"endless-{number}")
+        row = client.outcome("endless")[-1]
+        self.assertEqual(int(row["code"]), 1)
+        self.assertIn("the manifest is too large", row["data"])
+
+
 class Killed(ContentCase):
     def kills(self, victim, central, starts):
         """Kills a daemon again and again while versions are pushed; the destination is one of them, whole, at any time."""
@@ -361,6 +399,43 @@ class Killed(ContentCase):
             central.start()
             self.wait_seen(central, 2)
         self.kills(central, central, start)
+
+    def test_a_push_that_was_accepted_outlives_an_orderly_stop_of_its_sender(self):
+        central, _ = self.start_pair()
+        self.push_under_way(central)
+        tokens = [self.token, self.start_push(central), self.start_push(central, destination=f"{self.destination}-2")]
+        central.stop()
+        central.start()
+        for token in tokens:
+            row = self.end_of(central, token, 90)
+            self.assertEqual(row["code"], 2, row)
+        self.assert_same()
+
+    def test_a_push_goes_on_when_its_module_is_unloaded_and_loaded_again(self):
+        authorized = self.make_central()
+        remote = self.make_remote(authorized.thumbprint())
+        poller = self.make_poller(remote.thumbprint(), 4).start()
+        remote.nodes(poller.node(4))
+        remote.start()
+        self.wait_seen(remote, 4)
+        client = self.dial(remote, authorized)
+        for pause in (0, 1.5):
+            self.push_under_way(remote, node=4)
+            self.assertEqual(client.call("UNLOADMODULE", {"content": {"name": "content"}}).body["code"], 2)
+            time.sleep(pause)
+            content = {"name": "content", "package": "gorgone::modules::core::content::hooks", "enable": "true"}
+            self.assertEqual(client.call("LOADMODULE", {"content": content}).body["code"], 2)
+            row = self.end_of(remote, self.token, 90)
+            self.assertEqual(row["code"], 2, row)
+            self.assert_same()
+
+    def push_under_way(self, central, node=2):
+        """Starts a push of 40 MB and returns when content comes to the node."""
+        write_tree(self.source, 50)
+        (self.source / "big").write_bytes(os.urandom(40_000_000))
+        self.token = self.start_push(central, node)
+        blobs = self.destination.parent / ".tree.gorgone" / "blobs"
+        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")
 
 
 class Broken(ContentCase):

@@ -32,6 +32,10 @@ struct Prepared {
     scratch.write("source/same", "same");
     scratch.write("source/changed", "after!");
     scratch.write("source/new/y", "new");
+    describe();
+  }
+
+  void describe() {
     manifest = manifest_of(present_at(scratch.at("source")).found, {});
     bytes = encode(manifest);
   }
@@ -85,6 +89,34 @@ Switch by_files(const Prepared& prepared, const Staging& staging, const Present&
   const auto staged = present_at(staging.path("tree"));
   what.steps = steps_between(staged, present, [](const Found&) { return true; });
   return what;
+}
+
+// As a crash leaves it after so many steps.
+void interrupt_after(const Prepared& prepared, const Staging& staging, std::size_t taken) {
+  const auto present = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, present, false);
+  auto what = by_files(prepared, staging, present);
+  const auto all = what.steps;
+  // The first ones are taken by a switch of their own, whose end is then taken back.
+  const auto tree = staging.inode_of("tree");
+  what.steps.resize(taken);
+  what.keeps_previous = true;
+  REQUIRE(perform(staging, what).has_value());
+  std::filesystem::rename(prepared.scratch.at(".dest.gorgone/previous"), prepared.scratch.at(".dest.gorgone/tree"));
+  REQUIRE(staging.inode_of("tree") == tree);
+  std::string steps;
+  for (const auto& step : all) {
+    std::string hex;
+    for (const char c : step.path) {
+      constexpr const char* digits = "0123456789abcdef";
+      hex += digits[(c >> 4) & 15];
+      hex += digits[c & 15];
+    }
+    steps += (steps.empty() ? "" : ",") + std::string("[") + std::to_string(static_cast<int>(step.kind)) + ",\"" + hex + "\"," +
+             std::to_string(step.inode) + "]";
+  }
+  prepared.scratch.write(".dest.gorgone/switching",
+                         R"({"in_one_step":false,"inode":)" + std::to_string(tree) + R"(,"steps":[)" + steps + "]}");
 }
 
 }  // namespace
@@ -165,30 +197,7 @@ TEST_CASE("a switch file by file that was interrupted anywhere is finished, each
     CAPTURE(taken);
     const Prepared prepared;
     const auto staging = prepared.staging();
-    const auto present = present_at(prepared.scratch.at("dest"));
-    prepared.build(staging, present, false);
-    auto what = by_files(prepared, staging, present);
-    const auto all = what.steps;
-    // The first ones are taken by a switch of their own, whose end is then taken back.
-    const auto tree = staging.inode_of("tree");
-    what.steps.resize(taken);
-    what.keeps_previous = true;
-    REQUIRE(perform(staging, what).has_value());
-    std::filesystem::rename(prepared.scratch.at(".dest.gorgone/previous"), prepared.scratch.at(".dest.gorgone/tree"));
-    REQUIRE(staging.inode_of("tree") == tree);
-    std::string steps;
-    for (const auto& step : all) {
-      std::string hex;
-      for (const char c : step.path) {
-        constexpr const char* digits = "0123456789abcdef";
-        hex += digits[(c >> 4) & 15];
-        hex += digits[c & 15];
-      }
-      steps += (steps.empty() ? "" : ",") + std::string("[") + std::to_string(static_cast<int>(step.kind)) + ",\"" + hex + "\"," +
-               std::to_string(step.inode) + "]";
-    }
-    prepared.scratch.write(".dest.gorgone/switching",
-                           R"({"in_one_step":false,"inode":)" + std::to_string(tree) + R"(,"steps":[)" + steps + "]}");
+    interrupt_after(prepared, staging, taken);
     const auto resumed = resume(staging);
     REQUIRE(resumed.has_value());
     CHECK(*resumed);
@@ -196,6 +205,57 @@ TEST_CASE("a switch file by file that was interrupted anywhere is finished, each
     CHECK_FALSE(prepared.scratch.has("dest/old"));
     CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
   }
+}
+
+TEST_CASE("an interrupted switch file by file is finished though others removed and replaced files since") {
+  const auto taken = static_cast<std::size_t>(GENERATE(0, 1, 2, 3, 4));
+  CAPTURE(taken);
+  Prepared prepared;
+  prepared.scratch.write("dest/sub/deep/file", "before");
+  prepared.scratch.write("source/sub/deep/file", "after!");
+  prepared.describe();
+  const auto staging = prepared.staging();
+  interrupt_after(prepared, staging, taken);
+
+  SECTION("all that the steps are about was removed") {
+    for (const auto* name : {"dest/changed", "dest/new", "dest/old", "dest/sub"}) std::filesystem::remove_all(prepared.scratch.at(name));
+    const auto resumed = resume(staging);
+    REQUIRE(resumed.has_value());
+    CHECK(*resumed);
+    // A file that had been put there stays away; one that had not comes.
+    CHECK(prepared.scratch.read("dest/changed") == (taken > 0 ? "missing" : "after!"));
+    CHECK(prepared.scratch.read("dest/new/y") == (taken > 1 ? "missing" : "new"));
+    CHECK(prepared.scratch.read("dest/sub/deep/file") == (taken > 2 ? "missing" : "after!"));
+    CHECK_FALSE(prepared.scratch.has("dest/old"));
+  }
+  SECTION("all of it was replaced") {
+    for (const auto* name : {"dest/changed", "dest/new", "dest/old", "dest/sub/deep/file"}) {
+      std::filesystem::remove_all(prepared.scratch.at(name));
+      prepared.scratch.write(std::string(name) + "/x", "mine");
+    }
+    const auto resumed = resume(staging);
+    REQUIRE(resumed.has_value());
+    CHECK(*resumed);
+    CHECK(prepared.scratch.read(taken > 0 ? "dest/changed/x" : "dest/changed") == (taken > 0 ? "mine" : "after!"));
+    CHECK(prepared.scratch.read(taken > 1 ? "dest/new/x" : "dest/new/y") == (taken > 1 ? "mine" : "new"));
+    CHECK(prepared.scratch.read(taken > 2 ? "dest/sub/deep/file/x" : "dest/sub/deep/file") == (taken > 2 ? "mine" : "after!"));
+    CHECK(prepared.scratch.read("dest/old/x") == (taken > 3 ? "mine" : "missing"));
+  }
+  CHECK_FALSE(staging.has("switching"));
+  CHECK(staging.has("previous"));
+}
+
+TEST_CASE("a folder that others made while a tree is put in place keeps its mode") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), true);
+  prepared.scratch.write("dest/late/file", "late");
+  std::filesystem::permissions(prepared.scratch.at("dest/late"), std::filesystem::perms(02777));
+  auto what = one_step(prepared);
+  what.keeps_extra = true;
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(std::filesystem::status(prepared.scratch.at("dest/late")).permissions() == std::filesystem::perms(02777));
+  CHECK(prepared.scratch.read("dest/late/file") == "late");
 }
 
 TEST_CASE("a step that fails leaves the destination as it was") {
