@@ -8,8 +8,8 @@
 
 namespace gorgone::pullwss {
 
-/// The answer as it goes up: PONG, SETLOGS for the log that a GETLOG asked for, ACK for a DELIVER and for pieces of files ("Remote copy"). Of all else the central learns by
-/// the log, so nothing is said.
+/// The answer as it goes up: PONG, SETLOGS for the log that a GETLOG asked for, ACK for a DELIVER and for pieces of files ("Remote copy").
+/// Of all else the central learns by the log, so nothing is said.
 inline std::optional<Answer> upward(const std::string& action, Answer answer) {
   if (action == "PING" && answer.kind == "PONG") return answer;
   const bool is_piece = action.starts_with("CONTENT") || (action == "PROCESSCOPY" && answer.token.find("-try-") != std::string::npos);
