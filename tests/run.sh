@@ -100,12 +100,13 @@ run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAI
 bc_minus() { local a=${1/[.,]/} b=${2/[.,]/}; printf '%d.%06d' $(((a - b) / 1000000)) $(((a - b) % 1000000)); }
 
 # Starts a suite as soon as there is room, or keeps it for the end.
-names=() alone=()
+names=() alone=() twins=0
 declare -A entry_of
 suite() {  # COUNTER NAME FILE COMMAND...
   local counter=$1 name=$2 file=$3
   shift 3
   [[ $name == *"$filter"* ]] || return 0
+  [ -z "${entry_of[$name]:-}" ] || { echo "run.sh: two suites are called $name; rename one" >&2; twins=$((twins + 1)); return 0; }
   names+=("$name")
   entry_of[$name]="$counter $name $file"
   if [[ $file != *.* ]] || ! grep -q '^# tests/run.sh: alone' "$file"; then
@@ -136,7 +137,8 @@ run_alone() {  # COUNTER NAME FILE
   esac
 }
 for name in ${names[@]+"${names[@]}"}; do
-  read -r good bad reported <"$results/$name" 2>/dev/null || continue
+  [ -f "$results/$name" ] || continue  # it runs alone
+  read -r good bad reported <"$results/$name"
   if [ "$bad" -eq 0 ] || [ "$reported" -ne 0 ] || [ ${#names[@]} -eq 1 ]; then continue; fi
   echo "again, with the machine to itself (its first log: $logs/$name.first.log):"
   mv "$logs/$name.log" "$logs/$name.first.log"
@@ -149,7 +151,7 @@ for text in ${alone[@]+"${alone[@]}"}; do
 done
 [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$logs"
 
-passed=0 failed=0
+passed=0 failed=$twins
 for name in ${names[@]+"${names[@]}"}; do
   read -r good bad _ <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1; }
   passed=$((passed + good)) failed=$((failed + bad))

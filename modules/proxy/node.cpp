@@ -335,6 +335,7 @@ void Node::arm() {
   if (paused_until_ > now) sooner(paused_until_);
   if (!next) {
     timer_.cancel();
+    is_armed_ = false;
     return;
   }
   const auto when = std::chrono::steady_clock::time_point(std::chrono::seconds(*next));
