@@ -178,7 +178,7 @@ class Administrator(FleetCase):
         self.write("START:4", "STOP:3", "RESTART:1", "EXTERNALCMD:1:[1] LOCAL")
         eventually(lambda: self.installed[4].calls()[-1] == "service centengine start", 20, "START")
         eventually(lambda: self.installed[3].calls()[-1] == "service centengine stop", 20, "STOP")
-        eventually(lambda: self.installed[1].calls()[-1:] == ["service centengine restart"], 20, "RESTART of the central's own")
+        eventually(lambda: "service centengine restart" in self.installed[1].calls(), 20, "RESTART of the central's own")
         eventually(lambda: self.installed[1].engine.lines == ["[1] LOCAL"], 20, "a command for the central's own engine")
 
     def test_what_cannot_be_done_is_told_and_holds_up_nothing(self):
