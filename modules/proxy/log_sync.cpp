@@ -189,9 +189,10 @@ std::optional<std::int64_t> LogSync::deadline() const {
 void LogSync::on_clock(std::int64_t now) {
   if (question_ && now >= question_->deadline)
     finish(Error{"node '" + node_ + "' did not send its log within " + std::to_string(limits_.answer_s) + " s"}, now);
-  if (question_ && fetched_until_ && now >= question_->again) {
+  if (question_ && now >= question_->again) {
     question_->again = now + 2 * std::max(again_s, now - question_->asked);
-    send_question();
+    // Before the journal has said what is here already, nothing has been asked yet.
+    if (fetched_until_) send_question();
   }
   if (is_up_ && !question_ && now >= next_) ask(now);
 }

@@ -79,3 +79,21 @@ TEST_CASE("a deployed node's row from the future does not hide later ones and is
   REQUIRE(node.agent.recorded().fetched.rows.size() == 1);
   CHECK(node.agent.recorded().fetched.rows[0].unless_known);
 }
+
+TEST_CASE("a journal that is slow to say what is here makes no clock tick without end") {
+  struct SlowJournal : test::RecordingJournal {
+    void fetched_until(std::string, std::function<void(Result<double>)>) override {}
+  };
+  struct SlowAgent : test::LoopAgent {
+    Journal& journal() override { return slow; }
+    SlowJournal slow;
+  };
+  SlowAgent agent;
+  LogSync log(agent, "2", {}, [](const Message&) { return Result<void>{}; });
+  log.link_up(100);
+  for (std::int64_t now = 100; now < 120; ++now) {
+    log.on_clock(now);
+    REQUIRE(log.deadline());
+    CHECK(*log.deadline() > now);
+  }
+}
