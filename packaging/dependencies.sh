@@ -23,11 +23,13 @@ build=(
   libarchive-dev                            # archives in PROCESSCOPY
   libzstd-dev                               # what content sync sends
   libmariadb-dev                            # Centreon's database
+  libsodium-dev libnats-dev                 # MCollective's broker: CURVE and certificates, the way to other brokers
 )
 run=(openssl curl python3)                  # the quick start's keys, requests and free ports
 tests=(
   catch2 python3-zmq python3-cryptography python3-yaml clang-format-14 sqlite3 zip
   mariadb-server                            # started by the tests that need it, on a socket of its own
+  nats-server                               # the same
   faketime                                  # clocks that jump
 )
 fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage

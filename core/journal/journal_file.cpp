@@ -257,6 +257,20 @@ void JournalFile::pull_identities(std::function<void(Result<std::map<std::string
       std::move(done));
 }
 
+void JournalFile::keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done) {
+  command([collection = std::move(collection), key = std::move(key),
+           data = std::move(data)](Store& store) { store.keep(collection, key, data); },
+          std::move(done));
+}
+
+void JournalFile::drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done) {
+  command([collection = std::move(collection), key = std::move(key)](Store& store) { store.keep(collection, key, {}); }, std::move(done));
+}
+
+void JournalFile::kept(std::string collection, std::function<void(Result<Kept>)> done) {
+  ask<Kept>([collection = std::move(collection)](Store& store) { return store.kept(collection); }, std::move(done));
+}
+
 void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) { purge_on(what, {}, std::move(done)); }
 
 // In portions, so that a purge of millions of rows holds up nobody.

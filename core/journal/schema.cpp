@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS gorgone_refused_key (target TEXT PRIMARY KEY, node TE
 CREATE TABLE IF NOT EXISTS gorgone_delivery (
   id INTEGER PRIMARY KEY, delivery TEXT UNIQUE, progress INTEGER, action TEXT, token TEXT, data TEXT, until INTEGER);
 CREATE TABLE IF NOT EXISTS gorgone_pull_identity (node TEXT PRIMARY KEY, identity TEXT);
+CREATE TABLE IF NOT EXISTS gorgone_kept (collection TEXT, key TEXT, data BLOB, PRIMARY KEY (collection, key)) WITHOUT ROWID;
 )";
 
 // Columns in older files may be missing under an index, so the columns come first.

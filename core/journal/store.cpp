@@ -263,6 +263,24 @@ std::vector<StoredMessage> Store::incoming(Progress progress) {
   return all;
 }
 
+void Store::keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data) {
+  // In memory what was dropped is remembered, for the file may have it.
+  if (data || memory_)
+    current().keep(collection, key, data);
+  else
+    current().drop_kept(collection, key);
+}
+
+Kept Store::kept(const std::string& collection) {
+  Tables::Records records;
+  if (auto* file = readable()) records = file->kept(collection);
+  for (auto& [key, data] : current().kept(collection)) records[key] = std::move(data);
+  Kept all;
+  for (auto& [key, data] : records)
+    if (data) all.emplace(key, std::move(*data));
+  return all;
+}
+
 std::map<std::string, std::string> Store::pull_identities() {
   std::map<std::string, std::string> all;
   if (auto* file = readable()) all = file->pull_identities();

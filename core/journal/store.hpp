@@ -48,6 +48,9 @@ class Store {
   std::vector<StoredMessage> incoming(Progress progress);
   void keep_pull_identity(const std::string& node, const std::string& identity) { current().set_pull_identity(node, identity); }
   std::map<std::string, std::string> pull_identities();
+  /// Nothing in place of data drops the record.
+  void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
+  Kept kept(const std::string& collection);
   Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
 
  private:

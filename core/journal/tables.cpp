@@ -236,6 +236,24 @@ std::map<std::string, std::string> Tables::pull_identities() {
   return all;
 }
 
+void Tables::keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data) {
+  auto& statement = database_.prepare("INSERT OR REPLACE INTO gorgone_kept (collection, key, data) VALUES (?, ?, CAST(? AS BLOB))");
+  statement.bind(1, collection).bind(2, key);
+  if (data) statement.bind(3, *data);
+  statement.step();
+}
+
+void Tables::drop_kept(const std::string& collection, const std::string& key) {
+  database_.prepare("DELETE FROM gorgone_kept WHERE collection = ? AND key = ?").bind(1, collection).bind(2, key).step();
+}
+
+Tables::Records Tables::kept(const std::string& collection) {
+  Records records;
+  auto& statement = database_.prepare("SELECT key, data FROM gorgone_kept WHERE collection = ?").bind(1, collection);
+  while (statement.step()) records[statement.text(0)] = statement.is_null(1) ? std::nullopt : std::optional(statement.text(1));
+  return records;
+}
+
 Journal::Purged Tables::purge(const Journal::Purge& what) {
   Journal::Purged purged;
   database_.prepare("DELETE FROM gorgone_identity WHERE coalesce(mtime, ctime) < ?").bind(1, what.sessions_before).step();
@@ -277,6 +295,13 @@ void Tables::take_over(Tables& other) {
   }
   for (const auto& message : other.outgoing()) add_outgoing(message);
   for (const auto& [node, identity] : other.pull_identities()) set_pull_identity(node, identity);
+  auto& records = other.database_.prepare("SELECT collection, key, data FROM gorgone_kept");
+  while (records.step()) {
+    if (records.is_null(2))
+      drop_kept(records.text(0), records.text(1));
+    else
+      keep(records.text(0), records.text(1), records.text(2));
+  }
 }
 
 }  // namespace gorgone

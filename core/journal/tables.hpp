@@ -70,6 +70,11 @@ class Tables {
   /// Identities in hex, as in the sessions; an empty one says that the node is forgotten.
   void set_pull_identity(const std::string& node, const std::string& identity);
   std::map<std::string, std::string> pull_identities();
+  /// What modules keep; nothing in place of data says, in memory, that the record is dropped.
+  using Records = std::map<std::string, std::optional<std::string>>;
+  void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
+  void drop_kept(const std::string& collection, const std::string& key);
+  Records kept(const std::string& collection);
   Journal::Purged purge(const Journal::Purge& what);
 
   /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.

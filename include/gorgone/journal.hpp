@@ -62,6 +62,9 @@ struct StoredMessage {
   std::int64_t until = 0;  ///< seconds since 1970: given up, or forgotten, after this
 };
 
+/// Records of a collection: key → bytes.
+using Kept = std::map<std::string, std::string>;
+
 class GORGONE_API Journal {
  public:
   virtual ~Journal() = default;
@@ -109,6 +112,13 @@ class GORGONE_API Journal {
   /// forgets the node.
   virtual void keep_pull_identity(std::string node, std::string routing_id) = 0;
   virtual void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) = 0;
+
+  /// What a module keeps across restarts: records of bytes under keys, in collections whose names begin with the module's, such as
+  /// "mcollective.session". A record takes the place of an older one; `done` comes after the commit, in the order of the calls.
+  virtual void keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done = {}) = 0;
+  virtual void drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done = {}) = 0;
+  /// All of a collection, in the order of the keys' bytes.
+  virtual void kept(std::string collection, std::function<void(Result<Kept>)> done) = 0;
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970

@@ -56,6 +56,16 @@ class RecordingJournal : public Journal {
   void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override { done(std::vector<StoredMessage>{}); }
   void keep_pull_identity(std::string, std::string) override {}
   void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override { done({}); }
+  void keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done = {}) override {
+    records[collection][key] = std::move(data);
+    if (done) done(Result<void>{});
+  }
+  void drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done = {}) override {
+    records[collection].erase(key);
+    if (done) done(Result<void>{});
+  }
+  void kept(std::string collection, std::function<void(Result<Kept>)> done) override { done(records[collection]); }
+  std::map<std::string, Kept> records;
   void purge(Purge, std::function<void(Result<Purged>)> done) override { done(Purged{}); }
 
   /// The rows of a token.

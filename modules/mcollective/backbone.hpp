@@ -1,0 +1,42 @@
+#pragma once
+// What joins the brokers of several agents: a NATS cluster. Without the option `backbone` there is none. On the loop; the C client's own
+// threads never touch anything of ours but through posts to it.
+
+#include <gorgone/agent.hpp>
+#include <gorgone/config.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "kept_queues.hpp"
+#include "transport.hpp"
+
+namespace gorgone::mcollective {
+
+class Backbone {
+ public:
+  struct Events {
+    /// A PUT at another broker, on a topic that was wanted here; never one of our own.
+    std::function<void(const std::string& topic, SharedFrames message)> message;
+  };
+  virtual ~Backbone() = default;
+
+  /// Connects in the background, and again for ever.
+  virtual void start(Events events) = 0;
+  /// False where it is away or its own queue is full: the message reached nobody outside this broker.
+  virtual bool publish(const std::string& topic, SharedFrames message) = 0;
+  /// The first local subscriber of a topic came, the last one went.
+  virtual void want(const std::string& topic) = 0;
+  virtual void unwant(const std::string& topic) = 0;
+  virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped, last error
+};
+
+Schema backbone_schema();
+std::vector<Problem> check_backbone(const Settings& settings);
+/// nullptr where the option `backbone` is empty.
+std::unique_ptr<Backbone> make_backbone(Agent& agent, const Settings& settings);
+/// Queues in the journal and, where there is a backbone, in its JetStream.
+std::unique_ptr<KeptQueues> make_kept_queues(Agent& agent, const Settings& settings, Backbone* backbone);
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,51 @@
+#pragma once
+// Persistent topics: what is PUT to one is kept until the subscriber that owns its queue has taken it, at least once and in order, over
+// restarts of broker and subscriber. In the agent's journal or, with a backbone, in its streams. On the loop.
+//
+// A queue belongs to a topic. Its owner is the identity that subscribed first, until it unsubscribes; owners and queues are in the journal.
+// Other subscribers of the topic get what comes while they are there, at most once, as on any topic.
+
+#include <gorgone/agent.hpp>
+#include <gorgone/config.hpp>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "transport.hpp"
+
+namespace gorgone::mcollective {
+
+/// A MESSAGE as it is sent to subscribers, from the delimiter to the body.
+struct KeptMessage {
+  std::uint64_t number = 0;  ///< rises within a queue
+  SharedFrames frames;
+};
+
+class KeptQueues {
+ public:
+  struct Events {
+    /// Send this to the owner of the topic, who is here (see attach); call taken() when it was taken. The next ones are offered meanwhile,
+    /// in order, up to `unconfirmed_max`.
+    std::function<void(const std::string& topic, const KeptMessage&)> offer;
+  };
+  virtual ~KeptQueues() = default;
+
+  virtual asio::awaitable<Result<void>> start(Events events) = 0;
+  virtual bool is_persistent(std::string_view topic) const = 0;
+  /// `done` comes when it is safe, or with an Error where the queue is full or nothing can be stored (the PUT is answered ERROR then).
+  virtual void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) = 0;
+  /// A client with this identity subscribes. True: it owns the queue, and its messages are offered from now on, from the oldest not taken.
+  virtual bool attach(const std::string& topic, const std::string& identity) = 0;
+  /// The owner is gone, or has lost its connection: what was offered and not taken is offered again at the next attach.
+  virtual void detach(const std::string& topic, const std::string& identity) = 0;
+  /// The owner does not want the topic any more: somebody else may own the queue.
+  virtual void disown(const std::string& topic, const std::string& identity) = 0;
+  virtual void taken(const std::string& topic, std::uint64_t number) = 0;
+  virtual json::array describe() const = 0;  ///< topic, owner, messages, bytes, oldest (age in s), expired, refused
+};
+
+Schema kept_schema();
+
+}  // namespace gorgone::mcollective
