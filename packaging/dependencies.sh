@@ -4,6 +4,7 @@
 #   packaging/dependencies.sh            build, run and quick start
 #   packaging/dependencies.sh --tests    the same and what tests/run.sh needs besides
 #   packaging/dependencies.sh --fuzz     the first and what tests/fuzz/run.sh needs besides
+#   packaging/dependencies.sh --mcollective   what tests/system/test_mcollective_framework.py needs besides
 #   packaging/dependencies.sh --list     prints the package names, installs nothing
 #
 # Does nothing where everything is there already; uses sudo where it is not run as root.
@@ -33,14 +34,16 @@ tests=(
   faketime                                  # clocks that jump
 )
 fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage
+mcollective=(mcollective mcollective-client ruby-ffi-rzmq)  # the real framework, for whoever has its connector
 
 wanted=("${build[@]}" "${run[@]}")
 case "${1:-}" in
   --tests) wanted+=("${tests[@]}") ;;
   --fuzz) wanted+=("${fuzz[@]}") ;;
+  --mcollective) wanted=("${mcollective[@]}") ;;
   --list) printf '%s\n' "${build[@]}" "${run[@]}" "${tests[@]}" "${fuzz[@]}"; exit 0 ;;
   "") ;;
-  *) echo "dependencies.sh: unknown argument '$1', expected --tests, --fuzz or --list" >&2; exit 2 ;;
+  *) echo "dependencies.sh: unknown argument '$1', expected --tests, --fuzz, --mcollective or --list" >&2; exit 2 ;;
 esac
 
 missing=()
