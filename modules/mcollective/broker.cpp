@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <ctime>
 
-#include "session_record.hpp"
-
 namespace gorgone::mcollective {
 namespace {
 
@@ -13,12 +11,6 @@ using namespace std::chrono_literals;
 // What a client has sent just before its time was up, or while this process was held up, shall be looked at first.
 constexpr auto doubt = 100ms;
 constexpr auto queue_looked_at_every = 5ms, muted_looked_at_every = 50ms;
-
-std::string_view topic_of(const Frames& message) {
-  for (std::size_t i = 2; i + 1 < message.size() && !message[i].empty(); i += 2)
-    if (message[i] == "TOPIC") return message[i + 1];
-  return {};
-}
 
 }  // namespace
 
@@ -89,11 +81,6 @@ void Broker::leave_connection(Client& client) {
     parts_.kept.detach(std::string(subscription.topic->name), identity);
     pass_on(*subscription.topic);
   }
-}
-
-// To the next of those who are here, in case the queue may be his.
-void Broker::pass_on(Topic& topic) {
-  for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) own(*topic.subscribers[i].client, topic);
 }
 
 void Broker::message(ConnectionId from, Frames frames, Time now) {
@@ -188,77 +175,6 @@ void Broker::set_grant(Client& client, Grant grant) {
   client.grant_ends = now_ + std::chrono::seconds(std::min<std::int64_t>(left, 86400));
 }
 
-void Broker::add_subscription(Client& client, std::string_view name) {
-  auto& topic = topics_.add(client, name);
-  if (topic.subscribers.size() == 1) {
-    topic.is_persistent = parts_.kept.is_persistent(name);
-    if (parts_.backbone) parts_.backbone->want(std::string(name));
-  }
-}
-
-void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
-  const std::string name(topic.name);
-  const bool was_owner = topic.owner == &client;
-  if (was_owner) {
-    topic.owner = nullptr;
-    Delivery::forget_queue(client, name);
-    const auto identity = identity_of(client.peer.routing_id);
-    if (how == Leaving::unsubscribed)
-      parts_.kept.disown(name, identity);
-    else
-      parts_.kept.detach(name, identity);
-  }
-  if (topics_.remove(client, topic)) {
-    if (parts_.backbone) parts_.backbone->unwant(name);
-  } else if (was_owner) {
-    pass_on(topic);
-  }
-}
-
-void Broker::own(Client& client, Topic& topic) {
-  if (!topic.is_persistent || client.connection == 0) return;
-  const auto identity = identity_of(client.peer.routing_id);
-  const std::string name(topic.name);
-  if (auto* const former = topic.owner; former == &client) {
-    return;
-  } else if (former) {
-    // The newest of one identity has it, for an older one is likely to be dead.
-    if (identity_of(former->peer.routing_id) != identity) return;
-    Delivery::forget_queue(*former, name);
-    parts_.kept.detach(name, identity);
-  }
-  topic.owner = &client;
-  if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
-}
-
-void Broker::end_stale(Client& client) {
-  client.is_renewing = false;
-  std::vector<Topic*> stale;
-  for (const auto& subscription : client.subscriptions)
-    if (subscription.is_stale) stale.push_back(subscription.topic);
-  if (stale.empty()) return;
-  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::unsubscribed);
-  if (client.backlog)
-    std::erase_if(client.backlog->parcels, [&](const Parcel& parcel) {
-      auto* const topic = topics_.find(topic_of(*parcel.frames));
-      const bool is_wanted = topic && Topics::find(client, *topic);
-      if (!is_wanted) client.backlog->bytes -= parcel.bytes;
-      return !is_wanted;
-    });
-  parts_.session_changed(client.peer.routing_id);
-}
-
-void Broker::end_forbidden(Client& client) {
-  std::vector<Topic*> forbidden;
-  for (const auto& subscription : client.subscriptions)
-    if (!client.grant.may_subscribe(subscription.topic->name)) forbidden.push_back(subscription.topic);
-  for (auto* const topic : forbidden) {
-    log_.notice("client \"{}\" may not subscribe to \"{}\" any more", printable(client.peer.routing_id), printable(topic->name));
-    end_subscription(client, *topic, Leaving::unsubscribed);
-  }
-  if (!forbidden.empty()) parts_.session_changed(client.peer.routing_id);
-}
-
 void Broker::end_session(Client& client, const std::string& why, Transport::Closing when) {
   const auto routing_id = client.peer.routing_id;
   const bool was_kept = client.has_session && client.peer.named_itself;
@@ -346,38 +262,6 @@ void Broker::schedule(Client& client) {
   deadlines_.look_at(client, next_of(client));
   const auto after = deadlines_.next();
   if (after && (!before || *after < *before)) parts_.sooner();
-}
-
-Result<void> Broker::restore(const std::string& routing_id, std::string_view record, Time now) {
-  now_ = now;
-  const auto read = read_session(record);
-  if (!read) return read.error();
-  if (clients_.sessions() >= limits_.clients) return Error{fmt::format("there are {} sessions already (clients_max)", limits_.clients)};
-  auto grant = parts_.access.grant(read->key, routing_id);
-  if (!grant) return grant.error();
-  if (grant->awaits_certificate) return Error{"its certificate has ended"};
-  Peer peer;
-  peer.routing_id = routing_id;
-  peer.key = read->key;
-  auto& client = clients_.add(peer);
-  clients_.begin_session(client);
-  client.version = read->version;
-  client.ttl = milliseconds(std::min(read->ttl_ms, ttl_ms_max));
-  client.since = client.last_heard = client.last_sent = now;
-  set_grant(client, std::move(*grant));
-  for (const auto topic : read->topics)
-    if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(topic)) add_subscription(client, topic);
-  schedule(client);
-  return {};
-}
-
-std::optional<std::string> Broker::record_of(const std::string& routing_id) const {
-  const auto* const client = clients_.session(routing_id);
-  if (!client || !client->peer.named_itself) return {};
-  SessionRecord record{client->peer.key, client->version, client->ttl.count(), {}};
-  record.topics.reserve(client->subscriptions.size());
-  for (const auto& subscription : client->subscriptions) record.topics.push_back(subscription.topic->name);
-  return write_session(record);
 }
 
 }  // namespace gorgone::mcollective
