@@ -258,7 +258,7 @@ void Connection::flush() {
       else
         out_.assign(bytes.data() + written, size - written);
       wait_to_write();
-      return;
+      break;
     }
     out_ = std::string();
     const auto before = queue_.sent_messages();
@@ -266,7 +266,7 @@ void Connection::flush() {
     counters_.messages_out += queue_.sent_messages() - before;
   }
   after_write();
-  if (!is_open_) return;
+  if (!is_open_ || is_writing_) return;
   if (!queue_.is_empty()) {
     owner_->flush_soon(*this);
   } else if (is_closing_ && !is_shut_) {

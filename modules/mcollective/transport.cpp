@@ -86,7 +86,8 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   // Connection::Owner
 
   std::optional<Refusal> admit(const Peer& peer) override {
-    if (const auto admitted = events.admit ? events.admit(peer) : Result<void>{}; !admitted) return Refusal{admitted.error(), "400"};
+    const auto admitted = events.admit ? events.admit(peer) : Result<void>{};
+    if (!admitted) return Refusal{admitted.error(), admitted.error().code == "later" ? "" : "400"};
     // One that takes the place of another has closed that in `admit`.
     if (admitted_count >= spec.connections_max)
       return Refusal{Error{fmt::format("{} clients are connected, which is the most that are taken", admitted_count)}, ""};
