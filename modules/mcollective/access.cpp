@@ -86,7 +86,7 @@ void AccessState::tell_changed() {
 
 void AccessState::log_problems(const std::vector<std::string>& problems) {
   for (const auto& problem : problems)
-    if (!told_problems.contains(problem)) agent.log().error("mcollective access: {}", printable(problem, 300));
+    if (!told_problems.contains(problem)) agent.log().error("access: {}", printable(problem, 300));
   told_problems = {problems.begin(), problems.end()};
 }
 
@@ -119,7 +119,7 @@ asio::awaitable<void> AccessState::read_brought() {
   auto certificates = co_await read_kept(agent, certificate_collection);
   auto lists = co_await read_kept(agent, revocation_collection);
   if (!certificates || !lists) {
-    agent.log().error("mcollective access: certificates that were kept are not known: {}",
+    agent.log().error("access: certificates that were kept are not known: {}",
                       (certificates ? lists.error() : certificates.error()).message);
     co_return;
   }
@@ -139,7 +139,7 @@ asio::awaitable<void> AccessState::read_brought() {
     return out;
   };
   auto kept = co_await agent.blocking(std::move(work));
-  for (const auto& problem : kept.problems) agent.log().warning("mcollective access: {}", problem);
+  for (const auto& problem : kept.problems) agent.log().warning("access: {}", problem);
   for (auto& list : kept.revocations) table.take(std::move(list));
   for (auto& certificate : kept.certificates) drop(table.take(std::move(certificate), now_s()));
 }
@@ -179,7 +179,7 @@ void AccessState::take(Certificate certificate, const std::string& text) {
     auto done = [weak = weak_from_this(), serial](const Result<void>& kept) {
       const auto self = weak.lock();
       if (self && !kept)
-        self->agent.log().warning("mcollective access: certificate {} is not known after a restart: {}", serial, kept.error().message);
+        self->agent.log().warning("access: certificate {} is not known after a restart: {}", serial, kept.error().message);
     };
     agent.journal().keep(certificate_collection, serial, text, std::move(done));
   }

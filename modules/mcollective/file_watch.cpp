@@ -66,7 +66,7 @@ std::vector<FileChange> FileWatch::look() {
     if (now) {
       changes.push_back({path, read_whole_file(path, bytes_max_)});
     } else if (found != seen.end()) {
-      changes.push_back({path, Error{fmt::format("{}: is not there", path)}});
+      changes.push_back({path, Error{fmt::format("{}: is not there, expected a file or a directory", path)}});
     } else {
       changes.push_back({path, std::nullopt});
       at = entries_.erase(at);
