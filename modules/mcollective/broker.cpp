@@ -24,7 +24,7 @@ Result<void> Broker::admit(const Peer& peer) const {
   if (!grant) return grant.error();
   const auto* const session = clients_.session(peer.routing_id);
   if (session && session->peer.key != peer.key)
-    return Error{"the routing id belongs to a session under another key, which is kept until it has been silent for its TTL"};
+    return Error{"the routing id belongs to a session under another key, which is kept until it has been silent for its TTL", "later"};
   return {};
 }
 
