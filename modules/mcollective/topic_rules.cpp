@@ -116,7 +116,7 @@ Result<void> check_pattern(std::string_view pattern) {
     if (word != "**" && word.find("**") != std::string_view::npos) return wrong(pattern, "** as a word of its own, at the end");
     for (std::size_t at = 0; at < word.size(); ++at) {
       if (word[at] == '%' && (at + 1 == word.size() || (word[at + 1] != 'i' && word[at + 1] != '%')))
-        return wrong(pattern, "%i, the client's identity, or %% behind no other than each other");
+        return wrong(pattern, "%i (the client's identity) or %% wherever a % stands");
       if (word[at] == '\\' && at + 1 == word.size()) return wrong(pattern, "a character behind each \\");
       if (word[at] == '%' || word[at] == '\\') ++at;
     }
