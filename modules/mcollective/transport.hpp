@@ -40,7 +40,8 @@ class Transport {
     std::chrono::milliseconds handshake_timeout{};
   };
   struct Events {
-    /// A client has proven its key and given its routing id. An Error refuses it before it is told that it is welcome.
+    /// A client has proven its key and given its routing id. An Error refuses it before it is told that it is welcome. libzmq's client
+    /// gives up then, until its user takes another socket; with the code "later" it comes again by itself.
     std::function<Result<void>(const Peer&)> admit;
     std::function<void(ConnectionId, const Peer&)> opened;
     std::function<void(ConnectionId, Frames)> message;

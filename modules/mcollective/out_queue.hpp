@@ -1,0 +1,70 @@
+#pragma once
+// What waits to be sent on one connection: messages as they were given, shared with the queues of others, which become frames and are
+// sealed no earlier than the socket takes them. Without I/O; on the loop.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "curve_box.hpp"
+#include "transport.hpp"
+
+namespace gorgone::mcollective {
+
+/// Eight bytes, the highest first.
+std::string number_text(std::uint64_t number);
+
+class OutQueue {
+ public:
+  static constexpr std::size_t portion = 65536;  ///< bytes of the wire that are made at a time
+
+  OutQueue();
+  ~OutQueue();
+  /// After the handshake.
+  void set_key(std::optional<BoxKey> key) { key_ = std::move(key); }
+
+  /// The number of the message, from 1.
+  std::uint64_t push(SharedFrames message);
+  /// Behind all that was pushed; its context is the number of the last message, which is returned.
+  std::uint64_t push_ping();
+  /// Behind the message that is being made. One that was not made yet is replaced: only the newest is of use.
+  void set_pong(std::string context) { pong_ = std::move(context); }
+
+  /// Makes the next bytes for the wire, at most `portion`, and returns how many. 0 where nothing waits, or where a long message needs more
+  /// work before its first byte: see is_empty().
+  std::size_t make(char* out);
+  bool is_empty() const { return first_ == items_.size() && !pong_; }
+  /// All that was made has been given to the kernel.
+  void sent();
+
+  std::uint64_t pushed() const { return pushed_; }
+  std::uint64_t sent_messages() const { return sent_; }
+  Transport::Waiting waiting() const { return {static_cast<std::size_t>(pushed_ - sent_), bytes_}; }
+
+ private:
+  struct Long;  // a frame that does not fit into a portion
+
+  std::size_t make_item(char* out, std::size_t room);
+  std::size_t make_frame(char* out, std::size_t room, const std::string& frame, bool more);
+  std::size_t make_long(char* out, std::size_t room);
+  std::size_t make_command(char* out, const std::string& body);
+  void drop_first();
+
+  std::optional<BoxKey> key_;
+  std::uint64_t nonce_ = 1;  // that of READY
+  struct Item {
+    SharedFrames message;  // nothing: a PING
+    std::uint64_t number;
+    std::size_t bytes;
+  };
+  std::vector<Item> items_;
+  std::size_t first_ = 0, frame_ = 0;  // where it is
+  std::unique_ptr<Long> long_;
+  std::optional<std::string> pong_;
+  std::uint64_t pushed_ = 0, made_ = 0, sent_ = 0;
+  std::size_t bytes_ = 0, made_bytes_ = 0;
+};
+
+}  // namespace gorgone::mcollective
