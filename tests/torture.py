@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Numbered commands through central, remote and poller while each is killed at random and the links flap.
 
-    tests/torture.py [--minutes N] [--calm] [--deployed] [--rate N] [--seed N]
+    tests/torture.py [--minutes N] [--calm] [--deployed | --link pull|wss] [--rate N] [--seed N]
 
 For N minutes (default 10) the HTTP API of the central is given 20 commands a second for a poller behind a remote; each adds its number to a
 file. Meanwhile processes are killed (SIGKILL) and started again, and the paths between them are cut, stalled and taken down. At the end each
@@ -11,6 +11,7 @@ or ran twice. GORGONE_BIN names the directory of the programs.
   --calm        no faults: all must be counted once
   --deployed    the poller is one that behaves as deployed daemons do: it forgets sessions, renews keys, loses messages that it has read
                 and is started anew. It knows no delivery ids, so a number may come twice, but none may be lost
+  --link        how remote and poller are joined: push (the default), or the poller dials the remote, by pull or by wss
 """
 import argparse
 import collections
@@ -30,6 +31,7 @@ from fleet import FleetCase, eventually
 from flaky_path import FlakyPath
 from listener import Listener  # found by way of fleet
 from protocol import draw_key
+from wss_fleet import TOKEN, WSS_LINE
 
 REMOTE, POLLER = 3, 4
 ENDED = "the daemon was ended while"
@@ -40,15 +42,16 @@ class Torture(FleetCase):
 
     def runTest(self):
         given = json.loads(os.environ["TORTURE"])
-        self.torture(given["minutes"] * 60, calm=given["calm"], deployed=given["deployed"], rate=given["rate"], seed=given["seed"])
+        self.torture(given["minutes"] * 60, calm=given["calm"], deployed=given["deployed"], rate=given["rate"], seed=given["seed"],
+                     link=given["link"])
 
-    def torture(self, seconds, calm=False, deployed=False, rate=20, every_s=1.0, seed=None, settle_s=60):
+    def torture(self, seconds, calm=False, deployed=False, rate=20, every_s=1.0, seed=None, settle_s=60, link="push"):
         """`every_s` is the mean pause between two faults."""
         seed = random.randrange(1 << 30) if seed is None else seed
         self.events, self.trouble = collections.Counter(), []
         self.accepted, self.unanswered, self.refused = {}, set(), set()  # number -> token; numbers
         self.file = self.directory / "numbers"
-        self.prepare(deployed)
+        self.prepare(deployed, link)
         self.end = time.monotonic() + seconds
         work = [lambda: self.send(rate)]
         if not calm:
@@ -65,13 +68,17 @@ class Torture(FleetCase):
             self.assertFalse(thread.is_alive(), "the load or a fault did not end")
         self.assertEqual(self.trouble, [])
         self.settle(settle_s)
-        self.judge(deployed, calm, seed)
+        self.judge(deployed, calm, f"{seed} link={link}")
 
-    def prepare(self, deployed):
+    def prepare(self, deployed, link):
         self.central = self.make_central()
         self.remote = self.make_remote(self.central.thumbprint())
         self.poller = self.deployed = None
-        if deployed:
+        self.central.replace_module("proxy", ping=5)
+        self.remote.replace_module("proxy", ping=5)
+        if link != "push":
+            self.prepare_dialing(link)
+        elif deployed:
             self.deployed = Listener(draw_key(), [self.remote.thumbprint()], node_id=POLLER).start()
             self.addCleanup(self.deployed.stop)
             port = self.deployed.port
@@ -80,11 +87,10 @@ class Torture(FleetCase):
             port = self.poller.port
         for daemon in self.daemons:
             daemon.severity = "info"
-        self.paths = [FlakyPath(port)]
-        self.remote.nodes({"id": POLLER, "type": "push_zmq", "address": "127.0.0.1", "port": self.paths[0].port})
-        for daemon in (self.central, self.remote):
-            daemon.replace_module("proxy", ping=5)
-        self.remote.start()
+        if link == "push":
+            self.paths = [FlakyPath(port)]
+            self.remote.nodes({"id": POLLER, "type": "push_zmq", "address": "127.0.0.1", "port": self.paths[0].port})
+            self.remote.start()
         self.paths.append(FlakyPath(self.remote.port))
         for path in self.paths:
             self.addCleanup(path.close)
@@ -93,6 +99,27 @@ class Torture(FleetCase):
         self.central.start()
         self.wait_seen(self.remote, POLLER)
         self.wait_seen(self.central, REMOTE)
+
+    def prepare_dialing(self, link):
+        """A remote that runs and a poller that dials it."""
+        if link == "pull":
+            self.poller = self.make(f"poller-{POLLER}", "poller-pull", {"id: 2": f"id: {POLLER}"})
+            # Beside the central, which the example names.
+            self.remote.configure("75-poller", {"gorgonecore": {"authorized_clients": [{"key": self.poller.thumbprint()}]}})
+            self.remote.nodes({"id": POLLER, "type": "pull"})
+            self.paths = [FlakyPath(self.remote.start().port)]
+            self.poller.replace_module("pull", target_path=f"127.0.0.1:{self.paths[0].port}", ping=1, ping_timeout=5)
+        else:
+            self.poller = self.make(f"poller-{POLLER}", "poller-pullwss", {"id: 2": f"id: {POLLER}"})
+            server = {"enable": True, "address": "127.0.0.1", "port": 0, "token": TOKEN}
+            self.remote.replace_module("proxy", ping=5, httpserver=server)
+            self.remote.nodes({"id": POLLER, "type": "pullwss"})
+            port = int(self.remote.start().wait_log(WSS_LINE)[1])
+            # So that it is found again after a restart.
+            self.remote.replace_module("proxy", ping=5, httpserver={**server, "port": port})
+            self.paths = [FlakyPath(port)]
+            self.poller.replace_module("pullwss", address="127.0.0.1", port=self.paths[0].port, token=TOKEN)
+        self.poller.start()
 
     def watched(self, work):
         try:
@@ -274,6 +301,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--deployed", action="store_true")
+    parser.add_argument("--link", choices=("push", "pull", "wss"), default="push")
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--seed", type=int)
     os.environ["TORTURE"] = json.dumps(vars(parser.parse_args()))

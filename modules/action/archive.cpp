@@ -1,7 +1,6 @@
 #include "archive.hpp"
 
 #include "archive_reader.hpp"
-#include "file_descriptor.hpp"
 #include "files.hpp"
 #include "folder_mover.hpp"
 

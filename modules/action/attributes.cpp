@@ -1,52 +1,13 @@
 #include "attributes.hpp"
 
 #include <fmt/format.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 
 namespace gorgone::action {
-namespace {
-
-constexpr std::size_t notes_max = 5;
-
-void note(Notes& notes, std::string text) {
-  if (notes.size() < notes_max) notes.push_back(std::move(text));
-}
-
-/// A name, or a number as it is.
-template <class Id>
-std::optional<Id> number_in(const std::string& text) {
-  Id id = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc{} || end != text.data() + text.size()) return {};
-  return id;
-}
-
-std::optional<uid_t> user_id(const std::string& name) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::array<char, 16384> buffer;
-  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.pw_uid;
-  return number_in<uid_t>(name);
-}
-
-std::optional<gid_t> group_id(const std::string& name) {
-  group entry{};
-  group* found = nullptr;
-  std::vector<char> buffer(256 * 1024);  // groups may have many members
-  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return entry.gr_gid;
-  return number_in<gid_t>(name);
-}
-
-}  // namespace
-
 Result<AttributeIds> look_up(const Attributes& attributes, Notes& notes) {
   AttributeIds ids;
   if (!attributes.mode.empty()) {
@@ -58,14 +19,9 @@ Result<AttributeIds> look_up(const Attributes& attributes, Notes& notes) {
     }
     ids.mode = static_cast<mode_t>(mode);
   }
-  if (!attributes.owner.empty()) {
-    ids.uid = user_id(attributes.owner);
-    if (!ids.uid) note(notes, fmt::format("owner '{}' is not known here", attributes.owner));
-  }
-  if (!attributes.group.empty()) {
-    ids.gid = group_id(attributes.group);
-    if (!ids.gid) note(notes, fmt::format("group '{}' is not known here", attributes.group));
-  }
+  const auto owners = find_owners(attributes.owner, attributes.group, notes);
+  ids.uid = owners.uid;
+  ids.gid = owners.gid;
   return ids;
 }
 
@@ -76,13 +32,13 @@ void apply(int fd, const std::string& path, const AttributeIds& ids, Notes& note
   struct stat now {};
   ::fstat(fd, &now);
   if (ids.uid && *ids.uid != now.st_uid && ::fchown(fd, *ids.uid, keep_gid) != 0) {
-    note(notes, system_error("set the owner of", path, errno).message);
+    notes.refused("set the owner of", path, errno);
   }
   if (ids.gid && *ids.gid != now.st_gid && ::fchown(fd, keep_uid, *ids.gid) != 0) {
-    note(notes, system_error("set the group of", path, errno).message);
+    notes.refused("set the group of", path, errno);
   }
   // After the owner: a change of owner takes bits away.
-  if (ids.mode && ::fchmod(fd, *ids.mode) != 0) note(notes, system_error("set the mode of", path, errno).message);
+  if (ids.mode && ::fchmod(fd, *ids.mode) != 0) notes.refused("set the mode of", path, errno);
 }
 
 Error system_error(const char* what, const std::string& path, int error) {

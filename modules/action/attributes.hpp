@@ -1,13 +1,13 @@
 #pragma once
 // Owner, group and mode of what a copy brings. Pure system calls, on a pool thread.
 
+#include <gorgone/files.hpp>
 #include <gorgone/result.hpp>
 
 #include <sys/types.h>
 
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace gorgone::action {
 
@@ -23,10 +23,7 @@ struct AttributeIds {
   std::optional<mode_t> mode;
 };
 
-/// What could not be done and does not end the copy: a daemon that is not root cannot give files away. Told once each.
-using Notes = std::vector<std::string>;
-
-/// An Error where the mode is no octal number; owners and groups that do not exist here are notes.
+/// An Error where the mode is no octal number; owners and groups that do not exist here, or cannot be set, are notes.
 Result<AttributeIds> look_up(const Attributes& attributes, Notes& notes);
 
 /// Applies what is set, as far as this process may; the rest becomes a note that names `path`.

@@ -154,7 +154,7 @@ asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, co
   co_await remove(std::exchange(copy.partial, {}));
   json::object row;
   row["message"] = "process copy finished successfully";
-  for (const auto& note : *notes) {
+  for (const auto& note : notes->texts()) {
     if (!row.contains("warnings")) row["warnings"].emplace_array();
     row["warnings"].get_array().emplace_back(to_utf8(note));
     agent_.log().warning("Copy processing - {}", printable(note, 500));

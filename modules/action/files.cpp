@@ -1,7 +1,5 @@
 #include "files.hpp"
 
-#include "file_descriptor.hpp"
-
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
@@ -184,16 +182,6 @@ void remove_stale(const std::string& cache_dir, std::chrono::seconds age) {
       std::filesystem::remove(it->path(), ignored);
     }
   }
-}
-
-int write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    auto count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno;
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return 0;
 }
 
 }  // namespace gorgone::action

@@ -33,7 +33,4 @@ Result<void> make_folder(const std::string& path);
 /// Removes what an earlier run of the daemon left in a cache folder: files "copy_<128 hex>" and those of tries, untouched for `age`.
 void remove_stale(const std::string& cache_dir, std::chrono::seconds age);
 
-/// Writes all of `bytes`; an errno, 0 where all went well.
-int write_all(int fd, std::string_view bytes);
-
 }  // namespace gorgone::action

@@ -1,6 +1,5 @@
 #include "folder_mover.hpp"
 
-#include "file_descriptor.hpp"
 #include "files.hpp"
 
 #include <dirent.h>

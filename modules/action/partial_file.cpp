@@ -1,7 +1,6 @@
 #include "partial_file.hpp"
 
 #include "attributes.hpp"
-#include "file_descriptor.hpp"
 #include "files.hpp"
 
 #include <fcntl.h>

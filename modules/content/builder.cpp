@@ -4,13 +4,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
-#include <pwd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 
 #include "blobs.hpp"
@@ -18,39 +15,10 @@
 namespace gorgone::content {
 namespace {
 
-constexpr std::size_t notes_max = 5;
 constexpr const char* tree_name = "tree";
 constexpr mode_t while_building = 0700;
 // More new files than this are brought to the disk with all else that waits for it there.
 constexpr std::size_t single_syncs_max = 32;
-
-void note(Notes& notes, std::string text) {
-  if (notes.size() < notes_max) notes.push_back(std::move(text));
-}
-
-template <class Id>
-std::optional<Id> number_in(const std::string& text) {
-  Id id = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (error != std::errc{} || end != text.data() + text.size()) return {};
-  return id;
-}
-
-std::optional<uid_t> user_id(const std::string& name) {
-  passwd entry{};
-  passwd* found = nullptr;
-  std::array<char, 16384> buffer;
-  if (::getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 && found) return entry.pw_uid;
-  return number_in<uid_t>(name);
-}
-
-std::optional<gid_t> group_id(const std::string& name) {
-  group entry{};
-  group* found = nullptr;
-  std::vector<char> buffer(256 * 1024);  // groups may have many members
-  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) == 0 && found) return entry.gr_gid;
-  return number_in<gid_t>(name);
-}
 
 bool is_kind(Entry::Kind wanted, Found::Kind found) {
   return (wanted == Entry::Kind::folder && found == Found::Kind::folder) || (wanted == Entry::Kind::file && found == Found::Kind::file) ||
@@ -64,35 +32,17 @@ void own(Notes& notes, int folder, const std::string& name, const std::string& p
   constexpr auto keep_gid = static_cast<gid_t>(-1);
   // Apart, for a daemon that may not give a file away may still set one of its own groups.
   if (uid != keep_uid && uid != now.st_uid && ::fchownat(folder, name.c_str(), uid, keep_gid, AT_SYMLINK_NOFOLLOW) != 0)
-    note(notes, system_error("set the owner of", path, errno).message);
+    notes.refused("set the owner of", path, errno);
   if (gid != keep_gid && gid != now.st_gid && ::fchownat(folder, name.c_str(), keep_uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
-    note(notes, system_error("set the group of", path, errno).message);
+    notes.refused("set the group of", path, errno);
   if (!is_link && mode != (now.st_mode & 07777) && ::fchmodat(folder, name.c_str(), mode, 0) != 0)
-    note(notes, system_error("set the mode of", path, errno).message);
+    notes.refused("set the mode of", path, errno);
 }
 
 }  // namespace
 
 void own_as_found(int folder, const std::string& name, const Found& found, Notes& notes) {
   own(notes, folder, name, found.path, found.uid, found.gid, found.mode & 07777, found.kind == Found::Kind::link);
-}
-
-Owners look_up(const std::string& owner, const std::string& group, Notes& notes) {
-  Owners owners;
-  if (!owner.empty()) {
-    owners.uid = user_id(owner);
-    if (!owners.uid) note(notes, fmt::format("owner '{}' is not known here", printable(owner)));
-  }
-  if (!group.empty()) {
-    owners.gid = group_id(group);
-    if (!owners.gid) note(notes, fmt::format("group '{}' is not known here", printable(group)));
-  }
-  // Who may not give files away has no owners to compare.
-  if (::geteuid() != 0 && owners.uid && *owners.uid != ::geteuid()) {
-    note(notes, fmt::format("owner '{}' cannot be set by a daemon that is not root", printable(owner)));
-    owners.uid.reset();
-  }
-  return owners;
 }
 
 Present::Present(std::vector<Found> list) : found(std::move(list)) {
@@ -178,6 +128,8 @@ bool Builder::is_extra(const Found& found) const {
   return true;
 }
 
+const std::string& Builder::named(const std::string& path) const { return path.empty() ? staging_.destination().path : path; }
+
 std::pair<uid_t, gid_t> Builder::owners_at(const std::string& path) const {
   const auto* found = present_.at(path);
   return {wish_.owners.uid.value_or(found ? found->uid : ::geteuid()),
@@ -224,7 +176,7 @@ Result<void> Builder::make_file(const Entry& entry, const Walker::Place& to) {
     if (auto copied = copy_content(from.get(), made.get(), shown); !copied) return copied;
   }
   const auto [uid, gid] = owners_at(entry.path);
-  own(notes_, to.folder, to.name, entry.path, uid, gid, entry.mode, false);
+  own(notes_, to.folder, to.name, named(entry.path), uid, gid, entry.mode, false);
   return {};
 }
 
@@ -271,10 +223,11 @@ Result<void> Builder::finish() {
   for (auto entry = manifest_.entries.rbegin(); entry != manifest_.entries.rend(); ++entry) {
     if (entry->kind != Entry::Kind::folder) continue;
     const auto* found = present_.at(entry->path);
+    if (!wish_.replaces_folders && found && found->kind == Found::Kind::folder) continue;
     const auto [uid, gid] = owners_at(entry->path);
     const auto mode = entry->path.empty() && found ? found->mode : entry->mode;
     const auto place = place_in_tree(entry->path);
-    if (place) own(notes_, place->folder, place->name, entry->path, uid, gid, mode, false);
+    if (place) own(notes_, place->folder, place->name, named(entry->path), uid, gid, mode, false);
   }
   for (auto extra = present_.found.rbegin(); wish_.keeps_extra && extra != present_.found.rend(); ++extra) {
     if (extra->kind != Found::Kind::folder || !is_extra(*extra)) continue;

@@ -14,15 +14,6 @@
 
 namespace gorgone::content {
 
-/// Who shall own what is put in place; empty: as what stood there.
-struct Owners {
-  std::optional<uid_t> uid;
-  std::optional<gid_t> gid;
-};
-/// What could not be done and does not end the push, a few of them: a daemon that is not root cannot give files away.
-using Notes = std::vector<std::string>;
-Owners look_up(const std::string& owner, const std::string& group, Notes& notes);
-
 /// Gives a folder or file the owner, group and mode of another one, or notes why not.
 void own_as_found(int folder, const std::string& name, const Found& found, Notes& notes);
 
@@ -50,6 +41,7 @@ class Builder {
     Owners owners;
     bool keeps_extra = true;
     bool links_unchanged = false;
+    bool replaces_folders = true;  ///< false: those that are at the destination stay, and only files are put into them
   };
   Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish);
 
@@ -68,6 +60,7 @@ class Builder {
   Result<void> take_over(const Found& extra);
   Result<void> finish();
   Result<void> sync();
+  const std::string& named(const std::string& path) const;
   std::pair<uid_t, gid_t> owners_at(const std::string& path) const;
   Result<Walker::Place> place_in_tree(const std::string& path);
   bool is_extra(const Found& found) const;

@@ -123,16 +123,6 @@ Result<void> for_each_name(int folder, const std::string& shown, const std::func
   return {};
 }
 
-int write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto count = ::write(fd, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return errno;
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
-  return 0;
-}
-
 Result<void> write_file(const std::string& path, std::string_view bytes, bool is_synced) {
   const auto beside = path + ".new";
   FileDescriptor out(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));

@@ -1,39 +1,17 @@
 #pragma once
 // Files and folders reached from an open folder, so that no link on the way leads elsewhere. Blocking: on a pool thread.
 
+#include <gorgone/files.hpp>
 #include <gorgone/result.hpp>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <functional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace gorgone::content {
-
-/// A descriptor and the duty to close it.
-class FileDescriptor {
- public:
-  FileDescriptor() = default;
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~FileDescriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-
-  explicit operator bool() const { return fd_ >= 0; }
-  int get() const { return fd_; }
-
- private:
-  int fd_ = -1;
-};
 
 /// "cannot <what> '<path>': <reason of errno>"; its code is "space" where a disk or a quota is full, "missing" where the path is.
 Error system_error(const char* what, const std::string& path, int error);
@@ -84,8 +62,6 @@ class Walker {
 /// Calls `each` with every name in a folder, in no order; stops where it gives an Error.
 Result<void> for_each_name(int folder, const std::string& shown, const std::function<Result<void>(const std::string&)>& each);
 
-/// An errno, 0 where all went well.
-int write_all(int fd, std::string_view bytes);
 /// A whole file beside its place, then renamed; synced where it must be there after a failure of power.
 Result<void> write_file(const std::string& path, std::string_view bytes, bool is_synced = true);
 Result<std::string> read_file(const std::string& path, std::size_t limit);

@@ -124,7 +124,7 @@ asio::awaitable<Result<void>> Landing::on_offer(const Message& message) {
   parts_.clear();
   parts_bytes_ = 0;
   notes_.clear();
-  owners_ = look_up(offer_.wish.owner, offer_.wish.group, notes_);
+  owners_ = find_owners(offer_.wish.owner, offer_.wish.group, notes_);
 
   auto opened = co_await open_place();
   if (!opened || !staging_) co_return opened;
@@ -262,11 +262,13 @@ asio::awaitable<Result<void>> Landing::plan_and_go_on() {
   auto looked = co_await look_at_destination();
   if (!looked) co_return looked;
   if (is_as_wanted(*manifest_, *present_, owners_, offer_.wish.removes_extra)) {
-    end(code::finished, {{"action", "content"},
-                         {"message", fmt::format("unchanged: {} files", offer_.files)},
-                         {"switch", "none"},
-                         {"files", offer_.files},
-                         {"changed", 0}});
+    json::object unchanged{{"action", "content"},
+                           {"message", fmt::format("unchanged: {} files", offer_.files)},
+                           {"switch", "none"},
+                           {"files", offer_.files},
+                           {"changed", 0}};
+    if (!notes_.empty()) unchanged["warnings"] = json::value_from(notes_.texts());
+    end(code::finished, std::move(unchanged));
     co_return Result<void>{};
   }
   auto open = [self = shared_from_this()] { return self->blobs_store_->open_for(slice); };

@@ -69,7 +69,7 @@ asio::awaitable<Result<void>> Landing::install() {
 }
 
 asio::awaitable<Result<void>> Landing::build_and_switch() {
-  const Builder::Wish wish{owners_, !offer_.wish.removes_extra && by_files_.empty(), ground_.options.links_unchanged};
+  const Builder::Wish wish{owners_, !offer_.wish.removes_extra && by_files_.empty(), ground_.options.links_unchanged, by_files_.empty()};
   const auto builder = std::make_shared<Builder>(*staging_, *manifest_, *present_, wish);
   auto built = co_await build(builder);
   if (!built) co_return built;
@@ -86,8 +86,7 @@ asio::awaitable<Result<void>> Landing::build(std::shared_ptr<Builder> builder) {
     done = co_await agent_.blocking(work);
   } while (done && !*done);
   if (!done) co_return done.error();
-  for (const auto& text : builder->notes())
-    if (std::find(notes_.begin(), notes_.end(), text) == notes_.end()) notes_.push_back(text);
+  notes_.add(builder->notes());
   co_return Result<void>{};
 }
 
@@ -177,9 +176,7 @@ void Landing::tell_installed() {
                     {"received", received_}};
   if (!by_files_.empty()) data["why"] = by_files_;
   if (!notes_.empty()) {
-    json::array warnings;
-    for (const auto& text : notes_) warnings.emplace_back(text);
-    data["warnings"] = std::move(warnings);
+    data["warnings"] = json::value_from(notes_.texts());
   }
   agent_.log().info("'{}' has new content: {} of {} files, switch={} token={}", printable(staging_->destination().path), changed,
                     offer_.files, by_files_.empty() ? "tree" : "files", printable(token_));

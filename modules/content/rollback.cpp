@@ -115,7 +115,7 @@ asio::awaitable<void> roll_back(Agent& agent, Ground& ground, std::string token,
   agent.log().info("'{}' has its earlier content again, switch={} token={}", printable(destination), how->how, printable(token));
   const auto text = fmt::format("the earlier content of '{}' is back", destination);
   json::object data{{"action", "content"}, {"message", text}, {"switch", how->how}};
-  if (!how->notes.empty()) data["warnings"] = json::value_from(how->notes);
+  if (!how->notes.empty()) data["warnings"] = json::value_from(how->notes.texts());
   agent.journal().write(outcome_row(token, code::finished, std::move(data)));
 }
 

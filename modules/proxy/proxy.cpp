@@ -58,6 +58,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     co_await homeless_.load();
     co_await pull_nodes_.load();
     wss_.start();
+    ask_for_nodes();
     co_return Result<void>{};
   }
 
@@ -169,6 +170,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     Message copy = message;
     copy.target = step->target;
     return nodes_.at(step->node)->accept(std::move(copy), true).has_value();
+  }
+
+  // Whoever is loaded already may have told them to the proxy that was here before.
+  void ask_for_nodes() {
+    for (const auto* path : {"/core/register/resync", "/centreon/nodes/sync"})
+      if (const auto knows = agent_.endpoint("POST", path)) agent_.submit(Message{knows->action, {}, {}, Payload(), {}});
   }
 
   void leave() {

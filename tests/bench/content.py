@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Measures content sync between two real daemons on loopback and prints a table, with what `cp` and `tar | zstd` take in the same run.
 
-    GORGONE_BIN=build/release/bin tests/bench/content.py [--quick] [--only FIGURE]
+    GORGONE_BIN=build/release/bin tests/bench/content.py [--quick] [--only FIGURE] [--beside]
 
-FIGURE is part of a line's name, such as 2,000. Times are medians of several rounds, from the request to the row that ends the push.
+FIGURE is part of a line's name, such as 2,000. Times are medians of several rounds, from the request to the row that ends the push. Each round has
+folders of its own, and nothing is removed between them: ext4 does not give out again what was freed in the last minute, and looks at all
+of it for each file that is made. With --beside commands are sent to the node meanwhile, 20 a second, and their times are printed for a tree of 50,000 files
+and a file of 200 MB.
 """
 import argparse
 import os
@@ -66,11 +69,44 @@ class Peak:
         self.thread.join()
 
 
+class Beside:
+    """Commands to the node while the block runs, each at its time whether the one before was answered or not."""
+
+    def __init__(self, fleet, rate=20):
+        self.api, self.rate, self.times, self.over, self.workers = fleet.central.api(), rate, [], threading.Event(), []
+        self.thread = threading.Thread(target=self.send)
+
+    def send(self):
+        due = time.monotonic()
+        while not self.over.wait(max(0, due - time.monotonic())):
+            self.workers.append(threading.Thread(target=self.run_one, args=(due,)))
+            self.workers[-1].start()
+            due += 1 / self.rate
+
+    def run_one(self, due):
+        self.api.run(2, "true")
+        self.times.append(time.monotonic() - due)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in (self.thread, *self.workers):
+            thread.join()
+
+    def shown(self):
+        ordered = sorted(self.times)
+        return (f"{len(ordered)} commands: p50 {1000 * ordered[len(ordered) // 2]:.0f} ms, p99 {1000 * ordered[int(len(ordered) * 0.99)]:.0f} ms, "
+                f"longest {1000 * ordered[-1]:.0f} ms")
+
+
 class Bench:
     def __init__(self, fleet, directory, rounds):
-        self.fleet, self.rounds = fleet, rounds
-        self.source, self.there, self.copy = directory / "source", directory / "there", directory / "copy"
+        self.fleet, self.rounds, self.directory, self.number = fleet, rounds, directory, 0
         self.api = fleet.central.api()
+        self.clear()
 
     def push(self):
         content = {"source": str(self.source), "destination": str(self.there), "node": "2"}
@@ -83,25 +119,33 @@ class Bench:
         return spent
 
     def clear(self):
-        for path in (self.source, self.there, self.there.parent / f".{self.there.name}.gorgone", self.copy):
-            shutil.rmtree(path, ignore_errors=True)
-            if path.is_file():
-                path.unlink()
+        self.number += 1
+        place = self.directory / str(self.number)
+        place.mkdir()
+        self.source, self.there, self.copy = place / "source", place / "there", place / "copy"
 
     def raw(self):
         """Seconds of cp with a sync, and of tar through zstd into tar."""
-        shutil.rmtree(self.copy, ignore_errors=True)
         copied = timed(lambda: shell(f"cp -r {self.source} {self.copy} && sync -f {self.copy}"))
         packed = timed(lambda: shell(f"cd {self.source.parent} && tar cf - {self.source.name} | zstd -1 | zstd -d | (mkdir -p {self.copy}2 && tar xf - -C {self.copy}2) && sync -f {self.copy}2"))
-        shutil.rmtree(f"{self.copy}2", ignore_errors=True)
-        shutil.rmtree(self.copy, ignore_errors=True)
         return f"cp -r and sync {copied:.2f} s, tar \\| zstd and sync {packed:.2f} s"
+
+    def beside(self, name, make):
+        """Times of commands alone, and while something is pushed."""
+        self.clear()
+        make()
+        os.sync()
+        with Beside(self.fleet) as alone:
+            time.sleep(10)
+        with Beside(self.fleet) as commands:
+            spent = self.push()
+        print(f"{name}: pushed in {spent:.1f} s; {commands.shown()}; without a push: {alone.shown()}", flush=True)
 
     def row(self, name, goal_s, make, rounds=None, fresh=True):
         times, cpu = [], []
         with Peak(self.fleet) as peak:
             for number in range(rounds or self.rounds):
-                if fresh:
+                if fresh or number == 0:
                     self.clear()
                 make(number)
                 os.sync()
@@ -121,6 +165,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", default="")
+    parser.add_argument("--beside", action="store_true")
     given = parser.parse_args()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-bench-content-"))
     fleet = Fleet(directory / "fleet")
@@ -143,6 +188,10 @@ def main():
                 small_files(bench.source, count)
                 bench.push()
             bench.push()
+        if given.beside:
+            bench.beside("50,000 files of 2 kB", lambda: small_files(bench.source, 500 if given.quick else 50_000))
+            bench.beside("200 MB that do not shrink", lambda: shell(f"head -c {10 if given.quick else 200}M /dev/urandom > {bench.source}"))
+            return print(f"load average {os.getloadavg()[0]:.1f}")
         lines = [
             ("20 MB of configuration text, one file", 0.2, lambda n: bench.source.write_bytes(text(20 << 20, n)), {}),
             ("20 MB that do not shrink, one file", 0.2, lambda n: bench.source.write_bytes(os.urandom(20 << 20)), {}),

@@ -10,11 +10,11 @@ class Work:
 
     def run(self, token, content):
         """The rows of one COMMAND."""
-        self._log(token, 0, {"message": "commands processing has started", "request_content": content})
+        self.log(token, 0, {"message": "commands processing has started", "request_content": content})
         for item in content:
             result = {"exit_code": 0, "stdout": "ran " + item["command"]}
-            self._log(token, 100, {"message": "command has finished successfully", "command": item["command"], "result": result})
-        self._log(token, 2, {"message": "commands processing has finished successfully"})
+            self.log(token, 100, {"message": "command has finished successfully", "command": item["command"], "result": result})
+        self.log(token, 2, {"message": "commands processing has finished successfully"})
 
     def found(self, filters):
         after = {name: float(filters[name]) for name in ("id", "ctime", "etime") if filters.get(name) not in (None, "")}
@@ -22,7 +22,7 @@ class Work:
         return [row for row in self.rows if all(float(row[name]) > limit for name, limit in after.items())
                 and all(str(row[name]) == value for name, value in same.items())]
 
-    def _log(self, token, code, data):
+    def log(self, token, code, data):
         # Two rows of one instant would be one to a reader that asks by ctime.
         last = self.rows[-1]["ctime"] if self.rows else 0
         now = max(round(time.time(), 5), round(last + 0.00001, 5))

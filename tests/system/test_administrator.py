@@ -1,135 +1,17 @@
-"""What a central is for, as its administrator sees it: the web application exports a configuration and sends commands by its spool, a real
-MariaDB says who the pollers are, and everything arrives at a remote, a poller behind it and a poller beside it, each with a fake engine that
-reads its pipe and a fake sudo that writes down what it was asked."""
+"""What a central is for, as its administrator sees it: the web application exports a configuration and sends commands by its spool, and everything
+arrives at the pollers, of this daemon and of a deployed one."""
 import os
-import pathlib
 import stat
-import subprocess
 import sys
 import unittest
 
-from fake_engine import FakeEngine
-from fleet import FleetCase, eventually
-from mariadb import MariaDb
-
-SUDO = '#!/bin/sh\necho "$@" >> "$FAKE_CALLS"\n'
-# The accounts of a Centreon installation, in a mount namespace of the daemon's own.
-ACCOUNTS = {"centreon-gorgone": 9001, "centreon": 9002, "centreon-engine": 9003, "centreon-broker": 9004}
+from administrator import AdministratorCase
+from deployed_poller import DeployedPoller  # found by way of fleet
+from fleet import eventually
+from protocol import draw_key
 
 
-def can_have_accounts():
-    return os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode == 0
-
-
-class Installation:
-    """The folders of one server, below a directory of the test."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        self.engine_cfg, self.broker_cfg, self.traps = (directory / name for name in ("centreon-engine", "centreon-broker", "traps"))
-        self.calls_file, self.pipe = directory / "calls", directory / "centengine.cmd"
-        for folder in (self.engine_cfg, self.broker_cfg, self.traps):
-            folder.mkdir(parents=True)
-        self.engine = FakeEngine(self.pipe)
-
-    def calls(self):
-        return self.calls_file.read_text().splitlines() if self.calls_file.exists() else []
-
-
-class Administrator(FleetCase):
-    """Central 1, remote 2, poller 3 behind it, poller 4 beside it."""
-
-    def setUp(self):
-        self.installed, self.nodes = {}, {}
-        self.accounts = self.make_accounts() if can_have_accounts() else None
-        (self.directory / "programs").mkdir()
-        sudo = self.directory / "programs" / "sudo"
-        sudo.write_text(SUDO)
-        sudo.chmod(0o755)
-        for identity in (1, 2, 3, 4):
-            self.installed[identity] = Installation(self.directory / f"server-{identity}")
-            self.addCleanup(self.installed[identity].engine.stop)
-
-        self.database = MariaDb(self.directory / "mariadb").start()
-        self.addCleanup(self.database.stop)
-        self.database.create_centreon("26")
-        for identity, server in self.installed.items():
-            self.database.execute(
-                f"UPDATE nagios_server SET centreonbroker_cfg_path = '{server.broker_cfg}', snmp_trapd_path_conf = '{server.traps}/' WHERE id = {identity};"
-                f"UPDATE cfg_nagios SET cfg_dir = '{server.engine_cfg}', command_file = '{server.pipe}' "
-                f"WHERE nagios_server_id = {identity} AND nagios_activate = '1'")
-
-        self.cache, self.spool, self.trap_cache = (self.directory / name for name in ("cache", "spool", "trap-cache"))
-        (self.spool / "centcore").mkdir(parents=True)
-        central = self.nodes[1] = self.make_central()
-        remote = self.nodes[2] = self.make_remote(central.thumbprint())
-        behind = self.nodes[3] = self.make_poller(remote.thumbprint(), 3)
-        beside = self.nodes[4] = self.make_poller(central.thumbprint(), 4)
-        remote.edit("id: 3", "id: 2")
-        for identity, node in self.nodes.items():
-            node.prefix = self.prefix(identity)
-            node.replace_module("engine", package="gorgone::modules::centreon::engine::hooks")
-        behind.start()
-        beside.start()
-        remote.nodes(behind.node(3))
-        remote.start()
-        for node, identity in ((remote, 2), (beside, 4)):
-            self.database.execute(f"UPDATE nagios_server SET gorgone_port = {node.port} WHERE id = {identity}")
-        self.database.configure(central)
-        central.replace_module("nodes", package="gorgone::modules::centreon::nodes::hooks")
-        central.replace_module(
-            "legacycmd", package="gorgone::modules::centreon::legacycmd::hooks", cmd_file=str(self.spool / "centcore.cmd"),
-            cmd_dir=str(self.spool / "centcore") + "/", cache_dir=str(self.cache), cache_dir_trap=str(self.trap_cache),
-            remote_dir=str(self.directory / "remote-data"))
-        central.start()
-        for identity in (2, 4):
-            self.wait_seen(central, identity)
-        eventually(lambda: "3" in str(central.api().nodes()["2"]["nodes"]), 15, "the poller behind the remote")
-
-    def make_accounts(self):
-        """Files that stand in for /etc/passwd and /etc/group in the daemons' own mount namespace."""
-        files = {}
-        for name in ("passwd", "group"):
-            files[name] = self.directory / name
-            own = pathlib.Path("/etc", name).read_text()
-            more = "".join(f"{account}:x:{number}:{number}::/:/bin/sh\n" if name == "passwd" else f"{account}:x:{number}:\n"
-                           for account, number in ACCOUNTS.items())
-            files[name].write_text("".join(line + "\n" for line in own.splitlines() if line.split(":")[0] not in ACCOUNTS) + more)
-        return files
-
-    def prefix(self, identity):
-        server = self.installed[identity]
-        environment = ["env", f"FAKE_CALLS={server.calls_file}", f"PATH={self.directory / 'programs'}:{os.environ['PATH']}"]
-        if not self.accounts:
-            return environment
-        mounts = " && ".join(f"mount --bind {file} /etc/{name}" for name, file in self.accounts.items())
-        return [*environment, "unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
-
-    def export(self, identity, changes=1):
-        """The configuration of a poller, where the web application leaves it."""
-        engine, broker, vmware = (self.cache / "config" / kind / str(identity) for kind in ("engine", "broker", "vmware"))
-        for folder in (engine, broker, vmware):
-            folder.mkdir(parents=True, exist_ok=True)
-        for number in range(40):
-            (engine / f"hosts-{number}.cfg").write_text(f"define host {{ host_name {identity}-{number}-{changes} }}\n" * 50)
-        (engine / "centengine.cfg").write_text(f"# {changes}\n")
-        (engine / "plugins.json").write_text("{}")
-        (broker / "central-broker.json").write_text(f'{{"poller": {identity}, "changes": {changes}}}\n')
-        return engine, broker
-
-    def write(self, *lines, file="centcore.cmd"):
-        path = self.spool / file
-        with open(path, "a") as spool:
-            spool.write("".join(line + "\n" for line in lines))
-
-    def same(self, source, destination):
-        """All of the source's files are at the destination."""
-        return all((destination / file.name).exists() and (destination / file.name).read_bytes() == file.read_bytes() for file in source.iterdir())
-
-    def owned_by(self, path, account):
-        if self.accounts:
-            self.assertEqual((path.stat().st_uid, path.stat().st_gid), (ACCOUNTS[account], ACCOUNTS[account]), f"{path}, expected {account}")
-
+class Administrator(AdministratorCase):
     def test_an_export_and_a_reload_reach_each_poller_in_this_order(self):
         if not self.accounts:
             print("not checked: owners, for this machine gives no mount namespaces to us", file=sys.stderr)
@@ -188,6 +70,83 @@ class Administrator(FleetCase):
         for expression in (r"- \[legacycmd\] .*77", r"- \[legacycmd\] .*NONSENSE", r"- \[legacycmd\] .*NOSUCHCOMMAND", r"- \[legacycmd\] .*config/engine/4"):
             central.wait_log(r"(WARNING|ERROR) " + expression)
         eventually(lambda: not (self.spool / "centcore.cmd_read").exists(), 10, "the end of the file")
+
+
+class DeployedPollers(AdministratorCase):
+    """The same with pollers that behave as deployed daemons do: one behind our remote, one beside it."""
+    faults = {}
+
+    def start_poller(self, parent, identity):
+        poller = DeployedPoller(draw_key(), [parent.thumbprint()], self.directory / f"deployed-{identity}", node_id=identity, **self.faults).start()
+        self.addCleanup(poller.stop)
+        self.nodes[identity] = poller
+        return poller
+
+    def export_all(self, identity, changes=1):
+        folders = self.export(identity, changes)
+        vmware = self.cache / "config" / "vmware" / str(identity) / "centreon_vmware.json"
+        vmware.write_text(f'{{"changes": {changes}}}')
+        return (*folders, vmware)
+
+    def configured(self, identity, engine, broker, vmware):
+        """Whether an export is where it belongs, below the poller's own root."""
+        poller, server = self.nodes[identity], self.installed[identity]
+        there = poller.at("/etc/centreon/centreon_vmware.json")
+        return (self.same(engine, poller.at(server.engine_cfg)) and self.same(broker, poller.at(server.broker_cfg))
+                and there.exists() and there.read_text() == vmware.read_text())
+
+    def test_an_export_and_a_reload_arrive_in_this_order_with_the_owners_that_belong_to_them(self):
+        for identity in (3, 4):
+            poller, server = self.nodes[identity], self.installed[identity]
+            exported = self.export_all(identity)
+            self.write(f"SENDCFGFILE:{identity}", f"ENGINERELOAD:{identity}", f"RELOADBROKER:{identity}")
+            eventually(lambda: self.configured(identity, *exported), 20, f"the configuration of {identity}")
+            eventually(lambda: len(poller.calls) >= 3, 20, f"the reloads of {identity}, not {poller.calls}")
+            self.assertEqual(poller.copies, {
+                "/etc/centreon/centreon_vmware.json": ("regular", "centreon-gorgone", "centreon", None),
+                f"{server.engine_cfg}/": ("archive", "centreon-engine", "centreon-engine", None),
+                f"{server.broker_cfg}/": ("archive", "centreon-broker", "centreon-broker", None)})
+            self.assertEqual(poller.calls, [("ACTIONENGINE", "sudo systemctl restart centreon_vmware.service", None),
+                                            ("ACTIONENGINE", "sudo service centengine reload", f"{server.engine_cfg}/plugins.json"),
+                                            ("COMMAND", "sudo service cbd reload", None)])
+            actions = [message.kind for message in poller.taken]
+            last_piece = len(actions) - 1 - actions[::-1].index("PROCESSCOPY")
+            self.assertLess(last_piece, actions.index("ACTIONENGINE"), "the engine was reloaded before its configuration was there")
+
+    def test_external_commands_and_traps_arrive(self):
+        count = 200
+        for identity in (3, 4):
+            (self.trap_cache / str(identity)).mkdir(parents=True)
+            (self.trap_cache / str(identity) / "centreontrapd.sdb").write_bytes(os.urandom(400_000))
+            self.write(f"SYNCTRAP:{identity}", f"RELOADCENTREONTRAPD:{identity}",
+                       *(f"EXTERNALCMD:{identity}:[1700000000] SCHEDULE_FORCED_SVC_CHECK;host;service {number};1" for number in range(count)))
+        for identity in (3, 4):
+            poller, server = self.nodes[identity], self.installed[identity]
+            eventually(lambda: len(poller.external) >= count, 30, f"the commands for {identity}, {len(poller.external)} now")
+            self.assertEqual(poller.external, [(str(server.pipe), f"[1700000000] SCHEDULE_FORCED_SVC_CHECK;host;service {number};1") for number in range(count)])
+            eventually(lambda: poller.calls, 20, "the reload of the traps")
+            self.assertEqual(poller.calls, [("COMMAND", "sudo service centreontrapd reload", None)])
+            self.assertEqual(poller.copies, {f"{server.traps}/centreontrapd.sdb": ("regular", "centreon", "centreon", "0664")})
+            self.assertEqual(poller.at(server.traps / "centreontrapd.sdb").read_bytes(), (self.trap_cache / str(identity) / "centreontrapd.sdb").read_bytes())
+
+
+class FaultyPollers(DeployedPollers):
+    """They renew their keys and lose their sessions all the time: nothing is lost, and what their answers were lost for may come twice."""
+    faults = {"rotate_every": 3, "forget_every": 7}
+    test_an_export_and_a_reload_arrive_in_this_order_with_the_owners_that_belong_to_them = None
+    test_external_commands_and_traps_arrive = None
+
+    def test_an_export_and_commands_arrive(self):
+        exported = {identity: self.export_all(identity) for identity in (3, 4)}
+        for identity in (3, 4):
+            self.write(f"SENDCFGFILE:{identity}", *(f"EXTERNALCMD:{identity}:[1] COMMAND {number}" for number in range(30)), f"ENGINERELOAD:{identity}")
+        for identity in (3, 4):
+            poller = self.nodes[identity]
+            eventually(lambda: self.configured(identity, *exported[identity]), 60, f"the configuration of {identity}")
+            eventually(lambda: len(poller.calls) >= 2, 60, f"the reloads of {identity}, not {poller.calls}")
+            eventually(lambda: len(dict.fromkeys(line for _, line in poller.external)) == 30, 60, "all external commands")
+            self.assertGreater(poller.greetings, 1, "it has lost no session")
+            self.assertEqual(list(dict.fromkeys(line for _, line in poller.external)), [f"[1] COMMAND {number}" for number in range(30)])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import time
 import unittest
 
 from api import codes, outputs
-from fleet import FleetCase, eventually
+from fleet import LISTENER_LINE, FleetCase, eventually
 from mariadb import PASSWORD, USER, MariaDb
 from pace import SLOWNESS, clock
 from test_pull_nodes import PullCase
@@ -326,6 +326,30 @@ class NodesThatDial(NodesCase, PullCase, WssCase):
 
     def listen_for_pull(self, central, poller):
         return PullCase.listen(self, central, poller.thumbprint())
+
+
+class AnotherProxy(NodesCase):
+    def test_a_proxy_that_is_replaced_alone_has_the_nodes_of_the_database_and_of_the_file_at_once(self):
+        self.make_database()
+        central = self.make_nodes_central()
+        self.start_poller(central)
+        by_file = self.make_poller(central.thumbprint(), 9).start()
+        central.nodes(by_file.node(9, prevail=1))
+        operator = self.make_central("operator")
+        central.configure("75-listener", {"gorgonecore": {"external_com_type": "tcp", "external_com_path": "127.0.0.1:0",
+                                                          "authorized_clients": [{"key": operator.thumbprint()}]}})
+        central.start()
+        central.port = int(central.wait_log(LISTENER_LINE)[1])
+        dialer = self.dial(central, operator)
+        self.wait_registered(central, "2", "4", "9")
+        module = {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks", "enable": "true"}
+        for turn in range(3):
+            self.assertEqual(dialer.call("UNLOADMODULE", {"content": module}, timeout=20).body["code"], 2)
+            self.assertEqual(dialer.call("LOADMODULE", {"content": module}).body["code"], 2)
+            self.wait_registered(central, "2", "4", "9")
+            for node in (4, 9):
+                self.assertEqual(outputs(central.api().run(node, f"echo {turn}")), [str(turn)])
+        self.synced(central, nodes=2, added=0, changed=0, removed=0)
 
 
 class Outages(NodesCase):

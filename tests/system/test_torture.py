@@ -18,6 +18,12 @@ class Torture(torture.Torture):
     def test_between_our_agents_every_accepted_command_runs_exactly_once(self):
         self.torture(16, seed=2)
 
+    def test_to_a_poller_that_dials_by_pull_every_accepted_command_runs_exactly_once(self):
+        self.torture(10, link="pull", seed=4)
+
+    def test_to_a_poller_that_dials_by_a_websocket_every_accepted_command_runs_exactly_once(self):
+        self.torture(10, link="wss", seed=5)
+
     def test_towards_a_deployed_poller_no_accepted_command_is_lost(self):
         self.torture(12, deployed=True, seed=3)
 

@@ -1,0 +1,75 @@
+#pragma once
+// What modules that work on files have in common: descriptors, who shall own what, and what of that could not be done. Blocking: on a
+// pool thread.
+
+#include <gorgone/export.hpp>
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gorgone {
+
+/// A descriptor and the duty to close it.
+class FileDescriptor {
+ public:
+  FileDescriptor() = default;
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  FileDescriptor(FileDescriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+
+ private:
+  int fd_ = -1;
+};
+
+/// Writes all of `bytes`; an errno, 0 where all went well.
+GORGONE_API int write_all(int fd, std::string_view bytes);
+
+/// What could not be done and does not end the work, in a few lines whatever the number of files.
+class GORGONE_API Notes {
+ public:
+  void add(std::string text);
+  void add(const Notes& others);
+  /// "cannot <what> '<path>' and N others: <reason>": one line for each `what` and reason.
+  void refused(const char* what, const std::string& path, int error);
+
+  bool empty() const { return lines_.empty() && refusals_.empty(); }
+  void clear();
+  std::vector<std::string> texts() const;
+
+ private:
+  struct Refusal {
+    std::string what, path;
+    int error = 0;
+    std::size_t others = 0;
+  };
+  std::vector<std::string> lines_;
+  std::vector<Refusal> refusals_;
+};
+
+/// Who shall own a file; nothing: not asked for, or not to be had.
+struct Owners {
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
+};
+
+/// The accounts by their names or numbers; empty: not asked for. One that is not known here, or that this process may not give files to,
+/// is a note and is left out.
+GORGONE_API Owners find_owners(const std::string& owner, const std::string& group, Notes& notes);
+
+}  // namespace gorgone

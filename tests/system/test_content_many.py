@@ -1,0 +1,89 @@
+"""Content sync where more than two are in it: through a remote with each of the three killed in the middle, several pushes to one node, one to
+several nodes."""
+import os
+import time
+import unittest
+
+from fleet import eventually
+from pace import SLOWNESS
+from test_content_sync import Chain, ContentCase, Sampler, digest, write_tree
+
+knows_content = Chain.knows_content
+del Chain  # its tests are run where they stand
+
+
+class Relay(ContentCase):
+    def test_the_central_the_remote_and_the_poller_are_killed_in_turn_and_only_whole_trees_are_seen(self):
+        central, remote, poller = self.start_chain()
+        eventually(lambda: knows_content(central, 4), 15, "the news that node 4 takes content")
+        write_tree(self.source, 300, version="v0")
+        self.push(central, node=4)
+        whole = {digest(self.destination)}
+        with Sampler(self.destination) as sampler:
+            for version, victim in enumerate((central, remote, poller, poller, remote, central), 1):
+                write_tree(self.source, 300, version=f"v{version}")
+                (self.source / "big").write_bytes(os.urandom(8_000_000))
+                whole.add(digest(self.source))
+                token = self.start_push(central, node=4)
+                for pause in (0.08 * version, 0.3):
+                    time.sleep(pause)
+                    victim.kill()
+                    victim.start()
+                row = self.end_of(central, token, 90)
+                self.assertEqual(row["code"], 2, f"{victim.directory.name}: {row}")
+                self.assert_same()
+        self.assertGreater(sampler.count, 20)
+        print(f"{sampler.count} samples, {len(sampler.seen & whole)} whole trees of {len(whole)} seen", flush=True)
+        self.assertLessEqual(sampler.seen - {None}, whole)
+        self.assertNotIn("switching", os.listdir(self.destination.parent / ".tree.gorgone"))
+
+
+class AtOnce(ContentCase):
+    def make_sources(self, count):
+        """So many trees, each with a file that takes a while."""
+        sources = []
+        for number in range(count):
+            source = self.directory / f"source-{number}"
+            write_tree(source, 100, version=f"tree {number}")
+            (source / "big").write_bytes(os.urandom(4_000_000))
+            sources.append(source)
+        return sources
+
+    def test_several_trees_to_one_node_all_arrive_whole(self):
+        central, _ = self.start_pair()
+        sources = self.make_sources(5)
+        places = [self.directory / "there" / f"tree-{number}" for number in range(5)]
+        tokens = [self.start_push(central, source=str(source), destination=str(place)) for source, place in zip(sources, places)]
+        for token, source, place in zip(tokens, sources, places):
+            row = self.end_of(central, token, 90)
+            self.assertEqual(row["code"], 2, row)
+            self.assertEqual(digest(place), digest(source))
+
+    def test_several_trees_to_one_place_leave_the_one_that_was_asked_for_last(self):
+        central, _ = self.start_pair()
+        sources = self.make_sources(3)
+        whole = {digest(source) for source in sources}
+        tokens = [self.start_push(central, source=str(source), extra="remove") for source in sources]
+        with Sampler(self.destination) as sampler:
+            ends = [self.end_of(central, token, 90) for token in tokens]
+        self.assertEqual([row["code"] for row in ends], [2, 2, 2], ends)
+        self.assertEqual(digest(self.destination), digest(sources[-1]))
+        self.assertLessEqual(sampler.seen - {None}, whole, "a mixture of two trees was seen")
+
+    def test_one_tree_to_several_nodes_arrives_at_each_while_one_of_them_is_killed(self):
+        central, *pollers = self.start_pair((2, 3, 4))
+        self.source = self.make_sources(1)[0]
+        places = {node: self.directory / "there" / f"node-{node}" for node in (2, 3, 4)}
+        tokens = {node: self.start_push(central, node=node, destination=str(place)) for node, place in places.items()}
+        time.sleep(0.1 * SLOWNESS)
+        pollers[1].kill()
+        for node in (2, 4):
+            self.assertEqual(self.end_of(central, tokens[node], 60)["code"], 2, "one that is away held up another")
+            self.assertEqual(digest(places[node]), digest(self.source))
+        pollers[1].start()
+        self.assertEqual(self.end_of(central, tokens[3], 90)["code"], 2)
+        self.assertEqual(digest(places[3]), digest(self.source))
+
+
+if __name__ == "__main__":
+    unittest.main()

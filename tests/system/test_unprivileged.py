@@ -1,0 +1,126 @@
+"""A poller that is not root, in some of the groups of a Centreon installation: what it may do is done as asked, what it may not is told once."""
+import os
+import pathlib
+import stat
+import subprocess
+import unittest
+
+from api import codes, outputs
+from fake_engine import FakeEngine
+from fleet import BIN, FleetCase, eventually
+
+# By their numbers: the machine need not have these accounts.
+ACCOUNT, ENGINE, OTHER = 9101, 9103, 9104
+
+
+def can_be_another():
+    """Whether the daemon can run as another user here, and that one can read it."""
+    words = ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", "--clear-groups", "test", "-x", str(BIN / "gorgoned")]
+    return os.geteuid() == 0 and subprocess.run(words, capture_output=True).returncode == 0
+
+
+@unittest.skipUnless(can_be_another(), f"this needs root, setpriv and a build that other users can read, not {BIN}")
+class Unprivileged(FleetCase):
+    def setUp(self):
+        self.central = self.make_central()
+        self.poller = self.make_poller(self.central.thumbprint())
+        self.poller.replace_module("engine", package="gorgone::modules::centreon::engine::hooks")
+        self.poller.prefix = ["setpriv", f"--reuid={ACCOUNT}", f"--regid={ACCOUNT}", f"--groups={ACCOUNT},{ENGINE}"]
+        self.directory.chmod(0o755)
+        for path in [self.poller.directory, *self.poller.directory.rglob("*")]:
+            os.chown(path, ACCOUNT, ACCOUNT)
+        # As a package leaves it: the engine's own, and its group may write.
+        self.there = self.directory / "centreon-engine"
+        self.there.mkdir()
+        os.chown(self.there, ENGINE, ENGINE)
+        self.there.chmod(0o2775)
+        self.source = self.directory / "source"
+        self.source.mkdir()
+        for number in range(30):
+            (self.source / f"hosts-{number}.cfg").write_text(f"define host {{ host_name {number} }}\n")
+        self.poller.start()
+        self.central.nodes(self.poller.node(2))
+        self.central.start()
+        self.wait_seen(self.central, 2)
+        self.api = self.central.api()
+
+    def end_of(self, path, content):
+        status, body = self.api.request("POST", path, content)
+        self.assertEqual(status, 200, body)
+        ends = eventually(lambda: [row for row in self.api.log(None, body["token"]) if row["code"] in (1, 2)], 20, "the end")
+        return ends[-1]
+
+    def copy(self, **content):
+        content = {"source": str(self.source), "destination": f"{self.there}/", "cache_dir": str(self.poller.directory / "cache"), "type": "archive", **content}
+        return self.end_of("/api/nodes/2/core/proxy/remotecopy", content)
+
+    def push(self, **content):
+        return self.end_of("/api/core/content/push", {"source": str(self.source), "destination": str(self.there), "node": "2", **content})
+
+    def owners(self, path):
+        return path.stat().st_uid, path.stat().st_gid
+
+    def test_a_configuration_comes_with_its_group_and_its_mode_and_one_warning_says_that_the_owner_is_not_set(self):
+        for way in (self.copy, self.push):
+            row = way(owner=str(ENGINE), group=str(ENGINE))
+            self.assertEqual(row["code"], 2, row)
+            warnings = row["data"]["warnings"]
+            self.assertEqual(len(warnings), 1, warnings)
+            self.assertIn(f"owner '{ENGINE}' cannot be set: this daemon runs as '{ACCOUNT}', who may not give files away", warnings[0])
+            for number in range(30):
+                self.assertEqual(self.owners(self.there / f"hosts-{number}.cfg"), (ACCOUNT, ENGINE))
+            (self.source / "hosts-3.cfg").write_text("another\n")
+        self.assertEqual((self.there / "hosts-7.cfg").read_text(), (self.source / "hosts-7.cfg").read_text())
+
+    def test_a_group_that_the_daemon_is_not_in_is_a_warning_too_and_a_second_push_finds_nothing_to_do(self):
+        row = self.push(owner=str(OTHER), group=str(OTHER))
+        self.assertEqual(row["code"], 2, row)
+        self.assertEqual(len(row["data"]["warnings"]), 2, row)
+        self.assertIn(f"group '{OTHER}' cannot be set: this daemon runs as '{ACCOUNT}', who is not in that group", row["data"]["warnings"][1])
+        again = self.push(owner=str(OTHER), group=str(OTHER))
+        self.assertEqual((again["code"], again["data"]["switch"], len(again["data"]["warnings"])), (2, "none", 2), again)
+
+    def test_a_file_of_somebody_else_is_replaced_and_it_is_told_that_it_has_another_owner_now(self):
+        self.source = self.source / "hosts-1.cfg"
+        single = self.there / "centreontrapd.sdb"
+        ways = (lambda: self.copy(type="regular", destination=str(single), mode="0664"), lambda: self.push(destination=str(single), mode="0664"))
+        for way in ways:
+            single.write_text("old")
+            os.chown(single, OTHER, ENGINE)
+            single.chmod(0o664)
+            row = way()
+            self.assertEqual(row["code"], 2, row)
+            self.assertEqual(single.read_text(), self.source.read_text())
+            self.assertEqual((self.owners(single), stat.S_IMODE(single.stat().st_mode)), ((ACCOUNT, ENGINE), 0o664))
+            self.assertEqual(len(row["data"]["warnings"]), 1, row)
+            self.assertIn(f"cannot set the owner of '{single}': Operation not permitted", row["data"]["warnings"][0])
+            self.source.write_text("the next\n")
+
+    def test_a_folder_that_it_may_not_write_is_named_and_stays_as_it_was(self):
+        closed = self.directory / "closed"
+        closed.mkdir()
+        (closed / "theirs.cfg").write_text("theirs")
+        for row in (self.copy(destination=f"{closed}/"), self.push(destination=str(closed))):
+            self.assertEqual(row["code"], 1, row)
+            self.assertIn(str(closed), row["data"]["message"])
+            self.assertIn("Permission denied", row["data"]["message"])
+        self.assertEqual(os.listdir(closed), ["theirs.cfg"])
+
+    def test_commands_run_as_its_user_and_a_pipe_of_its_group_takes_external_commands(self):
+        self.assertEqual(outputs(self.api.run(2, "id -u; id -G")), [f"{ACCOUNT}\n{ACCOUNT} {ENGINE}"])
+        engine = FakeEngine(self.directory / "centengine.cmd")
+        self.addCleanup(engine.stop)
+        os.chown(self.directory / "centengine.cmd", ENGINE, ENGINE)
+        (self.directory / "centengine.cmd").chmod(0o660)
+        content = {"command_file": str(self.directory / "centengine.cmd"), "commands": ["[1] MINE"]}
+        self.end_of("/api/nodes/2/centreon/engine/command", content)
+        eventually(lambda: engine.lines == ["[1] MINE"], 10, "the command")
+        (self.directory / "centengine.cmd").chmod(0o600)
+        content["commands"] = ["[2] NOT MINE"]
+        row = self.end_of("/api/nodes/2/centreon/engine/command", content)
+        self.assertEqual(row["code"], 1)
+        self.assertIn("must be writeable", row["data"]["message"])
+
+
+if __name__ == "__main__":
+    unittest.main()
