@@ -173,6 +173,20 @@ TEST_CASE("messages that a busy node did not take are sent again in their old or
   CHECK(drain(queue) == Tokens{"b", "c", "e"});
 }
 
+TEST_CASE("a message that a busy node did not take stands before those that were sent after it, also when all of them come back from a lost session") {
+  NodeQueue queue({});
+  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  drain(queue);
+  queue.link_lost();
+  REQUIRE(queue.next()->message.token == "a");
+  queue.sent("a");
+  queue.put_back("a");
+  CHECK(drain(queue) == Tokens{"a", "b", "c"});
+  queue.put_back("b");
+  queue.link_lost();
+  CHECK(drain(queue) == Tokens{"a", "b", "c"});
+}
+
 TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent after it") {
   NodeQueue queue({});
   for (const char* token : {"a", "b"}) REQUIRE(queue.push(message(token), 100, true).has_value());
