@@ -35,7 +35,7 @@ class NodeQueue {
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
     std::string sent_as = {};    ///< the token its answer will have
     std::uint64_t sequence = 0;  ///< rises with each message sent
-    std::uint64_t rank = 0;      ///< rises with each message pushed
+    std::uint64_t rank = 0;      ///< rises with each message pushed, from 1
   };
 
   explicit NodeQueue(Limits limits) : limits_(limits) {}
@@ -53,8 +53,9 @@ class NodeQueue {
   std::string hold_next();
   void forgotten(const std::string& delivery);
 
-  /// The answer's token of the oldest message that was sent and not answered, empty where there is none.
-  std::string oldest_in_flight() const { return in_flight_.empty() ? std::string() : in_flight_.front().sent_as; }
+  /// The rank of the message that was sent first of those not answered, 0 where there is none. The same when it is sent again; tokens are
+  /// no name for it, for all pieces of a file have one.
+  std::uint64_t oldest_in_flight() const { return in_flight_.empty() ? 0 : in_flight_.front().rank; }
   /// The answer to a message that was sent: the oldest whose answer has that token. Nothing where none fits.
   std::optional<Message> answered(const std::string& token);
   /// An action that the node does not know is refused without a token: the oldest message with that action.
