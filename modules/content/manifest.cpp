@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
+#include <unordered_map>
 #include <unordered_set>
 
 namespace gorgone::content {
@@ -14,12 +14,15 @@ namespace {
 
 constexpr std::string_view magic = "GORGONE-TREE-1\n";
 constexpr std::size_t path_max = 4096, name_max = 255;
+// Whoever goes down a path holds each folder on it open.
+constexpr std::ptrdiff_t depth_max = 200;
 constexpr mode_t mode_max = 0777;
 constexpr std::uint64_t size_max = std::uint64_t{1} << 62;
 
 std::string wrong_with_path(std::string_view path) {
   if (path.size() > path_max) return "is too long";
   if (path.find('\0') != std::string_view::npos) return "has a zero byte";
+  if (std::count(path.begin(), path.end(), '/') > depth_max) return fmt::format("lies deeper than {} folders", depth_max);
   for (std::size_t begin = 0; begin <= path.size();) {
     const auto end = std::min(path.find('/', begin), path.size());
     const auto name = path.substr(begin, end - begin);
@@ -61,10 +64,25 @@ Entry read_entry(Reader& reader, const std::string& before) {
   return entry;
 }
 
+struct HashOfHash {
+  std::size_t operator()(const Hash& hash) const { return std::hash<std::string_view>()(view_of(hash)); }
+};
+
+// What is said of the entries so far, for the next one to be held against.
+struct Said {
+  std::unordered_set<std::string_view> folders;             // views of the entries' paths
+  std::unordered_map<Hash, std::uint64_t, HashOfHash> sizes;  // of each content
+  std::uint64_t sum = 0;                                    // of all sizes
+  std::size_t text_bytes = 0;                               // of paths and targets: a short manifest can say long ones
+};
+
 // What is wrong with an entry by itself and after those before it.
-std::string wrong_with(const Entry& entry, const Manifest& before, const std::unordered_set<std::string_view>& folders) {
+std::string wrong_with(const Entry& entry, const Manifest& before, Said& said) {
   if (entry.mode > mode_max) return "has a mode beyond 0777";
-  if (entry.size > size_max) return "is too large";
+  said.sum += std::min(entry.size, size_max);
+  if (entry.size > size_max || said.sum > size_max) return "is too large";
+  if (entry.kind == Entry::Kind::file && entry.size > 0 && said.sizes.try_emplace(entry.hash, entry.size).first->second != entry.size)
+    return "has the hash of another file and not its size";
   if (before.entries.empty()) {
     if (!entry.path.empty() || entry.kind == Entry::Kind::link) return "is the first, expected the root";
     return {};
@@ -72,14 +90,10 @@ std::string wrong_with(const Entry& entry, const Manifest& before, const std::un
   if (before.is_single_file()) return "comes after a single file";
   if (auto wrong = wrong_with_path(entry.path); !wrong.empty()) return wrong;
   if (entry.path <= before.entries.back().path) return "is out of order";
-  if (!folders.contains(folder_of(entry.path))) return "has no folder above it";
+  if (!said.folders.contains(folder_of(entry.path))) return "has no folder above it";
   if (entry.kind == Entry::Kind::link) return wrong_with_link(entry.path, entry.target);
   return {};
 }
-
-struct HashOfHash {
-  std::size_t operator()(const Hash& hash) const { return std::hash<std::string_view>()(view_of(hash)); }
-};
 
 }  // namespace
 
@@ -157,14 +171,16 @@ Result<Manifest> decode(std::string_view bytes, const ManifestLimits& limits) {
   Manifest manifest;
   // Each entry takes four bytes at least: a count alone must not cost memory.
   manifest.entries.reserve(std::min<std::size_t>(count, reader.left() / 4 + 1));
-  std::unordered_set<std::string_view> folders;
+  Said said;
   for (std::uint64_t i = 0; i < count; ++i) {
     auto entry = read_entry(reader, manifest.entries.empty() ? std::string() : manifest.entries.back().path);
     if (reader.failed()) return Error{fmt::format("the manifest ends early or is broken at its path {} of {}", i + 1, count)};
-    if (auto wrong = wrong_with(entry, manifest, folders); !wrong.empty())
+    if (auto wrong = wrong_with(entry, manifest, said); !wrong.empty())
       return Error{fmt::format("path '{}' of the manifest {}", printable(entry.path), wrong)};
+    said.text_bytes += entry.path.size() + entry.target.size();
+    if (said.text_bytes > limits.bytes) return Error{fmt::format("the paths of the manifest take more than {} bytes", limits.bytes)};
     manifest.entries.push_back(std::move(entry));
-    if (manifest.entries.back().kind == Entry::Kind::folder) folders.insert(manifest.entries.back().path);
+    if (manifest.entries.back().kind == Entry::Kind::folder) said.folders.insert(manifest.entries.back().path);
   }
   if (manifest.entries.empty()) return Error{"the manifest lists nothing"};
   if (!reader.at_end()) return Error{"the manifest goes on behind its end"};

@@ -153,16 +153,16 @@ void Node::leave_outbox() {
 }
 
 void Node::watch_answers() {
-  auto oldest = queue_.oldest_in_flight();
+  const auto oldest = queue_.oldest_in_flight();
   if (oldest == awaited_) return;
-  awaited_ = std::move(oldest);
+  awaited_ = oldest;
   awaited_since_ = now_s();
 }
 
 // Answers come in order, so a pong to a later ping says that the message or its answer was lost: the node was killed with it in its
 // buffers and came back with its sessions. Once for each message: a node may have nothing to say to it.
 void Node::resend_if_lost() {
-  if (awaited_.empty() || awaited_ == resent_ || ping_sent_ <= awaited_since_ || now_s() < awaited_since_ + answer_awaited_s) return;
+  if (awaited_ == 0 || awaited_ == resent_ || ping_sent_ <= awaited_since_ || now_s() < awaited_since_ + answer_awaited_s) return;
   resent_ = awaited_;
   link_->reset("it answers pings, but not the message before them; it is sent again");
 }
@@ -309,7 +309,7 @@ void Node::send_ping() {
 
 void Node::on_clock() {
   const auto now = now_s();
-  if (!awaited_.empty() && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
+  if (awaited_ != 0 && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
@@ -329,7 +329,7 @@ void Node::arm() {
   std::optional<std::int64_t> next = pings_.deadline();
   auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
   if (const auto deadline = log_.deadline()) sooner(*deadline);
-  if (!awaited_.empty() && awaited_since_ + answer_awaited_s > now) sooner(awaited_since_ + answer_awaited_s);
+  if (awaited_ != 0 && awaited_since_ + answer_awaited_s > now) sooner(awaited_since_ + answer_awaited_s);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!is_known_ && known_at_ > now) sooner(known_at_);
   if (paused_until_ > now) sooner(paused_until_);

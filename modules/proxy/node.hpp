@@ -121,7 +121,7 @@ class Node final : public LinkOwner {
   std::int64_t known_at_ = 0;          // until then its first pong is waited for
   std::int64_t paused_until_ = 0;      // the node is busy
   std::uint64_t pinged_sequence_ = 0;  // the last message sent before the ping under way
-  std::string awaited_, resent_;       // tokens: of the oldest message without an answer, of the last one sent again for want of one
+  std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
   bool is_armed_ = false;

@@ -18,6 +18,7 @@ Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored
   Entry entry{std::move(message), until, size};
   entry.lane = lane;
   entry.is_stored = is_stored;
+  entry.rank = ++rank_;
   waiting_of(lane).push_back(std::move(entry));
   return {};
 }
@@ -133,17 +134,20 @@ void NodeQueue::withdraw(const std::string& token) {
 void NodeQueue::put_back(const std::string& token) {
   const auto place = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.sent_as == token; });
   if (place == in_flight_.end()) return;
-  // Before the first that was sent after it, should several come back one by one.
-  auto& list = waiting_of(place->lane);
-  const auto before =
-      std::find_if(list.begin(), list.end(), [&](const Entry& entry) { return !entry.sequence || entry.sequence > place->sequence; });
   left_flight(*place);
-  list.insert(before, std::move(*place));
+  insert_by_rank(std::move(*place));
   in_flight_.erase(place);
 }
 
+// Whatever was sent, put back and sent again before: a lane always waits in the order in which it was pushed.
+void NodeQueue::insert_by_rank(Entry entry) {
+  auto& list = waiting_of(entry.lane);
+  const auto before = std::find_if(list.begin(), list.end(), [&](const Entry& other) { return other.rank > entry.rank; });
+  list.insert(before, std::move(entry));
+}
+
 void NodeQueue::link_lost() {
-  for (auto entry = in_flight_.rbegin(); entry != in_flight_.rend(); ++entry) waiting_of(entry->lane).push_front(std::move(*entry));
+  for (auto entry = in_flight_.rbegin(); entry != in_flight_.rend(); ++entry) insert_by_rank(std::move(*entry));
   in_flight_.clear();
   flying_ = {};
 }

@@ -35,6 +35,7 @@ class NodeQueue {
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
     std::string sent_as = {};    ///< the token its answer will have
     std::uint64_t sequence = 0;  ///< rises with each message sent
+    std::uint64_t rank = 0;      ///< rises with each message pushed, from 1
   };
 
   explicit NodeQueue(Limits limits) : limits_(limits) {}
@@ -52,8 +53,9 @@ class NodeQueue {
   std::string hold_next();
   void forgotten(const std::string& delivery);
 
-  /// The answer's token of the oldest message that was sent and not answered, empty where there is none.
-  std::string oldest_in_flight() const { return in_flight_.empty() ? std::string() : in_flight_.front().sent_as; }
+  /// The rank of the message that was sent first of those not answered, 0 where there is none. The same when it is sent again; tokens are
+  /// no name for it, for all pieces of a file have one.
+  std::uint64_t oldest_in_flight() const { return in_flight_.empty() ? 0 : in_flight_.front().rank; }
   /// The answer to a message that was sent: the oldest whose answer has that token. Nothing where none fits.
   std::optional<Message> answered(const std::string& token);
   /// An action that the node does not know is refused without a token: the oldest message with that action.
@@ -63,7 +65,7 @@ class NodeQueue {
   std::uint64_t last_sequence() const { return sequence_; }
   /// Takes out all bulk of a token, sent or not.
   void withdraw(const std::string& token);
-  /// The node cannot take it now: the message stands first in its lane again.
+  /// The node cannot take it now: the message stands where it stood in its lane.
   void put_back(const std::string& token);
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
@@ -92,6 +94,7 @@ class NodeQueue {
   Entry* not_stored(const std::string& delivery);
   void left_flight(const Entry& entry);
   Entry cut(std::deque<Entry>& list, Place place);
+  void insert_by_rank(Entry entry);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
 
   Limits limits_;
@@ -99,7 +102,7 @@ class NodeQueue {
   std::deque<Entry> in_flight_;               // of both, in the order they were sent
   std::multiset<std::int64_t> untils_;
   std::array<Sum, 2> held_, flying_;  // by lane: all that there is, and what of it was sent
-  std::uint64_t sequence_ = 0;
+  std::uint64_t sequence_ = 0, rank_ = 0;
 };
 
 }  // namespace gorgone::proxy

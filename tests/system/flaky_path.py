@@ -1,17 +1,20 @@
-"""A TCP path between two nodes on loopback that can be stalled and cut."""
+"""A TCP path between two nodes on loopback that can be slow, stalled and cut."""
 import contextlib
 import selectors
 import socket
 import struct
 import threading
+import time
 
 BUFFERED = 1 << 18
 
 
 class FlakyPath:
-    """Listens on a port of its own and passes on to `target`. A thread does the work; the rest may be called from any."""
+    """Listens on a port of its own and passes on to `target`. A thread does the work; the rest may be called from any. With `bytes_per_s` no
+    more than so much passes, in both directions together."""
 
-    def __init__(self, target):
+    def __init__(self, target, bytes_per_s=None):
+        self.bytes_per_s = bytes_per_s
         self.target, self.stalled, self.down = target, False, False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
@@ -90,6 +93,8 @@ class FlakyPath:
                 if not found:
                     raise ConnectionResetError
                 self.waiting[self.pairs[one]] += found
+                if self.bytes_per_s:
+                    time.sleep(len(found) / self.bytes_per_s)
         except BlockingIOError:
             pass
         except OSError:

@@ -238,7 +238,7 @@ class Neighbours(CopyCase):
 class Breaks(CopyCase):
     """Something breaks in the middle of a copy; it ends well all the same, and leaves nothing behind."""
 
-    def under_way(self, bytes_min=3_000_000):
+    def under_way(self, bytes_min=3_000_000 // SLOWNESS):
         """Waits until part of a copy has come."""
         def look():
             return any(path.stat().st_size >= bytes_min for path in self.cache.glob("copy_*"))
@@ -260,16 +260,31 @@ class Breaks(CopyCase):
         central.nodes({**poller.node(2), "port": path.port})
         central.start()
         self.wait_seen(central, 2)
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         path.cut()
         rows = self.finish(central, token, source, self.target / "big")
         self.assertIn(4, codes(rows), "the copy was over before the link was cut")
 
+    def test_a_link_that_is_slow_is_not_taken_for_one_that_has_lost_something(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint()).start()
+        path = FlakyPath(poller.port, bytes_per_s=1_500_000)
+        self.addCleanup(path.close)
+        central.nodes({**poller.node(2), "port": path.port})
+        central.start()
+        self.wait_seen(central, 2)
+        source = self.make_file(size=12_000_000)  # nearly twice as much on the wire
+        started = time.monotonic()
+        token = self.order(central.api(), 2, source, self.target / "big")
+        self.finish(central, token, source, self.target / "big")
+        self.assertGreater(time.monotonic() - started, 10, "the copy was over before anybody could lose patience")
+        self.assertNotIn("starts anew", central.log())
+
     def test_a_receiver_that_is_killed_in_the_middle(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         poller.kill()
@@ -279,7 +294,7 @@ class Breaks(CopyCase):
 
     def test_a_receiver_that_is_stopped_in_the_middle_takes_its_partial_file_away(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         poller.stop()
@@ -289,7 +304,7 @@ class Breaks(CopyCase):
 
     def test_a_sender_that_is_killed_in_the_middle_goes_on_with_all_that_was_accepted_in_its_order(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         api = central.api()
         token = self.order(api, 2, source, self.target / "big")
         second = self.order(api, 2, self.make_file("second", 1000), self.target / "second")
@@ -323,7 +338,7 @@ class Breaks(CopyCase):
 
     def test_a_remote_that_is_killed_in_the_middle(self):
         central, remote, poller = self.start_chain()
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         token = self.order(central.api(), 4, source, self.target / "big")
         self.under_way()
         remote.kill()
@@ -333,7 +348,7 @@ class Breaks(CopyCase):
 
     def test_a_receiver_behind_a_remote_that_is_killed_in_the_middle(self):
         central, remote, poller = self.start_chain()
-        source = self.make_file(size=3 * BIG)
+        source = self.make_file(size=3 * BIG // SLOWNESS)
         token = self.order(central.api(), 4, source, self.target / "big")
         self.under_way()
         poller.kill()

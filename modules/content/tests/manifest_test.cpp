@@ -1,5 +1,7 @@
 #include "manifest.hpp"
 
+#include <fmt/format.h>
+
 #include <catch2/catch.hpp>
 
 #include "pack.hpp"
@@ -151,4 +153,45 @@ TEST_CASE("a broken piece of content is refused") {
   std::string empty;
   for (int i = 0; i < 3; ++i) put_number(empty, 0);
   CHECK_FALSE(read_piece(empty).has_value());
+}
+
+TEST_CASE("a manifest of few bytes that says many long paths is refused before they take more memory than its limit") {
+  Manifest manifest{{folder("")}};
+  std::string path(250, 'd');
+  manifest.entries.push_back(folder(path));
+  for (int i = 0; i < 10; ++i) manifest.entries.push_back(folder(path += "/" + std::string(250, 'd')));
+  for (int i = 0; i < 500; ++i) manifest.entries.push_back(file(fmt::format("{}/{:04}", path, i), "x"));
+  const auto bytes = encode(manifest);
+  REQUIRE(bytes.size() < 40000);
+  CHECK(decode(bytes, {}).has_value());
+  CHECK(decode(bytes, {1000, 40000}).error().message == "the paths of the manifest take more than 40000 bytes");
+}
+
+TEST_CASE("a manifest that goes down so far that its folders would take all descriptors is refused") {
+  Manifest manifest{{folder("")}};
+  std::string path = "d";
+  for (int i = 0; i <= 201; ++i, path += "/d") manifest.entries.push_back(folder(path));
+  CHECK(refusal(manifest).find("lies deeper than 200 folders") != std::string::npos);
+  manifest.entries.pop_back();
+  CHECK(refusal(manifest) == "taken");
+}
+
+TEST_CASE("sizes that no disk has are refused, each and in sum") {
+  constexpr auto huge = std::uint64_t{1} << 61;
+  auto large = [](std::string path, std::uint64_t size) {
+    auto entry = file(path, path);
+    entry.size = size;
+    return entry;
+  };
+  CHECK(refusal({{folder(""), large("a", 4 * huge)}}).find("is too large") != std::string::npos);
+  // Eight of these add up to 0.
+  Manifest manifest{{folder("")}};
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) manifest.entries.push_back(large(name, huge));
+  CHECK(refusal(manifest).find("path 'c' of the manifest is too large") != std::string::npos);
+}
+
+TEST_CASE("files of one content with two sizes are refused") {
+  auto longer = file("b", "x");
+  longer.size = 2;
+  CHECK(refusal({{folder(""), file("a", "x"), longer}}).find("has the hash of another file and not its size") != std::string::npos);
 }

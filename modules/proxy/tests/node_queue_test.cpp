@@ -173,6 +173,20 @@ TEST_CASE("messages that a busy node did not take are sent again in their old or
   CHECK(drain(queue) == Tokens{"b", "c", "e"});
 }
 
+TEST_CASE("a message that a busy node did not take stands before those that were sent after it, also when all of them come back from a lost session") {
+  NodeQueue queue({});
+  for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  drain(queue);
+  queue.link_lost();
+  REQUIRE(queue.next()->message.token == "a");
+  queue.sent("a");
+  queue.put_back("a");
+  CHECK(drain(queue) == Tokens{"a", "b", "c"});
+  queue.put_back("b");
+  queue.link_lost();
+  CHECK(drain(queue) == Tokens{"a", "b", "c"});
+}
+
 TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent after it") {
   NodeQueue queue({});
   for (const char* token : {"a", "b"}) REQUIRE(queue.push(message(token), 100, true).has_value());
@@ -181,7 +195,21 @@ TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent
   REQUIRE(queue.push(message("c"), 100, true).has_value());
   drain(queue);
   CHECK(queue.sent_until(before).size() == 2);
-  CHECK(queue.oldest_in_flight() == "c");
+  CHECK(queue.oldest_in_flight() == 3);
+}
+
+TEST_CASE("pieces of one token that are answered one after the other are seen to go on, and one that is sent again is the same") {
+  NodeQueue queue({});
+  CHECK(queue.oldest_in_flight() == 0);
+  for (int i = 0; i < 3; ++i) REQUIRE(queue.push(message("try"), 100, true, NodeQueue::Lane::bulk).has_value());
+  drain(queue);
+  const auto first = queue.oldest_in_flight();
+  queue.answered("try");
+  const auto second = queue.oldest_in_flight();
+  CHECK(second != first);
+  queue.link_lost();
+  drain(queue);
+  CHECK(queue.oldest_in_flight() == second);
 }
 
 TEST_CASE("a message that leaves the outbox before it is sent holds up those behind it until then, and has no delivery id any more") {
