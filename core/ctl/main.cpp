@@ -2,7 +2,7 @@
 
 #include "core/ctl/content.hpp"
 #include "core/ctl/keys.hpp"
-#include "core/ctl/mcollective_access.hpp"
+#include "core/ctl/mcollective.hpp"
 #include "core/ctl/trust.hpp"
 #include "core/version.hpp"
 
@@ -26,7 +26,7 @@ int run(int argc, char** argv) {
   gorgone::ctl::add_keys(program, outcome);
   gorgone::ctl::add_trust(program, outcome);
   gorgone::ctl::add_content(program, outcome);
-  { auto* const mc = program.add_subcommand("mcollective", "MCollective broker"); mc->require_subcommand(1); gorgone::ctl::add_mcollective_access(*mc, outcome); }
+  gorgone::ctl::add_mcollective(program, outcome);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

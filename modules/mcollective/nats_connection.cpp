@@ -133,7 +133,7 @@ void NatsConnection::watch_time() {
     const auto now = std::chrono::steady_clock::now();
     while (!waiting_.empty() && waiting_.begin()->second.until <= now) {
       const auto id = waiting_.begin()->first;
-      answered(id, Error{"the NATS cluster gave no answer within 5 s", "away"});
+      answered(id, Error{"the NATS cluster gave no answer within 3 s", "away"});
     }
     watch_time();
   });

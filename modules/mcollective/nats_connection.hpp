@@ -23,7 +23,7 @@ class NatsConnection {
  public:
   using Handler = std::function<void(const NatsMessage&)>;
   using Answer = std::function<void(Result<NatsMessage>)>;
-  static constexpr auto answer_within = std::chrono::seconds(5);
+  static constexpr auto answer_within = std::chrono::seconds(3);
 
   struct Status {
     bool is_up = false;

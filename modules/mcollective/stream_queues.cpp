@@ -40,10 +40,17 @@ asio::awaitable<Result<void>> StreamQueues::start(Events events) {
 }
 
 void StreamQueues::changed(bool is_up) {
-  is_ready_ = false;
-  writer_.set_ready(false);
-  reader_.set_ready(false);
+  // Streams that were there once are used at once; that they still are is looked at beside it.
+  set_ready(is_up && were_made_);
   if (is_up) ensure(0, connection_.status().connects);
+}
+
+void StreamQueues::set_ready(bool is_ready) {
+  if (is_ready_ == is_ready) return;
+  is_ready_ = is_ready;
+  writer_.set_ready(is_ready);
+  reader_.set_ready(is_ready);
+  ask_use_at_s_ = 0;
 }
 
 void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
@@ -51,11 +58,8 @@ void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
   if (place >= all.size()) {
     if (!last_error_.empty()) agent_.log().info("mcollective: the streams of persistent topics can be used");
     last_error_.clear();
-    is_ready_ = true;
-    writer_.set_ready(true);
-    reader_.set_ready(true);
-    ask_use_at_s_ = 0;
-    return;
+    were_made_ = true;
+    return set_ready(true);
   }
   const std::string name(all[place].at("name").get_string());
   auto made = [this, place, connects, name, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {

@@ -31,6 +31,7 @@ class StreamQueues final : public KeptQueues {
   void changed(bool is_up);
   /// Makes the streams, one after the other; then the queues are ready.
   void ensure(std::size_t place, std::uint64_t connects);
+  void set_ready(bool is_ready);
   void look();
   void stored(const std::string& topic);
 
@@ -43,7 +44,7 @@ class StreamQueues final : public KeptQueues {
   Events events_;
   QueueWriter writer_;
   QueueReader reader_;
-  bool is_ready_ = false;
+  bool is_ready_ = false, were_made_ = false;
   std::string last_error_;
   std::map<std::string, JetStream::Use> uses_;
   asio::steady_timer ages_, again_;

@@ -60,7 +60,7 @@ class NatsCluster:
         for place in range(servers):
             value = {
                 "server_name": f"n{place}", "listen": f"127.0.0.1:{self.ports[place]}",
-                "jetstream": {"store_dir": str(self.directory / f"store-{place}"), "max_memory_store": 64 << 20, "max_file_store": 1 << 30},
+                "jetstream": {"store_dir": str(self.directory / f"store-{place}"), "max_memory_store": 64 << 20, "max_file_store": 64 << 30},
             }
             if servers > 1:
                 value["cluster"] = {"name": "test", "listen": f"127.0.0.1:{routes[place]}",
