@@ -43,6 +43,8 @@ class Broker {
 
   // What comes from the other parts.
   void offered(const std::string& topic, const KeptMessage& message, Time now);
+  /// See KeptQueues::Events.
+  void not_owner(const std::string& topic, const std::string& identity);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
   void grants_changed(Time now);
 
