@@ -16,14 +16,7 @@ std::string beginning(std::string_view key) { return fmt::format("{:.8}…", key
 // A client without a name of its own may have an identity that is no text at all; "*" is for it too.
 bool allows_identity(std::string_view pattern, std::string_view identity) { return pattern == "*" || topic_matches(pattern, identity); }
 
-bool allows_topic(const Patterns& patterns, std::string_view topic) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return topic_matches(pattern, topic); });
-}
-
 }  // namespace
-
-bool Grant::may_publish(std::string_view topic) const { return allows_topic(publish, topic); }
-bool Grant::may_subscribe(std::string_view topic) const { return allows_topic(subscribe, topic); }
 
 template <class F>
 void AccessTable::each_certificate(F see) const {

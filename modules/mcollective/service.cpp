@@ -53,7 +53,7 @@ asio::awaitable<Result<void>> Service::start() {
     if (!is_stopping_) broker_->offered(topic, message, Clock::now());
   };
   kept_events.not_owner = [this](const std::string& topic, const std::string& identity) {
-    if (!is_stopping_) broker_->not_owner(topic, identity);
+    if (!is_stopping_) broker_->not_owner(topic, identity, Clock::now());
   };
   if (auto ready = co_await kept_->start(std::move(kept_events)); !ready) co_return ready.error();
   if (backbone_) {

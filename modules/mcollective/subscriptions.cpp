@@ -58,13 +58,6 @@ void Broker::own(Client& client, Topic& topic) {
   if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
 }
 
-void Broker::not_owner(const std::string& topic, const std::string& identity) {
-  auto* const known = topics_.find(topic);
-  if (!known || !known->owner || identity_of(known->owner->peer.routing_id) != identity) return;
-  Delivery::forget_queue(*known->owner, topic);
-  known->owner = nullptr;
-}
-
 void Broker::end_stale(Client& client) {
   client.is_renewing = false;
   std::vector<Topic*> stale;
