@@ -34,15 +34,26 @@ void told_up(natsConnection* connection, void* closure) {
   gate_of(closure).link(std::move(link));
 }
 
-void told_down(natsConnection* connection, void* closure) {
-  NatsNews::Link link;
+std::string last_error_of(natsConnection* connection) {
   const char* why = nullptr;
   natsConnection_GetLastError(connection, &why);
-  link.why = why && *why ? why : "the server closed the connection";
+  return why ? why : "";
+}
+
+void told_down(natsConnection* connection, void* closure) {
+  NatsNews::Link link;
+  link.why = last_error_of(connection);
+  if (link.why.empty()) link.why = "the server closed the connection";
   gate_of(closure).link(std::move(link));
 }
 
-void told_closed(natsConnection*, void* closure) { gate_of(closure).closed(); }
+// The client gives up where it was refused twice; we do not.
+void told_closed(natsConnection* connection, void* closure) {
+  NatsNews::Link link;
+  link.why = last_error_of(connection);
+  if (!link.why.empty()) gate_of(closure).link(std::move(link));
+  gate_of(closure).closed();
+}
 
 void told_failure(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
   const char* more = nullptr;
@@ -199,7 +210,8 @@ void NatsWorker::connect() {
     const char* more = nats_GetLastError(nullptr);
     NatsNews::Link link;
     link.why = more && *more ? more : natsStatus_GetText(status);
-    if (status == NATS_NOT_YET_CONNECTED) link.why = "no server of the list answers";
+    if (status == NATS_NOT_YET_CONNECTED) link.why = last_error_of(connection_);
+    if (link.why.empty()) link.why = "no server of the list answers";
     gate_.link(std::move(link));
   }
   if (!connection_) return;
@@ -258,7 +270,7 @@ void NatsWorker::subscribe(const std::string& subject) {
   if (!connection_) return;  // it is when there is one
   auto& subscription = subscriptions_[subject];
   const auto status = natsConnection_Subscribe(&subscription, connection_, subject.c_str(), told_message, &gate_);
-  if (status != NATS_OK) failed("subscription to " + subject, status);
+  if (status != NATS_OK && status != NATS_CONNECTION_CLOSED) failed("subscription to " + subject, status);
 }
 
 }  // namespace gorgone::mcollective
