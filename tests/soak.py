@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """A fleet under load with restarts: file descriptors, threads and memory must be flat afterwards.
 
-    tests/soak.py [MINUTES]
+    tests/soak.py [MINUTES] [--links]
 
 A central and two pollers run for MINUTES (default 10) under commands through the API (local, to each poller, read by log_wait and by polling), files that are
 copied, pings of a client of its own, strangers who greet in vain, connections that stop half way, and a restart of one node every few seconds, by SIGTERM or by
 SIGKILL. Prints the figures of each node every half minute and at the end, and ends with status 1 where a command that was accepted has no outcome, ran
-twice, or a node is not as small as before. GORGONE_BIN names the directory of the programs.
+twice, or a node is not as small as before. With --links no node is restarted: the paths between the central and its pollers are cut, stalled and taken down
+all the time instead. GORGONE_BIN names the directory of the programs.
 """
 import base64
 import binascii
@@ -23,6 +24,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
 from fleet import FleetCase, eventually
+from flaky_path import FlakyPath
 from dialer import Dialer, Refused  # found by way of fleet
 from hostile import descriptors, memory_kb, threads
 from pace import SLOWNESS
@@ -36,13 +38,14 @@ class Fleet(FleetCase):
     """Not a test by itself: run_for() is the soak."""
 
     def runTest(self):
-        self.run_for(float(os.environ["SOAK_MINUTES"]) * 60, every_s=5, report=print)
+        self.run_for(float(os.environ["SOAK_MINUTES"]) * 60, every_s=5, report=print, links="--links" in sys.argv)
 
-    def run_for(self, seconds, every_s, report, seed=None):
+    def run_for(self, seconds, every_s, report, seed=None, links=False):
         self.random = random.Random(seed)
         self.end, self.trouble, self.counts = time.monotonic() + seconds, [], {}
         self.lock = threading.Lock()
         self.central, *self.pollers = self.start_pair((2, 3))
+        self.paths = self.put_paths_between() if links else []
         for daemon in self.daemons:
             daemon.severity = "info"
         self.marks = self.directory / "marks"
@@ -51,7 +54,7 @@ class Fleet(FleetCase):
         self.warm_up()
         before = self.figures()
         report(f"before    {self.shown(before)}")
-        loads = [self.commands, self.commands, self.local_commands, self.copies, self.pings, self.strangers, self.half_connections]
+        loads = [lambda path=path: self.flap(path) for path in self.paths] + [self.commands, self.commands, self.local_commands, self.copies, self.pings, self.strangers, self.half_connections]
         self.started = {daemon: time.monotonic() for daemon in self.daemons}
         workers = [threading.Thread(target=self.work, args=(load,), daemon=True) for load in loads]
         for worker in workers:
@@ -59,7 +62,8 @@ class Fleet(FleetCase):
         last_report = time.monotonic()
         while time.monotonic() < self.end - every_s:
             time.sleep(every_s)
-            self.restart(self.random.choice(self.pollers))
+            if not links:
+                self.restart(self.random.choice(self.pollers))
             if time.monotonic() - last_report > 30:
                 last_report = time.monotonic()
                 report(f"meanwhile {self.shown(self.figures())}")
@@ -76,7 +80,9 @@ class Fleet(FleetCase):
         self.end, end = time.monotonic() + 1.5, self.end
         for load in (self.commands, self.local_commands, self.copies, self.pings, self.strangers, self.half_connections):
             load()
-        for poller in self.pollers:
+        for path in self.paths:
+            self.flap(path)
+        for poller in self.pollers if not self.paths else []:
             self.restart(poller, kill=False)
         for load in (self.commands, self.copies, self.pings, self.strangers):
             load()
@@ -171,6 +177,32 @@ class Fleet(FleetCase):
                 connection.sendall(self.random.choice((b"\xff", b"GET /api/int", os.urandom(300))))
         self.count("half connections")
         time.sleep(0.05)
+
+    def put_paths_between(self):
+        """The central reaches each poller by a path that can be cut."""
+        paths = [FlakyPath(poller.port) for poller in self.pollers]
+        for path in paths:
+            self.addCleanup(path.close)
+        self.central.stop()
+        self.central.nodes(*({**poller.node(node), "port": path.port} for node, poller, path in zip((2, 3), self.pollers, paths)))
+        self.central.start()
+        for node in (2, 3):
+            self.wait_seen(self.central, node)
+        return paths
+
+    def flap(self, path):
+        """One loss of a link, of a kind that is drawn."""
+        time.sleep(self.random.uniform(0.1, 1.5))
+        kind = self.random.choice(("cut", "stalled and cut", "down"))
+        if kind == "down":
+            path.take_down()
+        elif kind == "stalled and cut":
+            path.stall()
+        time.sleep(self.random.uniform(0, 0.8))
+        if kind != "down":
+            path.cut()
+        path.restore()
+        self.count(f"paths {kind}")
 
     def restart(self, daemon, kill=None):
         if kill if kill is not None else self.random.random() < 0.5:

@@ -8,8 +8,6 @@ namespace {
 
 constexpr std::size_t delivery_length = 32;
 
-std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
-
 void give_delivery(Message& message) {
   if (message.delivery.empty()) message.delivery = new_token().substr(0, delivery_length);
 }
@@ -47,7 +45,7 @@ bool CopyDesk::restore(Message& message) {
   if (waits)
     jobs_.restore(std::move(copy));
   else
-    release(std::move(copy), wall_s() + message.ttl_s);
+    release(std::move(copy), message.ttl_s);
   return true;
 }
 
@@ -89,27 +87,27 @@ void CopyDesk::fetch_log(const std::string& target) {
 
 bool CopyDesk::runs_content(const std::string& target) { return !is_own(target) && has_content() && routes_.target_has(target, "content"); }
 
-void CopyDesk::release(Message message, std::int64_t until) {
+void CopyDesk::release(Message message, std::int64_t left_s) {
   if (is_own(message.target)) {
     // To ourselves, under an id of its own: whenever the daemon ends it is in the outbox or written down as come, and runs once.
     const auto delivery = message.delivery;
     Message own = message;
     own.delivery += "-own";
-    auto taken = [this, delivery, message, until, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
+    auto taken = [this, delivery, message, left_s, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
       if (alive.expired()) return;
       if (answer.code == code::begun) return agent_.journal().forget_outgoing(delivery);
       agent_.log().warning("{} for this node is not taken now, and tried again: {}", message.action, answer.data.text());
-      routes_.keep(message, until);
+      routes_.keep(message, left_s);
     };
-    agent_.submit(wrap_delivery(own, std::max<std::int64_t>(1, until - wall_s())), std::move(taken));
+    agent_.submit(wrap_delivery(own, std::max<std::int64_t>(1, left_s)), std::move(taken));
     return;
   }
   const auto step = routes_.step_to(message.target);
   auto* node = step ? routes_.node_of(step->node) : nullptr;
   Message copy = message;
-  copy.ttl_s = std::max<std::int64_t>(1, until - wall_s());
+  copy.ttl_s = std::max<std::int64_t>(1, left_s);
   if (step) copy.target = step->target;
-  if (!node || !node->accept(std::move(copy), true)) routes_.keep(std::move(message), until);
+  if (!node || !node->accept(std::move(copy), true)) routes_.keep(std::move(message), left_s);
 }
 
 }  // namespace gorgone::proxy

@@ -23,7 +23,7 @@ class Routes {
   virtual bool target_has(const std::string& target, const std::string& feature) const = 0;
   virtual void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
   /// A message of the outbox that no node can take now.
-  virtual void keep(Message message, std::int64_t until) = 0;
+  virtual void keep(Message message, std::int64_t left_s) = 0;
 };
 
 class CopyDesk final : public BulkOwner, private CopyWays {
@@ -48,7 +48,7 @@ class CopyDesk final : public BulkOwner, private CopyWays {
   void withdraw(const CopyWay& way, const std::string& token) override;
   void fetch_log(const std::string& target) override;
   bool runs_content(const std::string& target) override;
-  void release(Message message, std::int64_t until) override;
+  void release(Message message, std::int64_t left_s) override;
   void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) override {
     routes_.refuse_message(message, reply, why, is_passed_on);
   }

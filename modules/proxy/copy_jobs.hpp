@@ -50,7 +50,7 @@ class CopyJobs {
  private:
   struct Item {
     Message message;
-    std::int64_t until = 0;  // wall time, seconds
+    std::int64_t until = 0;  // now_s()
     bool is_copy = true, is_stored = false, is_checked = false;
     int tries = 0, wrong_contents = 0;
     std::uint64_t best = 0;  // confirmed bytes of the best try

@@ -43,6 +43,12 @@ Result<CopyOrder> read_copy_order(const json::value& data) {
   return order;
 }
 
+Result<CopyOrder> read_copy_order(const Message& message) {
+  const auto data = message.data.json();
+  if (!data) return data.error();
+  return read_copy_order(**data);
+}
+
 Result<bool> check_source(const CopyOrder& order) {
   auto folder = is_folder(order.source);
   if (!folder) return Error{"remote copy: " + folder.error().message};

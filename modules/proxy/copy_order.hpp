@@ -3,6 +3,7 @@
 // packing reads the source and blocks, on a pool thread.
 
 #include <gorgone/json.hpp>
+#include <gorgone/message.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -21,6 +22,7 @@ struct CopyOrder {
 
 /// `data` is the message's. An Error names the member that is missing or wrong.
 Result<CopyOrder> read_copy_order(const json::value& data);
+Result<CopyOrder> read_copy_order(const Message& message);
 
 /// Checks the source against what the order says of it; true where it is a folder.
 Result<bool> check_source(const CopyOrder& order);

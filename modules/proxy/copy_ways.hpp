@@ -35,7 +35,7 @@ class CopyWays {
   /// Whether copies of folders to the target are the module content's work.
   virtual bool runs_content(const std::string& target) = 0;
   /// Sends a message that has waited for copies.
-  virtual void release(Message message, std::int64_t until) = 0;
+  virtual void release(Message message, std::int64_t left_s) = 0;
   /// Tells that a message is not taken: by a history row and the answer.
   virtual void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
 };

@@ -1,22 +1,15 @@
 #include "node.hpp"
 
 #include "bulk.hpp"
+#include "clock.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 
 namespace gorgone::proxy {
 namespace {
-
-std::int64_t now_s() {
-  using namespace std::chrono;
-  return duration_cast<seconds>(steady_clock::now().time_since_epoch()).count();
-}
-
-std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
 // Nodes answer each message at once. One that has not for so long may have been cut off unnoticed (a stranger who takes a routing id
 // leaves its owner with a connection that leads nowhere), so it is pinged.
@@ -28,20 +21,6 @@ constexpr std::int64_t busy_pause_s = 1;
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
 constexpr std::int64_t bulk_ttl_s = 60;
-
-// "action 'X' is unknown" names X.
-std::string unknown_action_of(const json::value& data) {
-  const auto text = text_of(member(data, "message")).value_or("");
-  const auto begin = text.find('\''), end = text.rfind('\'');
-  return begin < end ? text.substr(begin + 1, end - begin - 1) : std::string();
-}
-
-Result<void> outcome_of(const json::value& answer) {
-  if (integer_of(member(answer, "code")).value_or(0) == code::begun) return {};
-  const auto* data = member(answer, "data");
-  auto text = [data](const char* name) { return data ? text_of(member(*data, name)).value_or("") : std::string(); };
-  return Error{text("message"), text("error")};
-}
 
 }  // namespace
 
@@ -116,12 +95,14 @@ void Node::flush() {
     }
     if (send_next()) continue;
     // The link takes no more; it tells when it does, or it is tried again.
-    paused_until_ = now_s() + busy_pause_s;
+    pause();
     break;
   }
   // The pong behind them says that they have arrived.
   if (queue_.in_flight() > 0 && !is_one_of_ours() && !link_->answers_requests()) pings_.hasten(now_s());
 }
+
+void Node::pause() { paused_until_ = now_s() + busy_pause_s; }
 
 void Node::link_has_room() {
   paused_until_ = 0;
@@ -203,94 +184,6 @@ void Node::link_down(const Error& why) {
   log_.link_down(why.message);
   tell_way();
   arm();
-}
-
-void Node::link_received(Message message) {
-  message.origin = Origin{Origin::Kind::node, spec_.id};
-  if (message.action == "PONG") return on_pong(message);
-  if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
-  if (message.action == "SYNCLOGS") return fetch_log({}, {});
-  if (!log_.take_answer(message, now_s())) on_answer(message);
-  flush();
-  arm();
-}
-
-void Node::on_pong(const Message& pong) {
-  if (const auto parsed = pong.data.json()) {
-    const auto* data = member(**parsed, "data");
-    if (const auto* nodes = data ? member(*data, "data") : nullptr; nodes && nodes->is_object()) subnodes_ = *nodes;
-    features_.clear();
-    if (const auto* list = data ? member(*data, "features") : nullptr; list && list->is_array())
-      for (const auto& name : list->get_array())
-        if (const auto text = text_of(&name)) features_.insert(*text);
-    is_known_ = true;
-    const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
-    if (!instance_.empty() && instance != instance_) {
-      // It has forgotten the question that it held, and what it had not written down.
-      log_.link_down("its daemon was restarted");
-      log_.link_up(now_s());
-      if (is_one_of_ours()) queue_.link_lost();
-      was_ready_ = false;  // what it had of a file in its hands is gone
-      bulk_.way_changed(spec_.id);
-    }
-    instance_ = instance;
-    log_.set_can_hold(features_.contains("log_wait"));
-  }
-  if (pings_.pong(pong.token, now_s(), wall_s())) {
-    // One of ours acknowledges each by itself, once it has written it down.
-    if (!link_->answers_requests() && !is_one_of_ours())
-      for (const auto& message : queue_.sent_until(pinged_sequence_)) taken(message);
-    resend_if_lost();
-  }
-  told_(spec_.id, pong);
-  if (!pong.token.empty()) queue_.answered(pong.token);  // a PING of somebody else
-  tell_way();
-  flush();
-  arm();
-}
-
-void Node::on_answer(const Message& answer) {
-  const auto parsed = answer.data.json();
-  const auto* data = parsed ? member(**parsed, "data") : nullptr;
-  const auto error = data ? text_of(member(*data, "error")).value_or("") : std::string();
-  const bool is_unknown = error == "unknown_action";
-  if (is_unknown && answer.token.empty() && unknown_action_of(*data) == "DELIVER") {
-    // A deployed daemon has taken the place of one of ours.
-    features_.clear();
-    queue_.link_lost();
-    return;
-  }
-  // What is busy is its sender's business, who has more of it.
-  if (parsed && bulk_.owns(answer.token)) {
-    if (queue_.answered(answer.token)) bulk_.bulk_answered(answer.token, outcome_of(**parsed));
-    return;
-  }
-  // It has not taken it, and will later.
-  if (error == "busy" || error == "stopping" || error == "starting") {
-    queue_.put_back(answer.token);
-    paused_until_ = now_s() + busy_pause_s;
-    return;
-  }
-  const auto message = is_unknown && answer.token.empty() ? queue_.unknown_action(unknown_action_of(*data)) : queue_.answered(answer.token);
-  if (!message) {
-    agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));
-    return;
-  }
-  if (!parsed) return fail(*message, "node '" + spec_.id + "' sent an answer that is no JSON");
-  if (bulk_.owns(message->token)) return bulk_.bulk_answered(message->token, outcome_of(**parsed));
-  taken(*message);
-  // A plain ACK says that the node has taken the message; of what it refuses, one of ours writes the row itself, as each does of an
-  // unknown action. Anything else is news for whoever waits for the token.
-  const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
-  // A piece of content that was refused is sent again by its sender: a row would end its token.
-  const bool has_row = is_unknown || is_content_piece(message->action) || (!message->delivery.empty() && answer.token == message->delivery);
-  if (has_row || (answer.action == "ACK" && outcome == code::begun)) return;
-  agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
-}
-
-void Node::taken(const Message& message) {
-  if (bulk_.owns(message.token)) return bulk_.bulk_answered(message.token, {});
-  if (!message.delivery.empty()) agent_.journal().forget_outgoing(message.delivery);
 }
 
 void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>)> done) {

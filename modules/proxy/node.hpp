@@ -89,6 +89,8 @@ class Node final : public LinkOwner {
  private:
   void open();
   void flush();
+  /// Nothing is sent for a moment: the node, or its link, takes no more now.
+  void pause();
   bool send_next();
   bool sends_once() const;
   void leave_outbox();

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
+
+#include "clock.hpp"
 
 namespace gorgone::proxy {
 namespace {
 
 constexpr auto look_every = std::chrono::seconds(10);
-
-std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
 }  // namespace
 
@@ -37,13 +36,13 @@ asio::awaitable<void> Homeless::load() {
   for (auto& stored : **result) {
     Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
     message.delivery = stored.delivery;
-    add(std::move(message), stored.until);
+    add(std::move(message), stored.until - wall_s());
   }
   if (!waiting_.empty()) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size());
 }
 
-void Homeless::add(Message message, std::int64_t until) {
-  waiting_.push_back(Waiting{std::move(message), until});
+void Homeless::add(Message message, std::int64_t left_s) {
+  waiting_.push_back(Waiting{std::move(message), now_s() + left_s});
   if (waiting_.size() == 1) tick();
 }
 
@@ -52,7 +51,7 @@ void Homeless::settle() {
   // Those that are here now: what cannot be placed after all may come back behind them.
   auto entry = waiting_.begin();
   for (auto left = waiting_.size(); left > 0; --left) {
-    entry->message.ttl_s = std::max<std::int64_t>(1, entry->until - wall_s());
+    entry->message.ttl_s = std::max<std::int64_t>(1, entry->until - now_s());
     const bool is_placed = !stuck.contains(entry->message.target) && place_(entry->message);
     if (!is_placed) stuck.insert(entry->message.target);
     entry = is_placed ? waiting_.erase(entry) : std::next(entry);
@@ -65,7 +64,7 @@ void Homeless::tick() {
     if (error || alive.expired()) return;
     settle();  // a queue that was full may have room
     std::erase_if(waiting_, [this](const Waiting& entry) {
-      if (entry.until > wall_s()) return false;
+      if (entry.until > now_s()) return false;
       const std::string why =
           "proxy - target " + printable(entry.message.target) + " was unknown, or its queue full, for as long as the message had";
       agent_.log().warning("{} given up: {} token={}", printable(entry.message.action), why, printable(entry.message.token));

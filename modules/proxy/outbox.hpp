@@ -24,14 +24,15 @@ class Homeless {
 
   /// Reads the outbox.
   asio::awaitable<void> load();
-  void add(Message message, std::int64_t until);
+  /// `left_s`: how long it may still wait.
+  void add(Message message, std::int64_t left_s);
   /// New nodes are known: tries again for each.
   void settle();
 
  private:
   struct Waiting {
     Message message;
-    std::int64_t until;  // wall time, seconds
+    std::int64_t until;  // now_s()
   };
   void tick();
 

@@ -2,16 +2,17 @@
 
 #include <gorgone/module.hpp>
 
-#include <ctime>
 #include <map>
 #include <set>
 #include <utility>
 
 #include "bulk.hpp"
+#include "clock.hpp"
 #include "copy_desk.hpp"
 #include "node.hpp"
 #include "node_sources.hpp"
 #include "node_table.hpp"
+#include "options.hpp"
 #include "outbox.hpp"
 #include "paths.hpp"
 #include "pull_nodes.hpp"
@@ -30,25 +31,16 @@ const std::set<std::string, std::less<>> questions{"PING", "GETLOG", "CONSTATUS"
 // After a start nodes are still being registered; what others pass on is asked for again.
 constexpr auto starting_time = std::chrono::seconds(10);
 constexpr std::size_t delivery_length = 32;
-constexpr std::int64_t outbox_ttl_max_s = 604800;
 
 class Proxy final : public Module, public Gateway, private proxy::NodeTable, private proxy::Routes {
  public:
   Proxy(Agent& agent, const Settings& settings)
       : agent_(agent),
+        limits_(proxy::read_node_limits(settings)),
         pong_discard_s_(settings.integer("pong_discard_timeout")),
         wss_(agent, proxy::read_wss_options(settings)),
         homeless_(agent, [this](Message& message) { return place(message); }),
-        copies_(agent, *this, read_copy_limits(settings)) {
-    limits_.ping.interval_s = settings.integer("ping");
-    limits_.ping.lost_max = static_cast<int>(settings.integer("pong_max_timeout"));
-    limits_.log.every_s = settings.integer("synchistory_time");
-    limits_.log.answer_s = settings.integer("synchistory_timeout");
-    if (settings.text("redelivery") == "at_most_once") limits_.redelivery = proxy::Redelivery::at_most_once;
-    limits_.queue.messages = static_cast<std::size_t>(settings.integer("queue_messages"));
-    limits_.queue.bytes = static_cast<std::size_t>(settings.integer("queue_bytes"));
-    limits_.queue.ttl_s = settings.integer("outbox_ttl");
-  }
+        copies_(agent, *this, proxy::read_copy_limits(settings)) {}
   ~Proxy() override { leave(); }
 
   asio::awaitable<Result<void>> start() override {
@@ -97,7 +89,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return refuse(message, reply, Error{"unknown target " + printable(message.target), "unknown_target"}, is_passed_on);
     }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
-    if (message.ttl_s <= 0 || message.ttl_s > outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
+    if (message.ttl_s <= 0 || message.ttl_s > proxy::outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
     if (copies_.take(message, is_passed_on, reply)) return;
     const bool is_question = questions.contains(message.action) || proxy::is_loose_bulk(message);
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
@@ -190,7 +182,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
-    const auto oldest = static_cast<std::int64_t>(std::time(nullptr)) - pong_discard_s_;
+    const auto oldest = proxy::wall_s() - pong_discard_s_;
     const auto is_alive = [&](const std::string& id) {
       const auto node = nodes_.find(id);
       return node != nodes_.end() && node->second->last_pong() >= oldest;
@@ -302,14 +294,6 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     return {};
   }
 
-  static proxy::CopyJobs::Limits read_copy_limits(const Settings& settings) {
-    proxy::CopyJobs::Limits limits;
-    limits.piece_bytes = static_cast<std::size_t>(settings.integer("buffer_size"));
-    limits.running = static_cast<std::size_t>(settings.integer("copies_max"));
-    limits.waiting = static_cast<std::size_t>(settings.integer("queue_messages"));
-    return limits;
-  }
-
   // proxy::Routes
   std::optional<proxy::Paths::Step> step_to(const std::string& target) const override { return find(target); }
   Node* node_of(const std::string& id) const override {
@@ -320,7 +304,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) override {
     refuse(message, reply, why, is_passed_on);
   }
-  void keep(Message message, std::int64_t until) override { homeless_.add(std::move(message), until); }
+  void keep(Message message, std::int64_t left_s) override { homeless_.add(std::move(message), left_s); }
 
   // proxy::NodeTable
   std::optional<NodeSpec> spec_of(const std::string& id) const override {
@@ -354,35 +338,16 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     known->second->abandon("proxy - node '" + id + "' was unregistered", rescue);
     nodes_.erase(known);
     for (auto& message : moved) {
-      const auto until = static_cast<std::int64_t>(std::time(nullptr)) + message.ttl_s;
-      homeless_.add(std::move(message), until);
+      const auto left_s = message.ttl_s;
+      homeless_.add(std::move(message), left_s);
     }
     homeless_.settle();
     pull_nodes_.unregistered(id);
     agent_.log().info("node '{}' unregistered", printable(id));
   }
 
-  // A node's own nodes are reached through it.
   void on_told(const std::string& node, const Message& message) {
-    const auto parsed = message.data.json();
-    if (!parsed) return;
-    if (message.action == "PONG") {
-      const auto* inner = member(**parsed, "data");
-      const auto* nodes = inner ? member(*inner, "data") : nullptr;
-      if (!nodes || !nodes->is_object()) return;
-      paths_.set_learned(node, proxy::nodes_behind(*nodes));
-      homeless_.settle();
-      return;
-    }
-    const auto ids = proxy::read_ids(**parsed);
-    if (!ids) return;
-    for (const auto& id : *ids) {
-      if (message.action == "REGISTERNODES")
-        paths_.learn(node, id);
-      else
-        paths_.forget(node, id);
-    }
-    homeless_.settle();
+    if (proxy::learn(paths_, node, message)) homeless_.settle();
   }
 
   Agent& agent_;
@@ -408,44 +373,7 @@ ModuleInfo info() {
       "Owns the table of nodes: routes messages to them by their links, pings them, fetches their logs and tells their state (CONSTATUS). "
       "A message for another node is in the outbox, a table of the journal, before its acceptance is told, and leaves it when the node "
       "has taken it or its time is up.";
-  info.schema = {
-      Option{"ping", OptionType::integer, "60", "how often each node is pinged; the first time at once"}.in("seconds").range(1, 86400),
-      Option{"pong_max_timeout", OptionType::integer, "3",
-             "after so many pings without an answer, each waited for 10 s, the connection is made anew"}
-          .range(1, 1000),
-      Option{"pong_discard_timeout", OptionType::integer, "300",
-             "a parent that has not answered for so long is passed over while another one leads to the target"}
-          .in("seconds")
-          .range(1, 86400),
-      Option{"synchistory_time", OptionType::integer, "60", "how often the log of each node is fetched when nobody asks for it"}
-          .in("seconds")
-          .range(1, 86400),
-      Option{"synchistory_timeout", OptionType::integer, "30", "how long a node may take to send its log"}.in("seconds").range(1, 3600),
-      Option{"outbox_ttl", OptionType::integer, "3600",
-             "how long a message waits for a node that is away; then it is a history row with code 1. An API client may give each its own "
-             "(parameter outbox_ttl)"}
-          .in("seconds")
-          .range(1, outbox_ttl_max_s),
-      Option{
-          "redelivery", OptionType::text, "at_least_once",
-          "what becomes of a message whose acknowledgement was lost with the link, for nodes with a deployed daemon: at_least_once sends "
-          "it again, so that it may run twice; at_most_once never does, so that it may be lost, which is a history row with code 1 "
-          "where it can be known. Between nodes of this daemon each message runs once either way"}
-          .one_of({"at_least_once", "at_most_once"}),
-      Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(
-          1, 10000000),
-      Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}
-          .in("bytes")
-          .range(65536, 17179869184.0),
-      Option{"buffer_size", OptionType::integer, "150000", "bytes of a file, or of an archive, in one message of a remote copy"}
-          .in("bytes")
-          .range(1024, 10485760),
-      Option{"copies_max", OptionType::integer, "16",
-             "remote copies that run at the same time, each to another node; each takes up to about 4 MB of memory"}
-          .range(1, 1000),
-      Option{"pool", OptionType::integer, "5", "processes of a deployed proxy"}.ignored(),
-  };
-  for (auto& option : proxy::wss_schema()) info.schema.push_back(std::move(option));
+  info.schema = proxy::schema();
   info.check = proxy::check_wss_options;
   info.actions = {{"REGISTERNODES"}, {"UNREGISTERNODES"}, {"SYNCLOGS"}, {"REMOTECOPY", "POST", "/core/proxy/remotecopy"}};
   info.create = [](Agent& agent, Settings settings) -> std::unique_ptr<Module> { return std::make_unique<Proxy>(agent, settings); };

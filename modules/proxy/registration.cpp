@@ -103,4 +103,25 @@ bool has_feature_behind(const json::value& nodes, std::string_view id, std::stri
   return false;
 }
 
+bool learn(Paths& paths, const std::string& node, const Message& message) {
+  const auto parsed = message.data.json();
+  if (!parsed) return false;
+  if (message.action == "PONG") {
+    const auto* inner = member(**parsed, "data");
+    const auto* nodes = inner ? member(*inner, "data") : nullptr;
+    if (!nodes || !nodes->is_object()) return false;
+    paths.set_learned(node, nodes_behind(*nodes));
+    return true;
+  }
+  const auto ids = read_ids(**parsed);
+  if (!ids) return false;
+  for (const auto& id : *ids) {
+    if (message.action == "REGISTERNODES")
+      paths.learn(node, id);
+    else
+      paths.forget(node, id);
+  }
+  return true;
+}
+
 }  // namespace gorgone::proxy

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "paths.hpp"
+
 namespace gorgone::proxy {
 
 struct Registration {
@@ -27,6 +29,9 @@ Result<const json::array*> nodes_of(const json::value& data);
 std::set<std::string> nodes_behind(const json::value& nodes);
 /// True where a node among them is told to have a feature.
 bool has_feature_behind(const json::value& nodes, std::string_view id, std::string_view feature);
+
+/// What a node says of its own nodes (PONG, REGISTERNODES, UNREGISTERNODES): they are reached through it. False where it says nothing.
+bool learn(Paths& paths, const std::string& node, const Message& message);
 
 /// `{"nodes":[{id}]}`.
 Result<std::vector<std::string>> read_ids(const json::value& data);

@@ -78,6 +78,34 @@ class Clock(FleetCase):
         rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] == 2], 15, "the end of the command")
         self.assertEqual(len(rows), 1)
 
+    def test_a_copy_for_a_node_that_is_away_outlives_a_jump(self):
+        self.poller.kill()
+        source, there = self.directory / "source", self.directory / "there"
+        source.write_text("content")
+        content = {"source": str(source), "destination": str(there), "cache_dir": str(self.directory / "cache")}
+        status, body = self.central.api().request("POST", "/api/nodes/2/core/proxy/remotecopy", content)
+        self.assertEqual(status, 200, body)
+        self.jump(self.central, "+40d")
+        time.sleep(3)
+        self.jump(self.central, "+0")
+        self.poller.start()
+        eventually(there.exists, 15, "the copy")
+
+    def test_a_message_for_a_node_that_is_not_registered_yet_outlives_a_jump(self):
+        self.poller.kill()
+        token = self.central.api().submit(2, "echo waited")
+        self.central.kill()
+        self.central.nodes()
+        self.central.start()
+        self.jump(self.central, "+40d")
+        time.sleep(12)  # such messages are looked at every 10 s
+        self.jump(self.central, "+0")
+        self.poller.start()
+        self.central.nodes(self.poller.node(2))
+        self.central.api().request("POST", "/api/core/register/resync", "{}")
+        rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] == 2], 15, "the end of the command")
+        self.assertEqual(len(rows), 1)
+
 
 if __name__ == "__main__":
     unittest.main()
