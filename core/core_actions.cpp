@@ -41,21 +41,20 @@ void getlog(const CoreParts& parts, const Message& message, const Reply& reply) 
   if (!filter) return answer(reply, "ACK", message, 1, {{"message", filter.error().message}});
   if (filter->empty()) return answer(reply, "ACK", message, 1, {{"message", "need at least one filter"}});
   const auto wait = std::clamp<std::int64_t>(integer_of(member(**data, "wait")).value_or(0), 0, log_wait_s_max);
-  auto tell = [reply, token = message.token, id = parts.router.own_id(), portion = filter->portion](const Result<Rows>& rows) {
+  auto tell = [reply, token = message.token, filter = *filter, answers = &parts.log_answers](Result<Rows> rows, LogAnswers::Place place) {
     if (!reply) return;
-    if (!rows) return reply(Answer{"ACK", token, 1, Payload(value(object{{"message", rows.error().message}}))});
-    std::string text = R"({"action":"getlog","result":)" + rows_to_json(*rows) + R"(,"id":)";
-    append_json_string(text, id);
-    std::size_t bytes = 0;
-    for (const auto& row : *rows) bytes += row.data.size();
-    if (portion && (rows->size() >= *portion || bytes >= HistoryFilter::portion_bytes)) text += R"(,"more":1)";
-    text += '}';
-    reply(Answer{"ACK", token, 0, Payload(std::move(text))});
+    answers->tell(filter, std::move(rows), std::move(place), [reply, token](Result<std::string> text) {
+      if (text) return reply(Answer{"ACK", token, 0, Payload(std::move(*text))});
+      object said{{"message", text.error().message}};
+      if (!text.error().code.empty()) said["error"] = text.error().code;
+      reply(Answer{"ACK", token, 1, Payload(value(std::move(said)))});
+    });
   };
-  parts.journal.read(*filter, [tell, filter = *filter, wait, waiters = &parts.log_waiters](const Result<Rows>& rows) {
-    if (wait > 0 && rows && rows->empty()) return waiters->wait(filter, std::chrono::seconds(wait), tell);
-    tell(rows);
-  });
+  auto wait_or_tell = [tell, filter = *filter, wait, waiters = &parts.log_waiters](Result<Rows> rows, LogAnswers::Place place) {
+    if (wait == 0 || !rows || !rows->empty()) return tell(std::move(rows), std::move(place));
+    waiters->wait(filter, std::chrono::seconds(wait), [tell](Result<Rows> later) { tell(std::move(later), {}); });
+  };
+  parts.log_answers.read(*filter, std::move(wait_or_tell));
 }
 
 void putlog(const CoreParts& parts, const Message& message, const Reply& reply) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/host/module_host.hpp"
+#include "core/log_answers.hpp"
 #include "core/log_waiters.hpp"
 #include "core/router.hpp"
 #include "core/token_listeners.hpp"
@@ -19,6 +20,7 @@ struct CoreParts {
   Journal& journal;
   TokenListeners& listeners;
   LogWaiters& log_waiters;
+  LogAnswers& log_answers;
   std::string thumbprint, hostname;
   bool id_is_configured = false;
 };

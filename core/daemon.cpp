@@ -25,6 +25,7 @@
 #include "core/journal/journal_file.hpp"
 #include "core/journal/lock.hpp"
 #include "core/key_setup.hpp"
+#include "core/log_answers.hpp"
 #include "core/log_file.hpp"
 #include "core/net/listener.hpp"
 #include "core/token_listeners.hpp"
@@ -63,6 +64,7 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   spec.tcp_keepalive = core.boolean("external_com_zmq_tcp_keepalive") ? 1 : 0;
   spec.ipv6 = core.boolean("ipv6");
   spec.max_message_size = core.integer("max_message_size");
+  spec.max_strangers_bytes = core.integer("max_strangers_bytes");
   spec.max_unread_bytes = static_cast<std::size_t>(core.integer("max_unread_bytes"));
   spec.sessions.hostname = hostname;
   spec.sessions.pubkey_pem = keys.public_key.pem();
@@ -104,17 +106,21 @@ class Daemon {
         listeners_(loop_, journal_, router_),
         deliveries_(journal_, router_),
         log_waiters_(loop_, journal_),
-        listener_(
-            loop_, zmq_, keys_, journal_, [this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
-            [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
+        log_answers_(
+            loop_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
+            [this] { return router_.own_id(); }),
+        listener_(loop_, zmq_, keys_, journal_,
+                  {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
+                   [this](std::function<void()> work) { asio::post(pool_, std::move(work)); }},
+                  [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
         modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
                  std::move(modules_dir)) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
     router_.set_own_id(config_.core.text("id"));
-    add_core_actions(
-        {loop_, router_, modules_, journal_, listeners_, log_waiters_, keys_->public_key.thumbprint(), hostname_, config_.core.has("id")});
+    add_core_actions({loop_, router_, modules_, journal_, listeners_, log_waiters_, log_answers_, keys_->public_key.thumbprint(), hostname_,
+                      config_.core.has("id")});
     router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
     listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);
@@ -213,6 +219,7 @@ class Daemon {
   TokenListeners listeners_;
   Deliveries deliveries_;
   LogWaiters log_waiters_;
+  LogAnswers log_answers_;
   Parents parents_;
   std::shared_ptr<void> listener_as_parents_;
   net::Listener listener_;

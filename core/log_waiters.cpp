@@ -42,7 +42,7 @@ void LogWaiters::on_row(const HistoryRow& row) {
 
 void LogWaiters::look(Place place) {
   place->is_asked = true;
-  journal_.read(place->filter, [this, place, alive = std::weak_ptr<bool>(alive_)](const Result<Rows>& rows) {
+  journal_.read(place->filter, [this, place, alive = std::weak_ptr<bool>(alive_)](Result<Rows> rows) {
     const auto still = alive.lock();
     if (!still || !*still) return;
     place->is_asked = false;
@@ -52,7 +52,7 @@ void LogWaiters::look(Place place) {
     }
     const auto done = std::move(place->done);
     waiters_.erase(place);
-    done(rows);
+    done(std::move(rows));
     if (waiters_.empty()) {
       watch_.reset();
       timer_.cancel();

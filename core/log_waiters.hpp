@@ -15,7 +15,7 @@ namespace gorgone {
 
 class LogWaiters {
  public:
-  using Done = std::function<void(const Result<Rows>&)>;
+  using Done = std::function<void(Result<Rows>)>;
   LogWaiters(boost::asio::io_context& loop, Journal& journal) : journal_(journal), timer_(loop) {}
 
   /// `done` gets the rows that fit, once there are any, or none when the time is up.

@@ -34,6 +34,11 @@ Schema listener_options() {
       Option{"max_message_size", integer, "33554432", "largest frame taken from a client; the connection of one that sends more is closed"}
           .range(65536, 2147483647)
           .in("bytes"),
+      Option{"max_strangers_bytes", integer, "67108864",
+             "what all connections without a session may hold together of messages that have not come whole; beyond it those that hold "
+             "something for longest are closed; at least max_message_size"}
+          .range(65536, 17179869184)
+          .in("bytes"),
       Option{"max_answer_size", integer, "268435456", "largest frame taken from a node that this one connects to, such as its log"}
           .range(65536, 2147483647)
           .in("bytes"),

@@ -16,6 +16,8 @@ constexpr std::size_t refused_peers_per_tick = 20;
 constexpr auto tick_interval = std::chrono::seconds(5);
 // What ZeroMQ may hold for one client beside the kernel's buffers; the rest waits in the AnswerQueue, which counts bytes.
 constexpr int answers_in_socket_max = 1000;
+// So many bytes take about a millisecond to seal.
+constexpr std::size_t long_answer = std::size_t{128} << 10;
 constexpr std::int64_t retry_ms_min = 2, retry_ms_max = 100;
 // What all clients together may leave unread, as a multiple of what one may.
 constexpr std::size_t unread_clients = 8;
@@ -36,12 +38,12 @@ std::string_view view(const zmq::message_t& frame) { return {static_cast<const c
 }  // namespace
 
 Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal,
-                   Pool pool, Submit submit)
+                   Pools pools, Submit submit)
     : loop_(loop),
       context_(context),
       keys_(std::move(keys)),
       journal_(journal),
-      pool_(std::move(pool)),
+      pools_(std::move(pools)),
       submit_(std::move(submit)),
       links_(loop, *this),
       timer_(loop),
@@ -74,6 +76,13 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
+  const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
+  auto watch = std::make_unique<StrangerWatch>(
+      loop_, context_, socket, strangers_bytes, [this, strangers_bytes](const std::string& peer, std::uint64_t bytes) {
+        log_refusal(peer, fmt::format("cut off with {} bytes of a message that does not end, for all "
+                                      "who have no session may hold {} (max_strangers_bytes)",
+                                      bytes, strangers_bytes));
+      });
   try {
     socket.bind("tcp://" + spec.path);
   } catch (const zmq::error_t& error) {
@@ -82,12 +91,19 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   }
   endpoint_ = socket.get(zmq::sockopt::last_endpoint);
   bound_.emplace(std::move(socket));
+  strangers_ = std::move(watch);
+  strangers_->start(endpoint_);
   auto begin = [this](const Result<std::vector<StoredSession>>& stored) {
     if (stored)
       restore(*stored);
     else
       log_.error("cannot read sessions from the database: {}", stored.error().message);
-    socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*bound_), [this](Frames frames) { on_message(std::move(frames)); });
+    ZmqSocket::Reading reading{[this](Frames frames) { on_message(std::move(frames)); },
+                               [this] {
+                                 strangers_->look();
+                                 return strangers_->has_strangers();
+                               }};
+    socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*bound_), std::move(reading));
     bound_.reset();
   };
   journal_.sessions([begin, alive = std::weak_ptr<bool>(alive_)](Result<std::vector<StoredSession>> stored) {
@@ -121,6 +137,9 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
 }
 
 void Listener::on_message(Frames frames) {
+  if (frames.connection >= 0)
+    for (const auto& frame : frames)
+      if (&frame != &frames.front()) strangers_->delivered(frames.connection, frame.size());
   // Exactly a routing id and a frame; a message of any other count is dropped whole (PROTOCOL.md section 1).
   if (frames.size() != 2) {
     log_refusal(frames.empty() ? "" : std::string(view(frames[0])),
@@ -132,7 +151,10 @@ void Listener::on_message(Frames frames) {
     log_refusal(routing_id, "dropped: its routing id does not begin with gorgone-");
     return;
   }
-  perform(routing_id, sessions_->on_frame(routing_id, view(frames[1]), now_s()));
+  auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());
+  const auto is_request = [](const auto& step) { return std::holds_alternative<wire::ServerSessions::Request>(step); };
+  if (frames.connection >= 0 && std::any_of(steps.begin(), steps.end(), is_request)) strangers_->known(frames.connection);
+  perform(routing_id, std::move(steps));
 }
 
 void Listener::perform(const std::string& routing_id, wire::ServerSessions::Steps steps) {
@@ -146,8 +168,8 @@ void Listener::perform(const std::string& routing_id, wire::ServerSessions::Step
       links_.heard(routing_id);
       if (links_.take(routing_id, request->message)) continue;
       if (request->message.action == "PING" && !holds_questions(request->message)) parents_[routing_id] = now_s();
-      auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
-        if (!alive.expired()) (void)this->send(routing_id, wire::format_answer(answer));
+      auto reply = [this, routing_id, alive = std::weak_ptr<bool>(alive_)](Answer given) {
+        if (!alive.expired()) answer(routing_id, std::move(given));
       };
       submit_(std::move(request->message), std::move(reply));
     } else if (std::get_if<Sessions::Save>(&step)) {
@@ -172,9 +194,32 @@ void Listener::tell_parents(const Message& message) {
     if (!links_.is_node(routing_id)) (void)send(routing_id, wire::format_request(message));
 }
 
+void Listener::answer(const std::string& routing_id, Answer answer) {
+  if (answer.data.text().size() < long_answer)
+    (void)send(routing_id, wire::format_answer(answer));
+  else
+    seal_and_send(routing_id, std::make_shared<const Answer>(std::move(answer)));
+}
+
+// A history of many megabytes is written and sealed on the pool; what is answered meanwhile goes first.
+void Listener::seal_and_send(const std::string& routing_id, std::shared_ptr<const Answer> answer) {
+  const auto* session = sessions_->session(routing_id);
+  if (!session) return;
+  pools_.answers([this, routing_id, answer = std::move(answer), cipher = session->cipher, alive = std::weak_ptr<bool>(alive_)] {
+    auto frame = std::make_shared<std::string>(cipher.seal(wire::format_answer(*answer)));
+    boost::asio::post(loop_, [this, routing_id, answer, key = cipher.key(), frame, alive] {
+      if (alive.expired()) return;
+      const auto* now = sessions_->session(routing_id);
+      // The client has been told another key meanwhile, and would not open it.
+      if (now && !(now->cipher.key() == key)) return seal_and_send(routing_id, answer);
+      if (now) transmit(routing_id, std::move(*frame));
+    });
+  });
+}
+
 void Listener::verify(const std::string& routing_id, wire::HeloText helo) {
   const auto name = printable(helo.name, 60);
-  pool_([this, routing_id, name, helo = std::move(helo), keys = keys_, alive = std::weak_ptr<bool>(alive_)] {
+  pools_.handshakes([this, routing_id, name, helo = std::move(helo), keys = keys_, alive = std::weak_ptr<bool>(alive_)] {
     auto outcome = wire::verify_helo(helo, keys->private_key, keys->authorized);
     boost::asio::post(loop_, [this, routing_id, name, outcome = std::move(outcome), alive]() mutable {
       if (alive.expired()) return;

@@ -19,6 +19,7 @@
 #include "core/net/answer_queue.hpp"
 #include "core/net/client_link.hpp"
 #include "core/net/key_ring.hpp"
+#include "core/net/stranger_watch.hpp"
 #include "core/net/zmq_socket.hpp"
 #include "core/wire/server_sessions.hpp"
 
@@ -30,16 +31,21 @@ struct ListenerSpec {
   int tcp_keepalive = 1;
   bool ipv6 = false;
   std::int64_t max_message_size = 100 << 20;
-  std::size_t max_unread_bytes = 32 << 20;  ///< answers of one client; more, and its session ends
+  std::int64_t max_strangers_bytes = 200 << 20;  ///< of unfinished messages of all connections without a session; one message at least
+  std::size_t max_unread_bytes = 32 << 20;       ///< answers of one client; more, and its session ends
   wire::ServerSessions::Config sessions;
 };
 
 class Listener final : private ClientSessions {
  public:
   using Pool = std::function<void(std::function<void()>)>;
+  struct Pools {
+    Pool handshakes;  ///< RSA
+    Pool answers;     ///< the sealing of long ones
+  };
   using Submit = std::function<void(Message, Reply)>;
 
-  Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pool pool,
+  Listener(boost::asio::io_context& loop, zmq::context_t& context, std::shared_ptr<const KeyRing> keys, JournalFile& journal, Pools pools,
            Submit submit);
   ~Listener() override;
 
@@ -61,6 +67,8 @@ class Listener final : private ClientSessions {
   Sent send_text(const std::string& routing_id, std::string_view text) override;
   void on_message(Frames frames);
   void perform(const std::string& routing_id, wire::ServerSessions::Steps steps);
+  void answer(const std::string& routing_id, Answer answer);
+  void seal_and_send(const std::string& routing_id, std::shared_ptr<const Answer> answer);
   void verify(const std::string& routing_id, wire::HeloText helo);
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
@@ -75,7 +83,7 @@ class Listener final : private ClientSessions {
   zmq::context_t& context_;
   std::shared_ptr<const KeyRing> keys_;
   JournalFile& journal_;
-  Pool pool_;
+  Pools pools_;
   Submit submit_;
   Log log_{"core"};
   std::string endpoint_;
@@ -85,6 +93,7 @@ class Listener final : private ClientSessions {
   std::unique_ptr<wire::ServerSessions> sessions_;
   std::optional<zmq::socket_t> bound_;  // until the stored sessions are known
   std::unique_ptr<ZmqSocket> socket_;
+  std::unique_ptr<StrangerWatch> strangers_;  // after both: it looks at their socket
   std::unique_ptr<AnswerQueue> answers_;
   ClientLinks links_;
   boost::asio::steady_timer timer_, retry_timer_;

@@ -6,15 +6,12 @@ namespace gorgone::net {
 
 // Outlives the ZmqSocket by the handlers that are still queued; `open` tells them that it is gone.
 struct ZmqSocket::Shared {
-  Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, std::function<void(Frames)> the_handler)
-      : loop(the_loop),
-        socket(std::move(the_socket)),
-        on_message(std::move(the_handler)),
-        readable(the_loop, socket.get(zmq::sockopt::fd)) {}
+  Shared(boost::asio::io_context& the_loop, zmq::socket_t the_socket, Reading the_reading)
+      : loop(the_loop), socket(std::move(the_socket)), reading(std::move(the_reading)), readable(the_loop, socket.get(zmq::sockopt::fd)) {}
 
   boost::asio::io_context& loop;
   zmq::socket_t socket;
-  std::function<void(Frames)> on_message;
+  Reading reading;
   boost::asio::posix::stream_descriptor readable;  // the socket's own descriptor: released, never closed
   bool open = true;
   bool drain_posted = false;
@@ -40,8 +37,8 @@ zmq::message_t own(zmq::message_t frame) { return frame; }
 
 }  // namespace
 
-ZmqSocket::ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message)
-    : shared_(std::make_shared<Shared>(loop, std::move(socket), std::move(on_message))) {
+ZmqSocket::ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, Reading reading)
+    : shared_(std::make_shared<Shared>(loop, std::move(socket), std::move(reading))) {
   post_drain(shared_);
   wait(shared_);
 }
@@ -87,6 +84,7 @@ void ZmqSocket::post_drain(const std::shared_ptr<Shared>& shared) {
 }
 
 void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
+  const bool names_connections = shared->reading.names_connections && shared->reading.names_connections();
   for (int n = 0; n < portion; ++n) {
     // Nothing there arms the descriptor's edge again, as asking for ZMQ_EVENTS would, but at no system call for each message.
     Frames frames;
@@ -94,9 +92,10 @@ void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
       zmq::message_t frame;
       if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
       more = frame.more();
+      if (names_connections && frames.empty()) frames.connection = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
       frames.push_back(own(std::move(frame)));
     }
-    shared->on_message(std::move(frames));
+    shared->reading.on_message(std::move(frames));
     if (!shared->open) return;
   }
   post_drain(shared);

@@ -16,12 +16,17 @@
 
 namespace gorgone::net {
 
-using Frames = std::vector<zmq::message_t>;
+struct Frames : std::vector<zmq::message_t> {
+  int connection = -1;  ///< the descriptor of the connection that the message came over, where Reading asks for it
+};
 
 class ZmqSocket {
  public:
-  /// `on_message` gets each message, whole; it may destroy the socket.
-  ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, std::function<void(Frames)> on_message);
+  struct Reading {
+    std::function<void(Frames)> on_message;        ///< gets each message, whole; it may destroy the socket
+    std::function<bool()> names_connections = {};  ///< before each portion: whether messages say over which connection they came
+  };
+  ZmqSocket(boost::asio::io_context& loop, zmq::socket_t socket, Reading reading);
   ~ZmqSocket();
   ZmqSocket(const ZmqSocket&) = delete;
 

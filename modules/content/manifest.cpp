@@ -70,10 +70,10 @@ struct HashOfHash {
 
 // What is said of the entries so far, for the next one to be held against.
 struct Said {
-  std::unordered_set<std::string_view> folders;             // views of the entries' paths
+  std::unordered_set<std::string_view> folders;               // views of the entries' paths
   std::unordered_map<Hash, std::uint64_t, HashOfHash> sizes;  // of each content
-  std::uint64_t sum = 0;                                    // of all sizes
-  std::size_t text_bytes = 0;                               // of paths and targets: a short manifest can say long ones
+  std::uint64_t sum = 0;                                      // of all sizes
+  std::size_t text_bytes = 0;                                 // of paths and targets: a short manifest can say long ones
 };
 
 // What is wrong with an entry by itself and after those before it.

@@ -118,11 +118,11 @@ class Node final : public LinkOwner {
   LogSync log_;
   std::set<std::string> features_;  // what the node said in its last pong that it can do
   bool was_ready_ = false;
-  std::string instance_;               // of the node's daemon, another after each start
-  bool is_known_ = false;              // it has said so, or has let the time for it pass
-  std::int64_t known_at_ = 0;          // until then its first pong is waited for
-  std::int64_t paused_until_ = 0;      // the node is busy
-  std::uint64_t pinged_sequence_ = 0;  // the last message sent before the ping under way
+  std::string instance_;                    // of the node's daemon, another after each start
+  bool is_known_ = false;                   // it has said so, or has let the time for it pass
+  std::int64_t known_at_ = 0;               // until then its first pong is waited for
+  std::int64_t paused_until_ = 0;           // the node is busy
+  std::uint64_t pinged_sequence_ = 0;       // the last message sent before the ping under way
   std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;

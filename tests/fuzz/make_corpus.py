@@ -4,6 +4,7 @@ it holds. Run it again after an example, a vector or the form of a target's inpu
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 import pathlib
@@ -189,18 +190,107 @@ def http():
 
 
 def node_queue():
-    def push(size, token=1):
-        return bytes([0, token, size])
+    def push(size, token=1, lane=0, stored=True, ttl=0):
+        return bytes([2 * lane, token, size, 0 if stored else 1, ttl])
 
-    send, lost, clear = b"\x02", b"\x04", b"\x06\x00"
-    answer, tick = (lambda token: bytes([3, token])), (lambda seconds: bytes([5, seconds]))
-    wide = bytes([19, 255, 60, 7, 255])
-    yield "unknown_action", wide + push(5) + push(5) + send + send + b"\x07\x01" + b"\x07\x01" + answer(1)
+    send, lost, clear = b"\x03", b"\x06", b"\x08\x00"
+    answer, tick, back = (lambda token: bytes([5, token])), (lambda seconds: bytes([7, seconds])), (lambda token: bytes([10, token]))
+    withdraw, taken, sent_until = (lambda token: bytes([11, token])), (lambda kept: bytes([12, 0 if kept else 1])), (lambda back: bytes([14, 0, back]))
+    hold_on, hold_and_forget = b"\x0d\x01", b"\x0d\x00"
+    wide = bytes([19, 255, 60, 7, 255, 255])
+    yield "unknown_action", wide + push(5) + push(5) + send + send + b"\x09\x01" + b"\x09\x01" + answer(1)
     yield "answered", wide + push(5) + push(5, 2) + send + send + answer(2) + answer(1)
     yield "lost", wide + push(1) + push(2) + push(3) + send + send + lost + send + answer(0) + clear
-    yield "full", bytes([1, 2, 60, 0, 1]) + push(20) * 3 + send * 2 + push(200)
-    yield "expired", wide + push(1) + tick(30) + push(1) + send + tick(31) + lost + tick(30)
-    yield "large", bytes([9, 255, 255, 7, 2]) + push(200) + push(1) + send * 2 + answer(0) + send
+    yield "full", bytes([1, 2, 60, 0, 1, 1]) + push(20) * 3 + send * 2 + push(200)
+    yield "expired", wide + push(1, ttl=59) + tick(30) + push(1, ttl=5) + send + tick(31) + lost + tick(30)
+    yield "large", bytes([9, 255, 255, 7, 2, 2]) + push(200) + push(1) + send * 2 + answer(0) + send
+    yield "bulk", wide + push(90, 2, 1) * 3 + push(1) + send * 4 + withdraw(2) + answer(1)
+    yield "bulk_window", bytes([19, 255, 60, 7, 255, 20]) + push(90, 2, 1) * 2 + send * 2 + push(9) + send + answer(2) + send + lost + send * 3
+    yield "put_back", wide + push(1, 0) + push(1, 1) + push(1, 2) + send * 3 + lost + send + back(0) + send * 3 + back(1) + lost
+    yield "not_stored", wide + push(1, stored=False) + push(2) + push(3, lane=1) + send * 2 + taken(True) + send + push(4, stored=False) + taken(False)
+    yield "held", wide + push(1) + hold_and_forget + send + push(2) + hold_on + send + taken(True) + send
+    yield "pong", wide + push(1) * 3 + send * 3 + sent_until(1) + b"\x0e\x01"
+
+
+def wss_text():
+    yield from messages.items()
+    yield "encoded", "[PONG] [ab] [] {&quot;a&quot;:&#39;1&#39;,&quot;b&quot;:&quot;&lt;x &amp; y&gt;&quot;}"
+    yield "latin_1_names", "{&quot;a&quot;:&quot;&Atilde;&copy;&eacute;&#xE9;&nbsp;&yuml;&quot;}"
+    yield "numbers", "&#8364;&#x1F600;&#2047;&#xD800;&#1114112;&#99999999999;&#;&#x;&;&&"
+    yield "refusal", '{"code":500,"message":"please registernodes"}'
+    yield "registration", '[REGISTERNODES] [] [] {"nodes":[{"id":2,"type":"wss","identity":2}]}'
+    yield "answer", b"\x01" + text("token") + b"hello \xe4"
+
+
+def content_number(value):
+    out = b""
+    while value >= 0x80:
+        out, value = out + bytes([value & 0x7f | 0x80]), value >> 7
+    return out + bytes([value])
+
+
+def content_text(value):
+    return content_number(len(value)) + raw(value)
+
+
+def manifest():
+    digest = hashlib.sha256(b"one").digest()
+    root_folder = b"\0\0\0" + content_number(0o755)
+    a_file = b"\1\0" + content_text("a") + content_number(0o644) + b"\3" + digest
+    a_link = b"\2\0" + content_text("l") + b"\0" + content_text("sub/../x")
+    good_link = b"\2\0" + content_text("l") + b"\0" + content_text("a")
+    yield "tree", b"\0\3" + root_folder + a_file + good_link
+    yield "link_climbs", b"\0\3" + root_folder + a_file + a_link
+    yield "single_file", b"\0\1\1\0\0" + content_number(0o600) + b"\3" + digest
+    yield "count_too_large", b"\0\xff\xff\xff\xff\x0f" + root_folder
+    yield "shared_too_long", b"\0\2" + root_folder + b"\1\9" + content_text("a")
+    yield "piece", b"\2" + content_number(0) + content_number(300) + content_text("hello") + b"\1\0" + content_text("x")
+    yield "set", b"\1\x0a\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00\xff\x03"
+    yield "zstd", b"\3\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00\xff\x03"
+    hash_text = base64.b64encode(digest).decode()
+    yield "offer", b"\4" + raw(json.dumps({"token": "t", "attempt": 1, "manifest": hash_text, "files": 2, "bytes": 3, "destination": "/a/b", "owner": "o",
+                                          "extra": "remove", "atomic": "required", "check_command": "true {staged}", "followed": True}))
+    yield "part", b"\4" + raw('{"token":"t","attempt":1,"number":0,"of":1,"bytes":"aGVsbG8="}')
+    yield "answer", b"\4" + raw('{"content":{"stage":"lack","attempt":1,"next":3,"lack":"aGVsbG8=","offset":7,"files":1,"files_of":2,"bytes":3,"bytes_of":4}}')
+    yield "index", b"\5" + content_text("/root") + b"\1" + content_text("a") + b"\1\2\3\4\5\6" + digest
+    made_file = lambda name, content: b"\1\0" + text(name) + b"\0" + number(0o644) + number(len(content)) + b"\0" + text(content)
+    made_folder = lambda name: b"\0\0" + text(name) + b"\0" + number(0o755)
+    made_link = lambda name, target: b"\2\0" + text(name) + b"\0" + text(target)
+    start = b"\6\0\0"
+    yield "made_tree", start + made_folder("d") + made_file("d/f", "one") + made_link("d/l", "../d/f")
+    yield "made_chain", start + made_folder("d") + made_link("d/x", "..") + made_link("y", "d/x")
+    yield "made_deep", start + made_folder("d") + b"\0\xff" + text("") + b"\1\xf0" + number(0o755)
+    yield "made_sizes", start + b"".join(b"\1\0" + text(name) + b"\0" + number(0o644) + number(1 << 31) + b"\x1e" + text(name) for name in "abcdefgh")
+    yield "made_two_sizes", start + made_file("a", "one") + b"\1\0" + text("b") + b"\0" + number(0o644) + number(9) + b"\0" + text("one")
+
+
+def landing():
+    file = lambda name, content: b"\1" + text(name) + text(content) + b"\x24\0"
+    folder = lambda name: b"\0" + text(name) + b"\x2d"
+    link = lambda name, target: b"\2" + text(name) + text(target)
+    top = b"\0\x2d"
+
+    def tree(*entries):
+        return bytes([0, len(entries)]) + top + b"".join(entries) + b"\0"
+
+    one = tree(file("file", "new"), folder("sub"), file("sub/a", "aaaa"), link("l", "sub/a"))
+    two = tree(file("file", "other"), file("in", "no link any more"))
+    single = bytes([7, 0]) + b"\1" + text("a single file") + b"\x24\0" + b"\0"
+    offer = lambda which, extra=0, followed=0: bytes([0, which, extra, 0, followed, 0])
+    manifest, piece, restart = b"\2\0", b"\3\0\x03\xff\1", b"\x08"
+    push = lambda which, extra=0: bytes([9, which, extra])
+    change = lambda what: bytes([7, what])
+    yield "push", one + two + push(0) + push(1, 1) + push(0, 1) + push(0)
+    yield "by_pieces", one + two + offer(0) + manifest + piece + piece
+    yield "interrupted", one + two + offer(0) + manifest + b"\3\0\0\0\1" + restart + offer(0) + piece + restart + push(0)
+    yield "changed_mind", one + two + offer(0) + manifest + offer(1, 1, 1) + manifest + piece + push(0)
+    yield "halves", one + two + offer(0) + b"\2\5" + piece + piece
+    yield "wrong_pieces", one + two + offer(0) + manifest + b"\3\4\3\xff\1" + push(0) + offer(1) + manifest + b"\3\3\3\xff" + text("more") * 3 + b"\1" + push(1)
+    yield "single_file", single + single + change(3) + push(0) + change(3) + change(4) + push(1)
+    yield "destination_changes", one + two + push(0) + change(0) + text("x") + push(0) + change(1) + change(2) + push(0, 1)
+    yield "climbs", tree(link("l", "../outside"), file("l/x", "y")) + tree(folder(".."), file("../x", "y")) + push(0) + push(1)
+    yield "through_old_link", tree(folder("in"), file("in/new", "x")) + tree(file("in/new", "x")) + push(0, 1) + push(1)
+    yield "texts", one + two + b"\6\0" + text('{"token":"push","attempt":1}') + offer(0) + b"\6\1" + text('{"attempt":1,"number":0,"of":1,"bytes":""}') + b"\6\2" + text("[")
 
 
 def tar_bytes(members, pax=False):
@@ -304,7 +394,8 @@ def process_copy():
 
 targets = {
     "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp, "keys": keys,
-    "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "mc0": mc0, "archive": archive, "process_copy": process_copy,
+    "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "mc0": mc0, "wss_text": wss_text,
+    "manifest": manifest, "landing": landing, "archive": archive, "process_copy": process_copy,
 }
 
 for target, units in targets.items():

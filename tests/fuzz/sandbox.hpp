@@ -34,7 +34,8 @@ class Sandbox {
 };
 
 /// From now on every name that is created, opened or renamed below the destination must be one part of a path; the system's
-/// folders that are opened for it must lie in `root`. Empty: nothing is checked.
-void guard_names(const std::string& root);
+/// folders that are opened for it must lie in `root`. Empty: nothing is checked. Names may begin with `own_folder`, which the code under
+/// test makes itself.
+void guard_names(const std::string& root, const std::string& own_folder = {});
 
 }  // namespace gorgone::fuzz

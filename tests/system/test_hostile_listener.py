@@ -324,6 +324,59 @@ class FramesBeyondTheLimit(Strangers):
         return dialer.socket.poll(1000) and dialer.take().token == "back"
 
 
+class MessagesWithoutEnd(Strangers):
+    GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 32)
+    READY = b"\x04\x29\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
+
+    def configure(self):
+        self.poller.configure("50-limit", {"gorgonecore": {"max_message_size": 16_000_000, "max_strangers_bytes": 30_000_000}})
+
+    def half_a_message(self, size):
+        """A connection that has sent so much of a message of 15 MB, or as much as was taken of it."""
+        connection = connect(self.poller.port, self.GREETING + self.READY + b"\x02" + struct.pack(">Q", 15_000_000))
+        try:
+            connection.sendall(bytes(size))
+        except OSError:
+            connection.close()
+            return None
+        self.addCleanup(connection.close)
+        return connection
+
+    @staticmethod
+    def is_open(connection):
+        connection.setblocking(False)
+        try:
+            while connection.recv(65536):
+                pass
+            return False
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def test_what_strangers_hold_of_unfinished_messages_has_one_bound_and_who_has_a_session_is_not_touched(self):
+        size = 10_000_000
+        another = self.dial(self.poller, self.central)
+        with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            held = [connection for _ in range(20) if (connection := self.half_a_message(size))]
+            eventually(lambda: sum(map(self.is_open, held)) * size <= 30_000_000, 5, "the closing of what is beyond the bound")
+            self.assertGreater(sum(map(self.is_open, held)), 0, "those within the bound stay")
+            another.call("PUTLOG", {"code": 120, "etime": 1_700_000_000, "token": "big", "data": {"x": "x" * 8_000_000}}, timeout=10)
+        self.assertLess(live.percentile(0.9), 0.5)
+        self.assertLess(peak.grown_kb, 120_000, "200 MB were sent")
+        self.assertEqual(len(self.live.rows(token="big")), 1)
+        self.poller.wait_log(r"WARNING - \[core\] refused a message of 127\.0\.0\.1:\d+: cut off with \d+ bytes of a message that does not end, for all "
+                             r"who have no session may hold 30000000 \(max_strangers_bytes\)", 5)
+        self.is_served()
+
+    def test_a_stranger_who_sends_whole_messages_is_refused_each_of_them_and_not_cut_off(self):
+        noise = base64.b64encode(os.urandom(3_000_000))
+        stranger = self.stranger()
+        for _ in range(15):
+            self.assertEqual(self.answer(stranger, noise), HANDSHAKE_ISSUE)
+        self.assertEqual(self.log_lines("cut off with"), [])
+
+
 class SlowReader(Strangers):
     def test_a_client_that_reads_no_answers_is_cut_and_memory_stays_bounded(self):
         client = Dialer(self.endpoint, read_private_key(self.central.private_key))

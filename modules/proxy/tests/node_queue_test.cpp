@@ -173,7 +173,9 @@ TEST_CASE("messages that a busy node did not take are sent again in their old or
   CHECK(drain(queue) == Tokens{"b", "c", "e"});
 }
 
-TEST_CASE("a message that a busy node did not take stands before those that were sent after it, also when all of them come back from a lost session") {
+TEST_CASE(
+    "a message that a busy node did not take stands before those that were sent after it, also when all of them come back from a lost "
+    "session") {
   NodeQueue queue({});
   for (const char* token : {"a", "b", "c"}) REQUIRE(queue.push(message(token), 100, true).has_value());
   drain(queue);

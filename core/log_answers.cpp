@@ -1,0 +1,78 @@
+#include "core/log_answers.hpp"
+
+#include <gorgone/json.hpp>
+
+#include <boost/asio/post.hpp>
+
+#include <fmt/format.h>
+
+namespace gorgone {
+namespace {
+
+// So much takes the loop a millisecond.
+constexpr std::size_t long_bytes = std::size_t{64} << 10;
+constexpr std::size_t bytes_of_a_row = 300;
+
+bool may_be_long(const HistoryFilter& filter) { return !filter.portion && !filter.limit && !filter.token; }
+
+std::string text_of_answer(const Rows& rows, const std::string& id, bool has_more) {
+  std::string text = R"({"action":"getlog","result":)" + rows_to_json(rows) + R"(,"id":)";
+  append_json_string(text, id);
+  if (has_more) text += R"(,"more":1)";
+  text += '}';
+  return text;
+}
+
+}  // namespace
+
+void LogAnswers::read(const HistoryFilter& filter, ReadDone done) {
+  if (!may_be_long(filter)) return journal_.read(filter, [done = std::move(done)](Result<Rows> rows) { done(std::move(rows), {}); });
+  if (running_ < at_once_max) return begin(filter, std::move(done));
+  if (waiting_.size() < waiting_max) {
+    waiting_.emplace_back(filter, std::move(done));
+    return;
+  }
+  done(Error{fmt::format("busy: {} questions for the log wait already", waiting_max), "busy"}, {});
+}
+
+void LogAnswers::begin(HistoryFilter filter, ReadDone done) {
+  ++running_;
+  Place place(nullptr, [this, alive = std::weak_ptr<bool>(alive_)](void*) {
+    if (!alive.expired()) ended();
+  });
+  journal_.read(std::move(filter),
+                [done = std::move(done), place = std::move(place)](Result<Rows> rows) mutable { done(std::move(rows), std::move(place)); });
+}
+
+void LogAnswers::ended() {
+  --running_;
+  if (waiting_.empty()) return;
+  auto next = std::move(waiting_.front());
+  waiting_.pop_front();
+  begin(std::move(next.first), std::move(next.second));
+}
+
+void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Told done) {
+  if (!rows) return done(rows.error());
+  std::size_t bytes = 0;
+  for (const auto& row : *rows) bytes += row.data.size();
+  const bool has_more = filter.portion && (rows->size() >= *filter.portion || bytes >= HistoryFilter::portion_bytes);
+  if (bytes + rows->size() * bytes_of_a_row < long_bytes) return done(text_of_answer(*rows, own_id_(), has_more));
+  struct Work {
+    Rows rows;
+    std::string id;
+    Place place;
+    Told done;
+    std::string text = {};
+  };
+  auto work = std::make_shared<Work>(Work{std::move(*rows), own_id_(), std::move(place), std::move(done)});
+  pool_([this, work, has_more, alive = std::weak_ptr<bool>(alive_)]() mutable {
+    work->text = text_of_answer(work->rows, work->id, has_more);
+    Rows().swap(work->rows);  // here too: each row is some blocks of memory to give back
+    boost::asio::post(loop_, [work = std::move(work), alive] {
+      if (!alive.expired()) work->done(std::move(work->text));
+    });
+  });
+}
+
+}  // namespace gorgone

@@ -1,0 +1,160 @@
+#include "core/net/stranger_watch.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <boost/asio/posix/stream_descriptor.hpp>
+
+#include <fmt/format.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <optional>
+
+#include "core/net/tcp_received.hpp"
+
+namespace gorgone::net {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+// While bytes come, and while none do. What the network brings in the longer one is beyond the bound for that time.
+constexpr milliseconds pause_min = 20ms, pause_max = 200ms;
+// Looking at very many strangers takes no more than this part of the time.
+constexpr int share_of_time = 20;
+
+using Clock = std::chrono::steady_clock;
+
+std::int64_t now_ms() { return std::chrono::duration_cast<milliseconds>(Clock::now().time_since_epoch()).count(); }
+
+struct Address {
+  int port = 0;
+  std::string host;
+};
+
+std::optional<Address> address_in(const sockaddr_storage& storage) {
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  if (storage.ss_family == AF_INET) {
+    const auto& at = reinterpret_cast<const sockaddr_in&>(storage);
+    ::inet_ntop(AF_INET, &at.sin_addr, text.data(), text.size());
+    return Address{ntohs(at.sin_port), text.data()};
+  }
+  if (storage.ss_family != AF_INET6) return {};
+  const auto& at = reinterpret_cast<const sockaddr_in6&>(storage);
+  ::inet_ntop(AF_INET6, &at.sin6_addr, text.data(), text.size());
+  return Address{ntohs(at.sin6_port), text.data()};
+}
+
+template <class Name>
+std::optional<Address> address_of(Name name, int connection) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (name(connection, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return {};
+  return address_in(storage);
+}
+
+}  // namespace
+
+struct StrangerWatch::Descriptor {
+  boost::asio::posix::stream_descriptor stream;  // the monitor's own: released, never closed
+};
+
+StrangerWatch::StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, std::uint64_t bytes_max,
+                             Tell tell)
+    : timer_(loop),
+      socket_(socket.handle()),
+      monitor_(context, zmq::socket_type::pair),
+      ledger_(bytes_max),
+      tell_(std::move(tell)),
+      pause_(pause_max) {
+  // Without a bound: the library's thread would wait for us at one.
+  monitor_.set(zmq::sockopt::rcvhwm, 0);
+  monitor_.set(zmq::sockopt::linger, 0);
+  const auto name = fmt::format("inproc://strangers-{}", fmt::ptr(this));
+  if (zmq_socket_monitor(socket_, name.c_str(), ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) throw zmq::error_t();
+  monitor_.connect(name);
+  readable_ = std::make_unique<Descriptor>(Descriptor{boost::asio::posix::stream_descriptor(loop, monitor_.get(zmq::sockopt::fd))});
+}
+
+StrangerWatch::~StrangerWatch() {
+  // First: an event that nobody takes would stop the library's thread.
+  zmq_socket_monitor(socket_, nullptr, 0);
+  readable_->stream.release();
+}
+
+void StrangerWatch::start(const std::string& endpoint) {
+  const auto port = std::string_view(endpoint).substr(endpoint.rfind(':') + 1);
+  std::from_chars(port.data(), port.data() + port.size(), port_);
+  look();
+  wait_for_monitor();
+}
+
+void StrangerWatch::wait_for_monitor() {
+  readable_->stream.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                               [this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+                                 if (error || alive.expired()) return;
+                                 look();
+                                 wait_for_monitor();
+                               });
+}
+
+void StrangerWatch::look() {
+  for (;;) {
+    zmq::message_t event, address;
+    if (!monitor_.recv(event, zmq::recv_flags::dontwait)) break;
+    if (event.more()) (void)monitor_.recv(address);
+    if (event.size() < sizeof(std::uint16_t) + sizeof(std::int32_t)) continue;
+    std::uint16_t kind = 0;
+    std::int32_t connection = 0;
+    std::memcpy(&kind, event.data(), sizeof kind);
+    std::memcpy(&connection, static_cast<const char*>(event.data()) + sizeof kind, sizeof connection);
+    if (kind == ZMQ_EVENT_ACCEPTED)
+      ledger_.came(connection);
+    else
+      ledger_.left(connection);
+  }
+  if (has_strangers() && !is_armed_) arm(pause_ = pause_min);
+}
+
+// The number may be that of another socket by now: of ours are those with the listener's port.
+bool StrangerWatch::is_ours(int connection) const {
+  const auto own = address_of(&::getsockname, connection);
+  return own && own->port == port_;
+}
+
+void StrangerWatch::measure() {
+  const auto begin = Clock::now();
+  for (const int connection : ledger_.connections()) {
+    const auto bytes = is_ours(connection) ? bytes_received(connection) : std::nullopt;
+    if (bytes)
+      ledger_.received(connection, *bytes, now_ms());
+    else
+      ledger_.left(connection);
+  }
+  for (const auto& cut : ledger_.surplus()) {
+    const auto peer = address_of(&::getpeername, cut.connection);
+    ::shutdown(cut.connection, SHUT_RDWR);
+    tell_(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", cut.bytes);
+  }
+  const auto sum = ledger_.held();
+  pause_ = sum != last_sum_ ? pause_min : std::min(2 * pause_, pause_max);
+  last_sum_ = sum;
+  const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
+  if (has_strangers()) arm(std::max(pause_, share_of_time * spent));
+}
+
+void StrangerWatch::arm(milliseconds pause) {
+  is_armed_ = true;
+  timer_.expires_after(pause);
+  timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired()) return;
+    look();
+    is_armed_ = false;
+    measure();
+  });
+}
+
+}  // namespace gorgone::net

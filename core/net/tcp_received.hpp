@@ -1,0 +1,13 @@
+#pragma once
+// What the kernel counts of a TCP connection. In a file of its own, for the kernel's header and the C library's exclude each other. Any
+// thread.
+
+#include <cstdint>
+#include <optional>
+
+namespace gorgone::net {
+
+/// How many bytes have come over it since it was made, read or not; nothing where it is no TCP connection.
+std::optional<std::uint64_t> bytes_received(int connection);
+
+}  // namespace gorgone::net

@@ -1,0 +1,82 @@
+#include "core/net/stranger_ledger.hpp"
+
+#include <catch2/catch.hpp>
+
+using gorgone::net::StrangerLedger;
+
+namespace {
+
+constexpr std::uint64_t mb = 1'000'000;
+
+std::vector<int> cut(StrangerLedger& ledger) {
+  std::vector<int> connections;
+  for (const auto& each : ledger.surplus()) connections.push_back(each.connection);
+  return connections;
+}
+
+}  // namespace
+
+TEST_CASE("strangers keep what they hold while all together keep the bound, then those that hold it for longest go") {
+  StrangerLedger ledger(10 * mb);
+  for (int connection = 1; connection <= 4; ++connection) {
+    ledger.came(connection);
+    ledger.received(connection, 3 * mb, 100 * connection);
+    if (connection < 4) CHECK(cut(ledger).empty());
+  }
+  CHECK(cut(ledger) == std::vector<int>{1});
+  CHECK(ledger.connections().size() == 3);
+  ledger.received(3, 7 * mb, 1000);
+  CHECK(cut(ledger) == std::vector<int>{2});
+  CHECK(ledger.held() == 10 * mb);
+}
+
+TEST_CASE("what came whole is not held any more, however many messages it was") {
+  StrangerLedger ledger(mb);
+  ledger.came(7);
+  std::uint64_t sent = 100;  // the greeting
+  for (int i = 0; i < 1000; ++i) {
+    ledger.delivered(7, 100'000);
+    ledger.delivered(7, 10);
+    sent += 100'000 + 9 + 10 + 2;
+  }
+  ledger.received(7, sent, 1);
+  CHECK(ledger.held() == 0);
+  ledger.received(7, sent + 2 * mb, 2);
+  CHECK(cut(ledger) == std::vector<int>{7});
+}
+
+TEST_CASE("many short messages earn no credit for a long one that does not end") {
+  StrangerLedger ledger(mb);
+  ledger.came(7);
+  std::uint64_t sent = 0;
+  for (int i = 0; i < 1'000'000; ++i) {
+    ledger.delivered(7, 1);
+    sent += 3;
+  }
+  ledger.received(7, sent + 2 * mb, 1);
+  CHECK(cut(ledger) == std::vector<int>{7});
+}
+
+TEST_CASE("a connection over which a session has spoken is not counted, and one that is gone neither") {
+  StrangerLedger ledger(mb);
+  for (const int connection : {1, 2}) {
+    ledger.came(connection);
+    ledger.received(connection, 5 * mb, 1);
+  }
+  ledger.known(1);
+  ledger.left(2);
+  CHECK(ledger.empty());
+  CHECK(cut(ledger).empty());
+  ledger.received(1, 9 * mb, 2);
+  CHECK(ledger.empty());
+}
+
+TEST_CASE("a number that another connection has now begins anew") {
+  StrangerLedger ledger(mb);
+  ledger.came(1);
+  ledger.received(1, 900'000, 1);
+  ledger.came(1);
+  CHECK(ledger.held() == 0);
+  ledger.received(1, 900'000, 5);
+  CHECK(cut(ledger).empty());
+}
