@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Copies a complete example from etc/ to a directory of its own, so that a node made from it touches nothing outside.
 
-  packaging/copy_example.py ROLE DIR [OLD=NEW]...      ROLE: central, remote, poller, poller-pull or poller-pullwss
+  packaging/copy_example.py ROLE DIR [OLD=NEW]...      ROLE: central, remote, poller, poller-pull, poller-pullwss or mcollective
 
 The configuration becomes DIR/etc; the deployed paths in it are moved below DIR:
 
@@ -16,7 +16,7 @@ import re
 import sys
 
 ETC = pathlib.Path(__file__).resolve().parent.parent / "etc"
-ROLES = ("central", "remote", "poller", "poller-pull", "poller-pullwss")
+ROLES = ("central", "remote", "poller", "poller-pull", "poller-pullwss", "mcollective")
 MOVED = {"/etc/centreon-gorgone": "etc", "/var/lib/centreon-gorgone": "lib", "/var/log/centreon-gorgone": "log"}
 
 

@@ -267,8 +267,9 @@ void JournalFile::drop_kept(std::string collection, std::string key, std::functi
   command([collection = std::move(collection), key = std::move(key)](Store& store) { store.keep(collection, key, {}); }, std::move(done));
 }
 
-void JournalFile::kept(std::string collection, std::function<void(Result<Kept>)> done) {
-  ask<Kept>([collection = std::move(collection)](Store& store) { return store.kept(collection); }, std::move(done));
+void JournalFile::kept(std::string collection, std::function<void(Result<Kept>)> done, KeptRange range) {
+  ask<Kept>([collection = std::move(collection), range = std::move(range)](Store& store) { return store.kept(collection, range); },
+            std::move(done));
 }
 
 void JournalFile::purge(Purge what, std::function<void(Result<Purged>)> done) { purge_on(what, {}, std::move(done)); }

@@ -48,7 +48,7 @@ class GORGONE_API JournalFile final : public Journal {
   void pull_identities(std::function<void(Result<std::map<std::string, std::string>>)> done) override;
   void keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done) override;
   void drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done) override;
-  void kept(std::string collection, std::function<void(Result<Kept>)> done) override;
+  void kept(std::string collection, std::function<void(Result<Kept>)> done, KeptRange range = {}) override;
   void purge(Purge what, std::function<void(Result<Purged>)> done) override;
 
   void sessions(std::function<void(Result<std::vector<StoredSession>>)> done);

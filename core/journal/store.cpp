@@ -271,14 +271,22 @@ void Store::keep(const std::string& collection, const std::string& key, const st
     current().drop_kept(collection, key);
 }
 
-Kept Store::kept(const std::string& collection) {
-  Tables::Records records;
-  if (auto* file = readable()) records = file->kept(collection);
-  for (auto& [key, data] : current().kept(collection)) records[key] = std::move(data);
-  Kept all;
-  for (auto& [key, data] : records)
-    if (data) all.emplace(key, std::move(*data));
-  return all;
+Kept Store::kept(const std::string& collection, KeptRange range) {
+  for (;;) {
+    auto newer = current().kept(collection, range);
+    auto* file = readable();
+    auto older = file ? file->kept(collection, range) : Tables::Records{};
+    // Where one of them ends before its range does, nothing is known of what comes behind in it.
+    std::optional<std::string> known_until;
+    for (const auto* part : {&newer, &older})
+      if (!part->is_all && (!known_until || part->records.rbegin()->first < *known_until)) known_until = part->records.rbegin()->first;
+    for (auto& [key, data] : older.records) newer.records.try_emplace(key, std::move(data));
+    Kept all;
+    for (auto& [key, data] : newer.records)
+      if (data && (!known_until || key <= *known_until)) all.emplace(key, std::move(*data));
+    if (!all.empty() || !known_until) return all;
+    range.from = *known_until + '\0';
+  }
 }
 
 std::map<std::string, std::string> Store::pull_identities() {

@@ -50,7 +50,7 @@ class Store {
   std::map<std::string, std::string> pull_identities();
   /// Nothing in place of data drops the record.
   void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
-  Kept kept(const std::string& collection);
+  Kept kept(const std::string& collection, KeptRange range);
   Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
 
  private:

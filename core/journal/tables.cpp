@@ -247,11 +247,23 @@ void Tables::drop_kept(const std::string& collection, const std::string& key) {
   database_.prepare("DELETE FROM gorgone_kept WHERE collection = ? AND key = ?").bind(1, collection).bind(2, key).step();
 }
 
-Tables::Records Tables::kept(const std::string& collection) {
-  Records records;
-  auto& statement = database_.prepare("SELECT key, data FROM gorgone_kept WHERE collection = ?").bind(1, collection);
-  while (statement.step()) records[statement.text(0)] = statement.is_null(1) ? std::nullopt : std::optional(statement.text(1));
-  return records;
+Tables::Records Tables::kept(const std::string& collection, const KeptRange& range) {
+  Records found;
+  std::size_t bytes = 0;
+  auto& statement = database_.prepare(
+      "SELECT key, data FROM gorgone_kept WHERE collection = ?1 AND key >= ?2 AND (?3 = '' OR key < ?3) ORDER BY key");
+  statement.bind(1, collection).bind(2, range.from).bind(3, range.until);
+  while (statement.step()) {
+    if (range.limit > 0 && (found.records.size() == range.limit || bytes >= KeptRange::portion_bytes)) {
+      found.is_all = false;
+      break;
+    }
+    auto& data = found.records[statement.text(0)];
+    if (!statement.is_null(1)) data = statement.text(1);
+    bytes += data ? data->size() : 0;
+  }
+  statement.reset();
+  return found;
 }
 
 Journal::Purged Tables::purge(const Journal::Purge& what) {

@@ -71,10 +71,13 @@ class Tables {
   void set_pull_identity(const std::string& node, const std::string& identity);
   std::map<std::string, std::string> pull_identities();
   /// What modules keep; nothing in place of data says, in memory, that the record is dropped.
-  using Records = std::map<std::string, std::optional<std::string>>;
+  struct Records {
+    std::map<std::string, std::optional<std::string>> records;
+    bool is_all = true;  ///< nothing is left in the range
+  };
   void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
   void drop_kept(const std::string& collection, const std::string& key);
-  Records kept(const std::string& collection);
+  Records kept(const std::string& collection, const KeptRange& range);
   Journal::Purged purge(const Journal::Purge& what);
 
   /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.

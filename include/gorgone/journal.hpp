@@ -65,6 +65,14 @@ struct StoredMessage {
 /// Records of a collection: key → bytes.
 using Kept = std::map<std::string, std::string>;
 
+/// A part of a collection: keys from `from` up to and without `until`, in the order of their bytes; empty: no bound. Not more than `limit`
+/// records, fewer where they come to portion_bytes; none only where there are none.
+struct KeptRange {
+  std::string from, until;
+  std::size_t limit = 0;  ///< 0: all, whatever they come to
+  static constexpr std::size_t portion_bytes = std::size_t{1} << 20;
+};
+
 class GORGONE_API Journal {
  public:
   virtual ~Journal() = default;
@@ -117,8 +125,8 @@ class GORGONE_API Journal {
   /// "mcollective.session". A record takes the place of an older one; `done` comes after the commit, in the order of the calls.
   virtual void keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done = {}) = 0;
   virtual void drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done = {}) = 0;
-  /// All of a collection, in the order of the keys' bytes.
-  virtual void kept(std::string collection, std::function<void(Result<Kept>)> done) = 0;
+  /// A collection or a part of it.
+  virtual void kept(std::string collection, std::function<void(Result<Kept>)> done, KeptRange range = {}) = 0;
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970

@@ -1,6 +1,6 @@
 #pragma once
 // What joins the brokers of several agents: a NATS cluster. Without the option `backbone` there is none. On the loop; the C client's own
-// threads never touch anything of ours but through posts to it.
+// threads never touch anything of ours but through posts to it. docs/mcollective-backbone.md is the user's page.
 
 #include <gorgone/agent.hpp>
 #include <gorgone/config.hpp>
@@ -14,6 +14,8 @@
 
 namespace gorgone::mcollective {
 
+class NatsConnection;
+
 class Backbone {
  public:
   struct Events {
@@ -24,19 +26,24 @@ class Backbone {
 
   /// Connects in the background, and again for ever.
   virtual void start(Events events) = 0;
-  /// False where it is away or its own queue is full: the message reached nobody outside this broker.
+  /// False where it is away, its own queue is full or the message is larger than the NATS servers take: it reached nobody outside this
+  /// broker.
   virtual bool publish(const std::string& topic, SharedFrames message) = 0;
   /// The first local subscriber of a topic came, the last one went.
   virtual void want(const std::string& topic) = 0;
   virtual void unwant(const std::string& topic) = 0;
-  virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped, last error
+  virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped by cause, last_error
+
+  /// What persistent topics go over.
+  virtual NatsConnection& connection() = 0;
 };
 
+/// `backbone`, `backbone_credentials`, `_user`, `_password`, `_token`, `_tls`, `_prefix`, `_replicas`.
 Schema backbone_schema();
 std::vector<Problem> check_backbone(const Settings& settings);
 /// nullptr where the option `backbone` is empty.
 std::unique_ptr<Backbone> make_backbone(Agent& agent, const Settings& settings);
-/// Queues in the journal and, where there is a backbone, in its JetStream.
+/// Queues in the journal and, where there is a backbone, in its JetStream. `backbone` outlives them, and is started after them.
 std::unique_ptr<KeptQueues> make_kept_queues(Agent& agent, const Settings& settings, Backbone* backbone);
 
 }  // namespace gorgone::mcollective

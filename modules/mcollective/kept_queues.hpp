@@ -2,8 +2,10 @@
 // Persistent topics: what is PUT to one is kept until the subscriber that owns its queue has taken it, at least once and in order, over
 // restarts of broker and subscriber. In the agent's journal or, with a backbone, in its streams. On the loop.
 //
-// A queue belongs to a topic. Its owner is the identity that subscribed first, until it unsubscribes; owners and queues are in the journal.
-// Other subscribers of the topic get what comes while they are there, at most once, as on any topic.
+// A queue belongs to a topic. Its owner is the identity that subscribed first, until it unsubscribes or has been away for as long as a
+// message is kept; owners and queues are in the journal, or in the streams. Other subscribers of the topic get what comes while they are
+// there, at most once, as on any topic: a PUT to a persistent topic goes to put() and, where other clients or brokers may want it, the way
+// of any other message too (Backbone::publish), and who owns the queue gets it from offer() alone.
 
 #include <gorgone/agent.hpp>
 #include <gorgone/config.hpp>
@@ -25,10 +27,16 @@ struct KeptMessage {
 
 class KeptQueues {
  public:
+  /// So many messages of a queue are offered and not yet taken.
+  static constexpr std::size_t unconfirmed_max = 64;
+
   struct Events {
     /// Send this to the owner of the topic, who is here (see attach); call taken() when it was taken. The next ones are offered meanwhile,
-    /// in order, up to `unconfirmed_max`.
+    /// in order, up to `unconfirmed_max`. Never called from inside a call of the owner of this object.
     std::function<void(const std::string& topic, const KeptMessage&)> offer;
+    /// Only with a backbone; may be empty. attach() said true for want of better knowledge, and the queue is somebody else's, or its owner
+    /// has subscribed at another broker since: this client is a subscriber like any other from now on.
+    std::function<void(const std::string& topic, const std::string& identity)> not_owner = {};
   };
   virtual ~KeptQueues() = default;
 
@@ -42,10 +50,14 @@ class KeptQueues {
   virtual void detach(const std::string& topic, const std::string& identity) = 0;
   /// The owner does not want the topic any more: somebody else may own the queue.
   virtual void disown(const std::string& topic, const std::string& identity) = 0;
+  /// A number that is not offered any more (after detach) is ignored.
   virtual void taken(const std::string& topic, std::uint64_t number) = 0;
-  virtual json::array describe() const = 0;  ///< topic, owner, messages, bytes, oldest (age in s), expired, refused
+  /// topic, owner, here (the owner is attached), messages, bytes, oldest (age in s), expired, refused; with a backbone what waits in this
+  /// broker's journal, and what each stream holds.
+  virtual json::array describe() const = 0;
 };
 
 Schema kept_schema();
+std::vector<Problem> check_kept(const Settings& settings);
 
 }  // namespace gorgone::mcollective

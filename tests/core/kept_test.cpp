@@ -20,9 +20,9 @@ struct Fixture {
   }
   ~Fixture() { fs::remove_all(base); }
 
-  Kept read(Journal& journal, const std::string& collection) {
+  Kept read(Journal& journal, const std::string& collection, KeptRange range = {}) {
     std::optional<Kept> found;
-    journal.kept(collection, [&](Result<Kept> records) { found = std::move(*records); });
+    journal.kept(collection, [&](Result<Kept> records) { found = std::move(*records); }, std::move(range));
     loop.restart();
     while (!found) loop.run_one();
     return *found;
@@ -76,4 +76,39 @@ TEST_CASE_METHOD(Fixture, "records kept and dropped while the file cannot be wri
   while (file_journal.in_memory() && std::chrono::steady_clock::now() < until) read(journal, "m.queue");
   REQUIRE_FALSE(file_journal.in_memory());
   CHECK(read(journal, "m.queue") == Kept{{"1", bytes}, {"3", "left"}});
+}
+
+TEST_CASE_METHOD(Fixture, "a part of a collection is read in the order of its keys, as many as asked for and not many bytes at once") {
+  JournalFile file_journal(loop, (base / "history.sdb").string());
+  Journal& journal = file_journal;
+  for (const char* key : {"a 1", "a 2", "a 3", "b 1"}) journal.keep("m.queue", key, key);
+  journal.keep("m.large", "1", std::string(KeptRange::portion_bytes, 'x'));
+  journal.keep("m.large", "2", "y");
+  CHECK(read(journal, "m.queue", {"a ", "a!", 2}) == Kept{{"a 1", "a 1"}, {"a 2", "a 2"}});
+  CHECK(read(journal, "m.queue", {"a 3", "a!", 2}) == Kept{{"a 3", "a 3"}});
+  CHECK(read(journal, "m.queue", {"a 3", "", 0}) == Kept{{"a 3", "a 3"}, {"b 1", "b 1"}});
+  CHECK(read(journal, "m.queue", {"c", "", 2}).empty());
+  CHECK(read(journal, "m.large", {"", "", 10}).size() == 1);
+  CHECK(read(journal, "m.large").size() == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a part of a collection of which some lies in memory and some in the file misses nothing") {
+  const auto directory = base / "absent";
+  const auto file = (directory / "history.sdb").string();
+  {
+    fs::create_directory(directory);
+    Tables there(file);
+    for (const char* key : {"1", "2", "3", "6"}) there.keep("m.queue", key, "file");
+  }
+  // A lock of another program: the file can be read and not written.
+  Tables other(file);
+  other.begin();
+  JournalFile file_journal(loop, file);
+  Journal& journal = file_journal;
+  for (const char* key : {"1", "2", "3"}) journal.drop_kept("m.queue", key);
+  for (const char* key : {"4", "5", "6"}) journal.keep("m.queue", key, "memory");
+  REQUIRE(read(journal, "m.queue", {"", "", 2}) == Kept{{"4", "memory"}});
+  CHECK(file_journal.in_memory());
+  CHECK(read(journal, "m.queue", {"5", "", 2}) == Kept{{"5", "memory"}, {"6", "memory"}});
+  other.rollback();
 }

@@ -64,7 +64,13 @@ class RecordingJournal : public Journal {
     records[collection].erase(key);
     if (done) done(Result<void>{});
   }
-  void kept(std::string collection, std::function<void(Result<Kept>)> done) override { done(records[collection]); }
+  void kept(std::string collection, std::function<void(Result<Kept>)> done, KeptRange range = {}) override {
+    Kept part;
+    for (const auto& [key, data] : records[collection])
+      if (key >= range.from && (range.until.empty() || key < range.until) && (range.limit == 0 || part.size() < range.limit))
+        part.emplace(key, data);
+    done(std::move(part));
+  }
   std::map<std::string, Kept> records;
   void purge(Purge, std::function<void(Result<Purged>)> done) override { done(Purged{}); }
 

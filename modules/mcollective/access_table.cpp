@@ -1,0 +1,235 @@
+#include "access_table.hpp"
+
+#include <gorgone/log.hpp>
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "signed_text.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+std::string beginning(std::string_view key) { return fmt::format("{:.8}…", key); }
+
+// A client without a name of its own may have an identity that is no text at all; "*" is for it too.
+bool allows_identity(std::string_view pattern, std::string_view identity) { return pattern == "*" || topic_matches(pattern, identity); }
+
+bool allows_topic(const Patterns& patterns, std::string_view topic) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return topic_matches(pattern, topic); });
+}
+
+}  // namespace
+
+bool Grant::may_publish(std::string_view topic) const { return allows_topic(publish, topic); }
+bool Grant::may_subscribe(std::string_view topic) const { return allows_topic(subscribe, topic); }
+
+template <class F>
+void AccessTable::each_certificate(F see) const {
+  for (const auto* all : {&files_->certificates, &taken_})
+    for (const auto& [key, certificates] : *all)
+      for (const auto& held : certificates) see(held);
+}
+
+void AccessTable::set_files(std::shared_ptr<const AccessFiles> files) {
+  files_ = std::move(files);
+  for (const auto& [issuer, revocations] : files_->revocations) take(revocations);
+}
+
+void AccessTable::set_pins(std::map<std::string, std::string> pins) {
+  pins.merge(pins_);
+  pins_ = std::move(pins);
+}
+
+const Revocations* AccessTable::revoker_of(std::string_view key) const {
+  for (const auto& [issuer, list] : revocations_)
+    if (list.keys.contains(key) && files_->authorities.contains(issuer)) return &list;
+  return nullptr;
+}
+
+bool AccessTable::is_revoked(const Certificate& certificate) const {
+  // An issuer takes back its own certificates only; keys are everybody's.
+  const auto list = revocations_.find(certificate.issuer);
+  return (list != revocations_.end() && list->second.serials.contains(certificate.serial)) || revoker_of(certificate.key) != nullptr;
+}
+
+bool AccessTable::is_valid(const Certificate& certificate, std::int64_t now_s) const {
+  return certificate.not_before_s <= now_s && now_s < certificate.not_after_s && files_->authorities.contains(certificate.issuer) &&
+         !is_revoked(certificate);
+}
+
+const HeldCertificate* AccessTable::best_of(const std::string& key, std::int64_t now_s) const {
+  const HeldCertificate* best = nullptr;
+  for (const auto* all : {&files_->certificates, &taken_}) {
+    const auto found = all->find(key);
+    if (found == all->end()) continue;
+    for (const auto& held : found->second)
+      if (is_valid(held.certificate, now_s) && (!best || best->certificate.serial < held.certificate.serial)) best = &held;
+  }
+  return best;
+}
+
+void AccessTable::finish(Grant& grant, const TopicPermits& own, std::string_view client, std::string_view identity) const {
+  auto topics = grant_topics(own, rules_.topics, client, identity);
+  grant.publish = std::move(topics.publish);
+  grant.subscribe = std::move(topics.subscribe);
+}
+
+Result<Grant> AccessTable::grant(const std::string& key, const std::string& routing_id, std::int64_t now_s) {
+  const auto identity = identity_of(routing_id);
+  if (const auto* list = revoker_of(key))
+    return Error{fmt::format("key {} is revoked by list number {} of {}", beginning(key), list->number, time_text(list->issued_s))};
+  std::string why_not;
+  Grant out;
+  if (const auto* held = key.empty() ? nullptr : best_of(key, now_s)) {
+    const auto& certificate = held->certificate;
+    if (allows_identity(certificate.identity, identity)) {
+      out.source = fmt::format("certificate {} until {}", certificate.serial, time_text(certificate.not_after_s));
+      out.until_s = certificate.not_after_s;
+      finish(out, certificate.topics, identity, identity);
+      pin_if_free(key, identity);
+      return out;
+    }
+    why_not = fmt::format("certificate {} is for the identity {}", certificate.serial, certificate.identity);
+  }
+  if (const auto listed = files_->listed.find(key); listed != files_->listed.end()) {
+    const auto& entry = listed->second;
+    if (allows_identity(entry.identity, identity)) {
+      out.name = entry.name;
+      out.source = "listed in " + entry.where;
+      finish(out, entry.topics, entry.name.empty() ? identity : entry.name, identity);
+      pin_if_free(key, identity);
+      return out;
+    }
+    why_not = fmt::format("key {} is listed in {} for the identity {}", beginning(key), entry.where, entry.identity);
+  }
+  out.source = "any";
+  finish(out, {}, identity, identity);
+  if (rules_.policy == AccessPolicy::any) return out;
+  if (rules_.policy == AccessPolicy::first) return pinned(key, identity, std::move(out));
+  if (!why_not.empty()) return Error{fmt::format("{}, and the client calls itself {}", why_not, printable(identity))};
+  if (!rules_.has_authority) return Error{fmt::format("key {} is not in authorized_keys", beginning(key))};
+  out = {};
+  out.source = "no certificate yet";
+  out.awaits_certificate = true;
+  return out;
+}
+
+Result<Grant> AccessTable::pinned(const std::string& key, const std::string& identity, Grant grant) {
+  grant.source = "pinned";
+  // A client that gave no name got one from the broker, which is new with each connection and says nothing.
+  if (identity.starts_with('\0')) {
+    grant.source = "any, without a name";
+    return grant;
+  }
+  pin_if_free(key, identity);
+  const auto pin = pins_.find(identity);
+  const auto shown = printable(identity);
+  if (pin == pins_.end())
+    return Error{fmt::format("{} has no pin, and there are {} already: pins_max, expected room for each client", shown, pins_.size())};
+  if (pin->second == key) return grant;
+  return Error{fmt::format("{} is pinned to key {} and came with key {}; `gorgonectl mcollective trust {}` forgets the pin", shown,
+                           beginning(pin->second), beginning(key), shown)};
+}
+
+void AccessTable::pin_if_free(const std::string& key, const std::string& identity) {
+  if (rules_.policy != AccessPolicy::first || identity.starts_with('\0') || pins_.size() >= rules_.pins_max) return;
+  if (pins_.emplace(identity, key).second) new_pins_.emplace_back(identity, key);
+}
+
+std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t now_s) {
+  auto& held = taken_[certificate.key];
+  if (std::any_of(held.begin(), held.end(), [&](const auto& other) { return other.certificate.serial == certificate.serial; })) return {};
+  held.push_back({std::move(certificate), "kept"});
+  std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.certificate.serial > b.certificate.serial; });
+  const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return other.certificate.not_before_s <= now_s; });
+  std::vector<std::string> dropped;
+  while (newest != held.end() && newest + 1 != held.end()) {
+    dropped.push_back(held.back().certificate.serial);
+    held.pop_back();
+  }
+  return dropped;
+}
+
+bool AccessTable::take(Revocations revocations) {
+  const auto known = revocations_.find(revocations.issuer);
+  if (known != revocations_.end() && known->second.number > revocations.number) return false;
+  revocations_[revocations.issuer] = std::move(revocations);
+  return true;
+}
+
+std::vector<std::string> AccessTable::drop_ended(std::int64_t now_s) {
+  std::vector<std::string> dropped;
+  for (auto at = taken_.begin(); at != taken_.end();) {
+    auto& held = at->second;
+    std::erase_if(held, [&](const HeldCertificate& one) {
+      if (now_s < one.certificate.not_after_s) return false;
+      dropped.push_back(one.certificate.serial);
+      return true;
+    });
+    at = held.empty() ? taken_.erase(at) : std::next(at);
+  }
+  return dropped;
+}
+
+std::int64_t AccessTable::next_change_s(std::int64_t now_s) const {
+  std::int64_t next = 0;
+  each_certificate([&](const HeldCertificate& held) {
+    for (const auto time : {held.certificate.not_before_s, held.certificate.not_after_s})
+      if (time > now_s && (next == 0 || time < next)) next = time;
+  });
+  return next;
+}
+
+std::string AccessTable::state_of(const Certificate& certificate, std::int64_t now_s) const {
+  if (!files_->authorities.contains(certificate.issuer)) return "issuer not trusted";
+  if (is_revoked(certificate)) return "revoked";
+  if (now_s < certificate.not_before_s) return "not yet valid";
+  return now_s < certificate.not_after_s ? "valid" : "ended";
+}
+
+json::object AccessTable::describe(std::int64_t now_s) const {
+  auto topics_into = [](json::object& out, const TopicPermits& topics) {
+    if (topics.publish) out["publish"] = json::value_from(*topics.publish);
+    if (topics.subscribe) out["subscribe"] = json::value_from(*topics.subscribe);
+  };
+  json::array keys, pins, certificates, authorities, revoked;
+  for (const auto& [key, listed] : files_->listed) {
+    json::object entry{{"key", key}, {"name", listed.name}, {"identity", listed.identity}, {"where", listed.where}};
+    topics_into(entry, listed.topics);
+    keys.push_back(std::move(entry));
+  }
+  for (const auto& [identity, key] : pins_) pins.push_back(json::object{{"identity", to_utf8(identity)}, {"key", key}});
+  each_certificate([&](const HeldCertificate& held) {
+    const auto& c = held.certificate;
+    json::object entry{{"serial", c.serial},
+                       {"key", c.key},
+                       {"identity", c.identity},
+                       {"not_before", time_text(c.not_before_s)},
+                       {"not_after", time_text(c.not_after_s)},
+                       {"issuer", c.issuer},
+                       {"where", held.where},
+                       {"state", state_of(c, now_s)}};
+    topics_into(entry, c.topics);
+    certificates.push_back(std::move(entry));
+  });
+  for (const auto& [thumbprint, key] : files_->authorities) authorities.emplace_back(thumbprint);
+  for (const auto& [issuer, list] : revocations_) {
+    json::object entry{{"issuer", issuer}, {"number", list.number}, {"issued", time_text(list.issued_s)}};
+    entry["serials"] = json::value_from(list.serials);
+    entry["keys"] = json::value_from(list.keys);
+    revoked.push_back(std::move(entry));
+  }
+  const char* const policies[] = {"any", "listed", "first"};
+  json::object out{{"clients", policies[static_cast<int>(rules_.policy)]}};
+  out["keys"] = std::move(keys);
+  out["pins"] = std::move(pins);
+  out["certificates"] = std::move(certificates);
+  out["authorities"] = std::move(authorities);
+  out["revoked"] = std::move(revoked);
+  out["problems"] = json::value_from(files_->problems);
+  return out;
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,267 @@
+#include "broker.hpp"
+
+#include <algorithm>
+#include <ctime>
+
+namespace gorgone::mcollective {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a client has sent just before its time was up, or while this process was held up, shall be looked at first.
+constexpr auto doubt = 100ms;
+constexpr auto queue_looked_at_every = 5ms, muted_looked_at_every = 50ms;
+
+}  // namespace
+
+Broker::Broker(Parts parts, const BrokerLimits& limits, const Log& log)
+    : parts_(std::move(parts)), limits_(limits), log_(log), delivery_(parts_.outlet, limits_, clients_, counters_, log_) {}
+
+Broker::~Broker() = default;
+
+Result<void> Broker::admit(const Peer& peer) const {
+  const auto grant = parts_.access.grant(peer.key, peer.routing_id);
+  if (!grant) return grant.error();
+  const auto* const session = clients_.session(peer.routing_id);
+  if (session && session->peer.key != peer.key)
+    return Error{"the routing id belongs to a session under another key, which is kept until it has been silent for its TTL", "later"};
+  return {};
+}
+
+void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
+  now_ = now;
+  auto grant = parts_.access.grant(peer.key, peer.routing_id);
+  auto* session = clients_.session(peer.routing_id);
+  if (!grant || (session && session->peer.key != peer.key)) {
+    parts_.outlet.close(connection, grant ? "its session is under another key" : grant.error().message, Transport::Closing::at_once);
+    return;
+  }
+  if (session && grant->awaits_certificate) {
+    end_session(*session, "its certificate has ended");
+    session = nullptr;
+  }
+  if (session) return take_over(*session, connection, peer, std::move(*grant));
+  auto& client = clients_.add(peer);
+  clients_.connect(client, connection);
+  client.since = client.last_heard = client.last_sent = now;
+  set_grant(client, std::move(*grant));
+  schedule(client);
+}
+
+void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
+  if (const auto old = session.connection; old != 0) {
+    leave_connection(session);
+    ++counters_.handovers;
+    log_.info("client \"{}\" has a new connection from {}, the one from {} is closed", printable(peer.routing_id), peer.address,
+              session.peer.address);
+    parts_.outlet.close(old, "the client has a new connection", Transport::Closing::at_once);
+  }
+  clients_.connect(session, connection);
+  session.peer.address = peer.address;
+  session.last_heard = now_;
+  session.doubted_until = {};
+  // It may have heard nothing for long: it is spoken to as soon as it may be.
+  session.last_sent = now_ - session.ttl;
+  set_grant(session, std::move(grant));
+  end_forbidden(session);
+  // A new socket under the old name begins with CONNECT, an old one that found us again with nothing.
+  hold(session);
+  for (std::size_t i = 0; i < session.subscriptions.size(); ++i) own(session, *session.subscriptions[i].topic);
+  schedule(session);
+}
+
+void Broker::leave_connection(Client& client) {
+  const auto identity = identity_of(client.peer.routing_id);
+  delivery_.forget_connection(client);
+  clients_.disconnect(client);
+  client.hold_until = {};
+  for (const auto& subscription : client.subscriptions) {
+    if (subscription.topic->owner != &client) continue;
+    subscription.topic->owner = nullptr;
+    parts_.kept.detach(std::string(subscription.topic->name), identity);
+    pass_on(*subscription.topic);
+  }
+}
+
+void Broker::message(ConnectionId from, Frames frames, Time now) {
+  now_ = now;
+  auto* const client = clients_.at(from);
+  if (!client) return;
+  client->last_heard = now;
+  client->doubted_until = {};
+  auto parsed = parse_command(std::move(frames));
+  if (parsed.fault) {
+    ++counters_.malformed;
+    delivery_.answer(*client, error(*parsed.fault, parsed.command.header("ID")), now);
+    return;
+  }
+  handle(*client, std::move(parsed.command));
+}
+
+void Broker::closed(ConnectionId connection, const Error& why, Time now) {
+  now_ = now;
+  auto* const client = clients_.at(connection);
+  if (!client) return;
+  log_.debug("connection of \"{}\" from {} closed: {}", printable(client->peer.routing_id), client->peer.address, why.message);
+  leave_connection(*client);
+  // Nobody can come back under a name that we gave.
+  if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
+  schedule(*client);
+}
+
+void Broker::taken(ConnectionId by, std::uint64_t number, Time now) {
+  now_ = now;
+  auto* const client = clients_.at(by);
+  if (!client) return;
+  delivery_.confirmed(*client, number, [this](const KeptPlace& place) { parts_.kept.taken(place.topic, place.number); });
+}
+
+void Broker::room(ConnectionId of, Time now) {
+  now_ = now;
+  if (auto* const client = clients_.at(of)) delivery_.look_at_queue(*client, now);
+}
+
+void Broker::offered(const std::string& topic, const KeptMessage& message, Time now) {
+  now_ = now;
+  auto* const known = topics_.find(topic);
+  if (!known || !known->owner) return;
+  auto& owner = *known->owner;
+  delivery_.offer(owner, Parcel{message.frames, size_of(*message.frames), std::make_shared<KeptPlace>(KeptPlace{topic, message.number})},
+                  now);
+}
+
+void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {
+  now_ = now;
+  ++counters_.from_backbone;
+  if (auto* const known = topics_.find(topic)) fan_out(*known, message, size_of(*message), 0, !known->is_persistent);
+}
+
+void Broker::grants_changed(Time now) {
+  now_ = now;
+  std::vector<Client*> all;
+  all.reserve(clients_.all().size());
+  for (const auto& client : clients_.all()) all.push_back(client.get());
+  for (auto* const client : all) {
+    auto grant = parts_.access.grant(client->peer.key, client->peer.routing_id);
+    if (!grant || (grant->awaits_certificate && client->has_session)) {
+      const auto why = grant ? std::string("its certificate has ended") : grant.error().message;
+      log_.notice("client \"{}\" from {} may not be connected any more: {}", printable(client->peer.routing_id), client->peer.address, why);
+      end_session(*client, why);
+      continue;
+    }
+    set_grant(*client, std::move(*grant));
+    end_forbidden(*client);
+    schedule(*client);
+  }
+}
+
+Broker::FanOut Broker::fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner) {
+  FanOut result;
+  for (const auto& subscriber : topic.subscribers) {
+    if (!to_owner && subscriber.client == topic.owner) continue;
+    auto& client = *subscriber.client;
+    const bool is_taken = delivery_.deliver(client, message, bytes, publisher, now_);
+    ++(is_taken ? result.reached : result.refused);
+    if (client.patient_until != Time{}) schedule(client);
+  }
+  return result;
+}
+
+void Broker::set_grant(Client& client, Grant grant) {
+  client.grant = std::move(grant);
+  client.grant_ends = {};
+  if (client.grant.until_s == 0) return;
+  const auto left = std::max<std::int64_t>(1, client.grant.until_s - static_cast<std::int64_t>(std::time(nullptr)));
+  client.grant_ends = now_ + std::chrono::seconds(std::min<std::int64_t>(left, 86400));
+}
+
+void Broker::end_session(Client& client, const std::string& why, Transport::Closing when) {
+  const auto routing_id = client.peer.routing_id;
+  const bool was_kept = client.has_session && client.peer.named_itself;
+  const auto connection = client.connection;
+  while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
+  if (client.backlog) counters_.session_over += client.backlog->parcels.size();
+  delivery_.release_publishers(client);
+  deadlines_.remove(client);
+  clients_.remove(client);
+  if (connection != 0) parts_.outlet.close(connection, why, when);
+  if (was_kept) parts_.session_changed(routing_id);
+}
+
+void Broker::hold(Client& client) {
+  if (limits_.grace == 0ms) return release(client);
+  client.hold_until = now_ + limits_.grace;
+  schedule(client);
+}
+
+void Broker::release(Client& client) {
+  client.hold_until = {};
+  if (client.is_renewing) end_stale(client);
+  delivery_.flush(client, now_);
+}
+
+void Broker::tick(Time now) {
+  now_ = now;
+  while (auto* const client = deadlines_.take(now)) look_at(*client);
+}
+
+void Broker::look_at(Client& client) {
+  if (client.grant_ends != Time{} && now_ >= client.grant_ends) {
+    auto grant = parts_.access.grant(client.peer.key, client.peer.routing_id);
+    if (!grant) {
+      log_.notice("client \"{}\" from {} may not be connected any more: {}", printable(client.peer.routing_id), client.peer.address,
+                  grant.error().message);
+      return end_session(client, grant.error().message);
+    }
+    if (grant->awaits_certificate && client.has_session) return end_session(client, "its certificate has ended");
+    set_grant(client, std::move(*grant));
+    end_forbidden(client);
+  }
+  if (now_ >= silent_until(client)) {
+    if (!client.has_session) return end_session(client, "it has not said CONNECT for too long");
+    if (client.doubted_until != Time{} || client.connection == 0) {
+      ++counters_.expired;
+      const auto silent = std::chrono::duration<double>(now_ - client.last_heard).count();
+      log_.info("client \"{}\" from {} is dropped, it was silent for {:.1f} s: ttl_ms={} topics={}", printable(client.peer.routing_id),
+                client.peer.address, silent, client.ttl.count(), client.subscriptions.size());
+      return end_session(client, "it was silent for too long");
+    }
+    client.doubted_until = now_ + doubt;
+  }
+  if (client.hold_until != Time{} && now_ >= client.hold_until) release(client);
+  if (client.patient_until != Time{} || client.is_muted) delivery_.look_at_queue(client, now_);
+  if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= client.last_sent + client.ttl / 2)
+    delivery_.heartbeat(client, now_);
+  schedule(client);
+}
+
+Time Broker::silent_until(const Client& client) const {
+  if (!client.has_session) return client.since + limits_.connect;
+  if (client.doubted_until != Time{}) return client.doubted_until;
+  const auto allowed = client.ttl > 0ms ? client.ttl + client.ttl / 20 : limits_.idle;
+  return client.last_heard + allowed;
+}
+
+Time Broker::next_of(const Client& client) const {
+  Time next = silent_until(client);
+  if (client.grant_ends != Time{}) next = std::min(next, client.grant_ends);
+  if (client.hold_until != Time{}) next = std::min(next, client.hold_until);
+  if (client.patient_until != Time{}) next = std::min(next, now_ + queue_looked_at_every);
+  if (client.is_muted) next = std::min(next, now_ + muted_looked_at_every);
+  if (client.connection != 0 && client.has_session && client.ttl > 0ms) {
+    auto speak = client.last_sent + client.ttl / 2;
+    if (client.hold_until != Time{}) speak = std::max(speak, client.hold_until);
+    if (client.awaits_answer()) speak = std::max(speak, now_ + client.ttl / 8);
+    next = std::min(next, speak);
+  }
+  return next;
+}
+
+void Broker::schedule(Client& client) {
+  const auto before = deadlines_.next();
+  deadlines_.look_at(client, next_of(client));
+  const auto after = deadlines_.next();
+  if (after && (!before || *after < *before)) parts_.sooner();
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,112 @@
+#pragma once
+// The broker's decisions: who is connected, subscribed, silent or gone, and what each command becomes. Does no I/O: it is fed with
+// connections, messages and the time, and tells an outlet what to send and to close. On the loop.
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "backbone.hpp"
+#include "delivery.hpp"
+#include "kept_queues.hpp"
+#include "mc0.hpp"
+
+namespace gorgone::mcollective {
+
+/// A shorter TTL than the least is taken for it: nobody can keep up with less.
+inline constexpr std::int64_t ttl_ms_min = 100, ttl_ms_max = 604800000;
+
+class Broker {
+ public:
+  struct Parts {
+    Outlet& outlet;
+    Access& access;
+    KeptQueues& kept;
+    Backbone* backbone = nullptr;  ///< nullptr: there is none
+    /// What record_of() says of this routing id is another thing now.
+    std::function<void(const std::string& routing_id)> session_changed;
+    /// next() is earlier than it was.
+    std::function<void()> sooner;
+  };
+
+  Broker(Parts parts, const BrokerLimits& limits, const Log& log);
+  Broker(const Broker&) = delete;
+  ~Broker();
+
+  // What comes from the transport.
+  Result<void> admit(const Peer& peer) const;
+  void opened(ConnectionId connection, const Peer& peer, Time now);
+  void message(ConnectionId from, Frames frames, Time now);
+  void closed(ConnectionId connection, const Error& why, Time now);
+  void taken(ConnectionId by, std::uint64_t number, Time now);
+  void room(ConnectionId of, Time now);
+
+  // What comes from the other parts.
+  void offered(const std::string& topic, const KeptMessage& message, Time now);
+  void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
+  void grants_changed(Time now);
+
+  /// Heartbeats, silence, ends of grants: all whose time has come.
+  void tick(Time now);
+  /// When to call tick() next.
+  std::optional<Time> next() const { return deadlines_.next(); }
+
+  /// A session of before the restart: its client is away, and served as soon as it connects. An Error says why it is not taken.
+  Result<void> restore(const std::string& routing_id, std::string_view record, Time now);
+  /// As it is to be kept; nothing where there is no such session, or its client cannot come back.
+  std::optional<std::string> record_of(const std::string& routing_id) const;
+
+  const Clients& clients() const { return clients_; }
+  const Topics& topics() const { return topics_; }
+  const Counters& counters() const { return counters_; }
+
+ private:
+  enum class Leaving { unsubscribed, gone };
+  struct FanOut {
+    std::size_t reached = 0, refused = 0;
+  };
+
+  // commands.cpp
+  void handle(Client& client, Command command);
+  void connect(Client& client, const Command& command);
+  void subscribe(Client& client, const Command& command);
+  void unsubscribe(Client& client, const Command& command);
+  void put(Client& client, Command command);
+  void put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id);
+  void disconnect(Client& client, const std::string* id);
+  void succeed(Client& client, const std::string* id);
+  void refuse(Client& client, const std::string& why, const std::string* id);
+  void refuse_and_close(Client& client, const std::string& why, const std::string* id);
+  void not_allowed(Client& client, const std::string& what, const std::string* id);
+
+  FanOut fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner);
+  void set_grant(Client& client, Grant grant);
+  void take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant);
+  void leave_connection(Client& client);
+  void add_subscription(Client& client, std::string_view topic);
+  void end_subscription(Client& client, Topic& topic, Leaving how);
+  void end_stale(Client& client);
+  void end_forbidden(Client& client);
+  void end_session(Client& client, const std::string& why, Transport::Closing when = Transport::Closing::at_once);
+  void own(Client& client, Topic& topic);
+  void pass_on(Topic& topic);
+  void hold(Client& client);
+  void release(Client& client);
+  void look_at(Client& client);
+  void schedule(Client& client);
+  Time next_of(const Client& client) const;
+  Time silent_until(const Client& client) const;
+
+  Parts parts_;
+  const BrokerLimits limits_;
+  const Log& log_;
+  Clients clients_;
+  Topics topics_;
+  Counters counters_;
+  Deadlines<Client> deadlines_;
+  Delivery delivery_;
+  Time now_{};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::mcollective

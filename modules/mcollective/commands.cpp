@@ -1,0 +1,256 @@
+// The verbs of mc0, as the broker takes them (docs/protocol.md).
+
+#include <charconv>
+
+#include "broker.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+constexpr std::size_t shown = 80;
+
+/// 0 where there is none.
+Result<milliseconds> ttl_of(const Command& command) {
+  const auto* const text = command.header("TTL");
+  if (!text || text->empty()) return milliseconds(0);
+  std::int64_t ttl = 0;
+  const auto [end, failure] = std::from_chars(text->data(), text->data() + text->size(), ttl);
+  if (failure != std::errc{} || end != text->data() + text->size() || ttl < 0 || ttl > ttl_ms_max)
+    return Error{
+        fmt::format("TTL {}: expected milliseconds from {} to {}, or 0 for none", printable(*text, shown), ttl_ms_min, ttl_ms_max)};
+  return milliseconds(ttl == 0 ? 0 : std::max(ttl, ttl_ms_min));
+}
+
+std::optional<std::string> copy_of(const std::string* id) { return id ? std::optional(*id) : std::nullopt; }
+
+const std::string* pointer_to(const std::optional<std::string>& id) { return id ? &*id : nullptr; }
+
+}  // namespace
+
+void Broker::handle(Client& client, Command command) {
+  const auto* const id = command.header("ID");
+  const auto& verb = command.verb;
+  if (verb == "CONNECT") return connect(client, command);
+  if (verb == "DISCONNECT") return disconnect(client, id);
+  const bool is_known = verb == "PUT" || verb == "NOOP" || verb == "SUB" || verb == "UNSUB";
+  if (!is_known) {
+    ++counters_.malformed;
+    return refuse(client, fmt::format("unknown verb {}, expected CONNECT, SUB, UNSUB, PUT, NOOP or DISCONNECT", printable(verb, shown)),
+                  id);
+  }
+  if (!client.has_session) return refuse_and_close(client, "not connected, expected CONNECT first", id);
+  if (verb == "PUT") return put(client, std::move(command));
+  if (verb == "SUB") return subscribe(client, command);
+  if (verb == "UNSUB") return unsubscribe(client, command);
+  if (id) succeed(client, id);  // NOOP
+}
+
+void Broker::succeed(Client& client, const std::string* id) {
+  if (id) delivery_.answer(client, ok(*id), now_);
+  if (client.is_muted) schedule(client);
+}
+
+void Broker::refuse(Client& client, const std::string& why, const std::string* id) {
+  ++counters_.refused;
+  delivery_.answer(client, error(why, id), now_);
+  if (client.is_muted) schedule(client);
+}
+
+void Broker::refuse_and_close(Client& client, const std::string& why, const std::string* id) {
+  ++counters_.refused;
+  if (id) delivery_.answer(client, error(why, id), now_);
+  end_session(client, why, Transport::Closing::after_queue);
+}
+
+void Broker::not_allowed(Client& client, const std::string& what, const std::string* id) {
+  ++counters_.not_allowed;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(client.refusals, now_, count))
+    log_.warning("client \"{}\" from {} (key {}, {}) may not {}: refused={}", printable(client.peer.routing_id), client.peer.address,
+                 client.grant.name.empty() ? "without a name" : printable(client.grant.name), printable(client.grant.source), what, count);
+  refuse(client, "not allowed to " + what, id);
+}
+
+void Broker::connect(Client& caller, const Command& command) {
+  const auto* const id = command.header("ID");
+  auto* client = &caller;
+  const auto ttl = ttl_of(command);
+  if (!ttl) return refuse(caller, ttl.error().message, id);
+  if (const auto* const certificate = command.header("CERTIFICATE")) {
+    if (const auto taken = parts_.access.take_certificate(*certificate); !taken) {
+      log_.warning("client \"{}\" from {}: its certificate is refused: {}", printable(caller.peer.routing_id), caller.peer.address,
+                   taken.error().message);
+      return refuse_and_close(caller, "the certificate is refused: " + taken.error().message, id);
+    }
+  }
+  auto grant = parts_.access.grant(caller.peer.key, caller.peer.routing_id);
+  if (!grant) return refuse_and_close(caller, "not allowed to connect: " + grant.error().message, id);
+  if (grant->awaits_certificate) return refuse_and_close(caller, "not allowed to connect without a certificate (header CERTIFICATE)", id);
+  if (!caller.has_session) {
+    auto* const session = clients_.session(caller.peer.routing_id);
+    if (session && session->peer.key != caller.peer.key)
+      return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
+    if (!session && clients_.sessions() >= limits_.clients) {
+      log_.warning("client \"{}\" from {} is refused, there are {} sessions already (clients_max)", printable(caller.peer.routing_id),
+                   caller.peer.address, clients_.sessions());
+      return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
+    }
+    if (session) {
+      // Another connection of this name was faster.
+      const auto connection = caller.connection;
+      const Peer peer = caller.peer;
+      if (caller.is_muted) parts_.outlet.resume(connection);
+      deadlines_.remove(caller);
+      clients_.remove(caller);
+      take_over(*session, connection, peer, *grant);
+      client = session;
+    } else {
+      clients_.begin_session(caller);
+      caller.since = now_;
+    }
+  }
+  set_grant(*client, std::move(*grant));
+  client->ttl = *ttl;
+  const auto* const version = command.header("VERSION");
+  client->version = version ? version->substr(0, shown) : std::string();
+  for (auto& subscription : client->subscriptions) subscription.is_stale = true;
+  client->is_renewing = !client->subscriptions.empty();
+  log_.debug("client \"{}\" from {} connects: ttl_ms={} version={} key={}", printable(client->peer.routing_id), client->peer.address,
+             client->ttl.count(), printable(client->version), printable(client->grant.name));
+  if (client->peer.named_itself) parts_.session_changed(client->peer.routing_id);
+  succeed(*client, id);
+  hold(*client);
+  schedule(*client);
+}
+
+void Broker::subscribe(Client& client, const Command& command) {
+  const auto* const id = command.header("ID");
+  if (command.body.empty()) return refuse(client, "SUB without a topic, expected an empty frame and topics behind the headers", id);
+  std::size_t added = 0;
+  for (const auto& name : command.body) {
+    if (name.empty() || name.size() > limits_.topic_bytes)
+      return refuse(client, fmt::format("a topic of {} bytes, expected 1 to {}", name.size(), limits_.topic_bytes), id);
+    if (!client.grant.may_subscribe(name)) return not_allowed(client, "subscribe to \"" + printable(name, shown) + "\"", id);
+    auto* const topic = topics_.find(name);
+    if (!topic || !Topics::find(client, *topic)) ++added;
+  }
+  if (client.subscriptions.size() + added > limits_.topics)
+    return refuse(client,
+                  fmt::format("too many topics: {} and {} more, expected {} at most", client.subscriptions.size(), added, limits_.topics),
+                  id);
+  std::vector<std::string_view> persistent;
+  for (const auto& name : command.body) {
+    auto* topic = topics_.find(name);
+    auto* const known = topic ? Topics::find(client, *topic) : nullptr;
+    if (known)
+      known->is_stale = false;
+    else
+      add_subscription(client, name);
+    topic = topics_.find(name);
+    if (topic->is_persistent) persistent.push_back(topic->name);
+  }
+  if (client.peer.named_itself && added > 0) parts_.session_changed(client.peer.routing_id);
+  // What waits in a queue comes behind the answer.
+  succeed(client, id);
+  if (id) hold(client);
+  for (const auto name : persistent)
+    if (auto* const topic = topics_.find(name)) own(client, *topic);
+}
+
+void Broker::unsubscribe(Client& client, const Command& command) {
+  const auto* const id = command.header("ID");
+  if (command.body.empty()) return refuse(client, "UNSUB without a topic, expected an empty frame and topics behind the headers", id);
+  bool is_changed = false;
+  for (const auto& name : command.body) {
+    auto* const topic = topics_.find(name);
+    if (!topic || !Topics::find(client, *topic)) continue;
+    end_subscription(client, *topic, Leaving::unsubscribed);
+    is_changed = true;
+  }
+  if (client.peer.named_itself && is_changed) parts_.session_changed(client.peer.routing_id);
+  succeed(client, id);
+  if (id) hold(client);
+}
+
+void Broker::put(Client& client, Command command) {
+  const auto* const id = command.header("ID");
+  const auto* const name = command.header("TOPIC");
+  if (!name) return refuse(client, "PUT without a topic, expected a header TOPIC", id);
+  if (name->empty() || name->size() > limits_.topic_bytes)
+    return refuse(client, fmt::format("a topic of {} bytes, expected 1 to {}", name->size(), limits_.topic_bytes), id);
+  if (!client.grant.may_publish(*name)) return not_allowed(client, "publish on \"" + printable(*name, shown) + "\"", id);
+  const auto body = size_of(command.body);
+  if (body > limits_.body_bytes)
+    return refuse(client, fmt::format("a body of {} bytes, expected {} at most (max_message_size)", body, limits_.body_bytes), id);
+  ++client.in;
+  ++counters_.put;
+  // It goes about its work, so it is not between two subscriptions.
+  if (client.hold_until != Time{}) release(client);
+
+  const auto own_id = copy_of(id);
+  const auto* const id_now = pointer_to(own_id);
+  std::string topic_name = *name;
+  auto* const topic = topics_.find(topic_name);
+  const bool is_persistent = topic ? topic->is_persistent : parts_.kept.is_persistent(topic_name);
+  const auto message = std::make_shared<const Frames>(message_of(std::move(command)));
+  const auto bytes = size_of(*message);
+  if (is_persistent) return put_kept(client, std::move(topic_name), message, bytes, own_id);
+  FanOut result;
+  if (topic) result = fan_out(*topic, message, bytes, client.connection, true);
+  const bool is_passed_on = !parts_.backbone || parts_.backbone->publish(topic_name, message);
+  if (!topic && !parts_.backbone) ++counters_.unheard;
+  if (!is_passed_on) ++counters_.backbone_away;
+  if (!id_now) return;
+  if (result.refused > 0)
+    refuse(client, fmt::format("the queues of {} of {} subscribers are full", result.refused, result.reached + result.refused), id_now);
+  else if (!is_passed_on)
+    refuse(client, fmt::format("{} subscribers of this broker have it, other brokers do not: the backbone is away", result.reached),
+           id_now);
+  else
+    succeed(client, id_now);
+}
+
+void Broker::put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id) {
+  const auto connection = client.connection;
+  const auto ticket = id ? delivery_.promise_answer(client) : 0;
+  auto done = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, topic, message, bytes,
+               id = std::move(id)](const Result<void>& outcome) {
+    if (alive.expired()) return;
+    if (outcome) {
+      ++counters_.kept;
+      // Those who do not own the queue have it as they have any other message.
+      if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
+      if (parts_.backbone) parts_.backbone->publish(topic, message);
+      if (id) delivery_.keep_promise(connection, ticket, ok(*id), now_);
+      return;
+    }
+    ++counters_.kept_refused;
+    if (id) return delivery_.keep_promise(connection, ticket, error("not kept: " + outcome.error().message, &*id), now_);
+    if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
+  };
+  parts_.kept.put(topic, message, std::move(done));
+}
+
+void Broker::disconnect(Client& client, const std::string* id) {
+  const auto own_id = copy_of(id);
+  if (client.has_session) {
+    log_.debug("client \"{}\" from {} disconnects", printable(client.peer.routing_id), client.peer.address);
+    const auto connection = client.connection;
+    const Peer peer = client.peer;
+    Grant grant = client.grant;
+    // It keeps its connection, and may CONNECT again.
+    if (client.holds > 0 || client.is_muted) parts_.outlet.resume(connection);
+    leave_connection(client);
+    end_session(client, "it said DISCONNECT");
+    auto& fresh = clients_.add(peer);
+    clients_.connect(fresh, connection);
+    fresh.since = fresh.last_heard = fresh.last_sent = now_;
+    set_grant(fresh, std::move(grant));
+    succeed(fresh, pointer_to(own_id));
+    schedule(fresh);
+    return;
+  }
+  succeed(client, pointer_to(own_id));
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,233 @@
+#include "delivery.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gorgone::mcollective {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto complaint_every = 60s;
+// Of a queue, in eighths: where publishers are held back, where they go on, and where a slow client counts as quick again.
+constexpr std::size_t hold_back_at = 6, go_on_at = 5, quick_at = 4, eighths_of_all = 8;
+
+}  // namespace
+
+Delivery::Load Delivery::load_of(const Client& client) const {
+  Load load{0, 0};
+  if (client.connection != 0) {
+    const auto waiting = outlet_.waiting(client.connection);
+    load = {waiting.messages, waiting.bytes};
+  }
+  if (client.backlog) {
+    load.messages += client.backlog->parcels.size();
+    load.bytes += client.backlog->bytes;
+  }
+  return load;
+}
+
+bool Delivery::is_above(const Load& load, std::size_t eighths) const {
+  // One large message alone is no reason to wait.
+  return load.messages > 1 && (load.messages * eighths_of_all >= limits_.queue_messages * eighths ||
+                               load.bytes * eighths_of_all >= limits_.queue_bytes * eighths);
+}
+
+bool Delivery::deliver(Client& to, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, Time now) {
+  auto load = load_of(to);
+  if (load.messages >= limits_.queue_messages || (load.messages > 0 && load.bytes + bytes > limits_.queue_bytes)) {
+    dropped(to, load, now);
+    return false;
+  }
+  offer(to, Parcel{message, bytes}, now);
+  ++counters_.delivered;
+  load = {load.messages + 1, load.bytes + bytes};
+  if (to.is_slow && !is_above(load, quick_at)) to.is_slow = false;
+  if (is_above(load, hold_back_at)) hold_back(publisher, to, now);
+  return true;
+}
+
+void Delivery::offer(Client& to, Parcel parcel, Time now) {
+  ++to.out;
+  if (!to.is_held()) {
+    send(to, std::move(parcel), now);
+    return;
+  }
+  auto& backlog = to.more();
+  backlog.bytes += parcel.bytes;
+  backlog.parcels.push_back(std::move(parcel));
+}
+
+std::uint64_t Delivery::send(Client& to, Parcel parcel, Time now) {
+  const auto number = outlet_.send(to.connection, std::move(parcel.frames));
+  to.last_sent = now;
+  if (parcel.kept && number != 0) {
+    auto& backlog = to.more();
+    backlog.unconfirmed.emplace_back(number, std::move(parcel.kept));
+    if (!std::exchange(backlog.is_confirming, true)) outlet_.confirm(to.connection);
+  }
+  return number;
+}
+
+void Delivery::send_answer(Client& to, SharedFrames frames, Time now) {
+  const auto load = load_of(to);
+  outlet_.send(to.connection, std::move(frames));
+  to.last_sent = now;
+  // It asks and asks and reads no answers.
+  if (load.messages < limits_.queue_messages || to.is_muted) return;
+  to.is_muted = true;
+  if (to.holds == 0) outlet_.pause(to.connection);
+}
+
+void Delivery::answer(Client& to, Frames frames, Time now) {
+  if (to.connection == 0) return;
+  auto shared = std::make_shared<const Frames>(std::move(frames));
+  if (to.awaits_answer())
+    to.backlog->answers.push_back({0, std::move(shared)});
+  else
+    send_answer(to, std::move(shared), now);
+}
+
+std::uint64_t Delivery::promise_answer(Client& to) {
+  to.more().answers.push_back({++tickets_, nullptr});
+  return tickets_;
+}
+
+void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames, Time now) {
+  auto* const client = clients_.at(to);
+  if (!client || !client->backlog) return;
+  auto& answers = client->backlog->answers;
+  const auto place = std::find_if(answers.begin(), answers.end(), [ticket](const auto& answer) { return answer.ticket == ticket; });
+  if (place == answers.end()) return;
+  place->frames = std::make_shared<const Frames>(std::move(frames));
+  while (!answers.empty() && answers.front().frames) {
+    send_answer(*client, std::move(answers.front().frames), now);
+    answers.pop_front();
+  }
+  flush(*client, now);
+}
+
+void Delivery::flush(Client& client, Time now) {
+  if (!client.backlog || client.is_held()) return;
+  auto parcels = std::exchange(client.backlog->parcels, {});
+  client.backlog->bytes = 0;
+  for (auto& parcel : parcels) send(client, std::move(parcel), now);
+  client.trim();
+}
+
+void Delivery::heartbeat(Client& client, Time now) {
+  client.last_sent = now;
+  // What waits for the client already will say as much when it gets there.
+  if (outlet_.waiting(client.connection).messages == 0) outlet_.send(client.connection, noop_);
+}
+
+void Delivery::confirmed(Client& client, std::uint64_t number, const std::function<void(const KeptPlace&)>& taken) {
+  if (!client.backlog) return;
+  auto& unconfirmed = client.backlog->unconfirmed;
+  std::vector<std::shared_ptr<const KeptPlace>> done;
+  while (!unconfirmed.empty() && unconfirmed.front().first <= number) {
+    done.push_back(std::move(unconfirmed.front().second));
+    unconfirmed.pop_front();
+  }
+  client.backlog->is_confirming = !unconfirmed.empty();
+  if (client.backlog->is_confirming) outlet_.confirm(client.connection);
+  client.trim();
+  // Last, for the next ones are offered meanwhile.
+  for (const auto& place : done) taken(*place);
+}
+
+void Delivery::hold_back(ConnectionId publisher, Client& full, Time now) {
+  if (publisher == 0 || full.connection == 0 || full.connection == publisher || full.is_slow || limits_.patience == 0ms) return;
+  auto* const from = clients_.at(publisher);
+  if (!from) return;
+  auto& publishers = full.more().publishers;
+  if (std::find(publishers.begin(), publishers.end(), publisher) != publishers.end()) return;
+  if (publishers.empty()) full.patient_until = now + limits_.patience;
+  publishers.push_back(publisher);
+  ++counters_.held_back;
+  if (from->holds++ == 0 && !from->is_muted) outlet_.pause(publisher);
+}
+
+void Delivery::release_publishers(Client& client) {
+  client.patient_until = {};
+  if (!client.backlog) return;
+  for (const auto publisher : std::exchange(client.backlog->publishers, {})) {
+    auto* const from = clients_.at(publisher);
+    if (from && from->holds > 0 && --from->holds == 0 && !from->is_muted) outlet_.resume(publisher);
+  }
+  client.trim();
+}
+
+bool Delivery::look_at_queue(Client& client, Time now) {
+  if (client.connection == 0) {
+    release_publishers(client);
+    return false;
+  }
+  const auto load = load_of(client);
+  if (client.is_muted && !is_above(load, quick_at)) {
+    client.is_muted = false;
+    if (client.holds == 0) outlet_.resume(client.connection);
+  }
+  if (client.is_slow && !is_above(load, quick_at)) client.is_slow = false;
+  const bool is_waited_for = client.backlog && !client.backlog->publishers.empty();
+  if (is_waited_for && (!is_above(load, go_on_at) || now >= client.patient_until)) {
+    if (is_above(load, go_on_at)) {
+      client.is_slow = true;
+      std::uint64_t count = 0;
+      if (is_due(client.slowness, now, count))
+        log_.warning(
+            "client \"{}\" from {} does not read what it subscribed to, nobody waits for it any more: waiting messages={} bytes={}",
+            printable(client.peer.routing_id), client.peer.address, load.messages, load.bytes);
+    }
+    release_publishers(client);
+  }
+  return client.is_muted || (client.backlog && !client.backlog->publishers.empty());
+}
+
+void Delivery::forget_queue(Client& client, std::string_view topic) {
+  if (!client.backlog) return;
+  auto& backlog = *client.backlog;
+  std::erase_if(backlog.unconfirmed, [topic](const auto& sent) { return sent.second->topic == topic; });
+  std::erase_if(backlog.parcels, [&backlog, topic](const Parcel& parcel) {
+    if (!parcel.kept || parcel.kept->topic != topic) return false;
+    backlog.bytes -= parcel.bytes;
+    return true;
+  });
+  client.trim();
+}
+
+void Delivery::forget_connection(Client& client) {
+  client.holds = 0;
+  client.is_muted = client.is_slow = false;
+  release_publishers(client);
+  if (!client.backlog) return;
+  auto& backlog = *client.backlog;
+  backlog.answers.clear();
+  backlog.unconfirmed.clear();
+  backlog.is_confirming = false;
+  std::erase_if(backlog.parcels, [&backlog](const Parcel& parcel) {
+    if (parcel.kept) backlog.bytes -= parcel.bytes;
+    return parcel.kept != nullptr;
+  });
+  client.trim();
+}
+
+bool Delivery::is_due(Complaint& complaint, Time now, std::uint64_t& count) {
+  ++complaint.untold;
+  if (complaint.told != Time{} && now - complaint.told < complaint_every) return false;
+  complaint.told = now;
+  count = std::exchange(complaint.untold, 0);
+  return true;
+}
+
+void Delivery::dropped(Client& client, const Load& load, Time now) {
+  ++counters_.queue_full;
+  ++client.dropped;
+  std::uint64_t count = 0;
+  if (!is_due(client.drops, now, count)) return;
+  log_.warning("client \"{}\" {}: its queue is full, messages for it are dropped: dropped={} waiting messages={} bytes={}",
+               printable(client.peer.routing_id), client.connection == 0 ? "is away" : "from " + client.peer.address, count, load.messages,
+               load.bytes);
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,58 @@
+#pragma once
+// Files, and the files of directories, as they change: looked at from time to time. Blocking; one thread at a time.
+//
+// A change is believed when two looks in a row have seen the same: a file that is half written, or away for a moment because somebody is
+// replacing it, is not taken for its new state. The first look believes what it sees.
+
+#include <gorgone/result.hpp>
+
+#include <sys/stat.h>
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gorgone::mcollective {
+
+struct FileChange {
+  std::string path;
+  /// Nothing: the file is no longer there, and was one of a directory. An Error: it cannot be read, or a path that was named is not there.
+  std::optional<Result<std::string>> text;
+};
+
+class FileWatch {
+ public:
+  /// Each a file or a directory, whose plain files are meant: not those with a leading dot or a `~` at the end.
+  FileWatch(std::vector<std::string> paths, std::size_t bytes_max) : paths_(std::move(paths)), bytes_max_(bytes_max) {}
+
+  /// What has changed since the look before.
+  std::vector<FileChange> look();
+  /// The next look gives everything anew.
+  void forget();
+
+ private:
+  struct Stamp {
+    ino_t inode = 0;
+    off_t size = 0;
+    std::int64_t modified_ns = 0, changed_ns = 0;
+    friend bool operator==(const Stamp&, const Stamp&) = default;
+  };
+  struct Entry {
+    bool is_taken = false;
+    std::optional<Stamp> taken, seen;  ///< nothing: not there
+  };
+  using Seen = std::map<std::string, std::optional<Stamp>>;
+
+  static std::optional<Stamp> stamp_of(const struct stat& found);
+  static void see_directory(const std::string& directory, Seen& seen);
+  Seen see() const;
+  bool is_named(const std::string& path) const;
+
+  std::vector<std::string> paths_;
+  std::size_t bytes_max_;
+  std::map<std::string, Entry> entries_;
+  bool believes_at_once_ = true;
+};
+
+}  // namespace gorgone::mcollective

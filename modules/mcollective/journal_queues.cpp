@@ -1,0 +1,176 @@
+#include "journal_queues.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <limits>
+
+namespace gorgone::mcollective {
+namespace {
+
+constexpr auto look_every = std::chrono::seconds(1);
+
+std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+}  // namespace
+
+JournalQueues::JournalQueues(Agent& agent, std::vector<KeptLimits> limits)
+    : agent_(agent), limits_(std::move(limits)), store_(agent, limits_), owners_(agent), ages_(agent.loop()) {}
+
+asio::awaitable<Result<void>> JournalQueues::start(Events events) {
+  events_ = std::move(events);
+  auto known = co_await store_.start();
+  if (known) known = co_await owners_.start();
+  if (known) look_at_ages();
+  co_return known;
+}
+
+void JournalQueues::look_at_ages() {
+  const auto now = now_s();
+  for (const auto& topic : store_.expire(now)) {
+    const auto found = readers_.find(topic);
+    if (found == readers_.end()) continue;
+    auto& unconfirmed = found->second.unconfirmed;
+    const auto oldest = store_.first(topic);
+    unconfirmed.erase(unconfirmed.begin(), oldest == 0 ? unconfirmed.end() : unconfirmed.lower_bound(oldest));
+    pump(topic);
+  }
+  owners_.expire([this, now](const std::string& topic) {
+    const auto* limits = limits_of(limits_, topic);
+    if (readers_.contains(topic)) return std::numeric_limits<std::int64_t>::min();
+    return limits ? now - limits->age_max.count() : now;
+  });
+  ages_.expires_after(look_every);
+  ages_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) look_at_ages();
+  });
+}
+
+void JournalQueues::put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) {
+  Envelope envelope;
+  envelope.time_s = now_s();
+  envelope.frames = std::move(message);
+  auto stored = [this, topic, done](Result<void> result) {
+    if (result) pump(topic);
+    done(std::move(result));
+  };
+  const auto number = store_.append(topic, envelope, std::move(stored));
+  if (number) return;
+  asio::post(agent_.loop(), [done = std::move(done), error = number.error()] { done(error); });
+}
+
+bool JournalQueues::attach(const std::string& topic, const std::string& identity) {
+  if (!is_persistent(topic)) return false;
+  const auto* owner = owners_.owner(topic);
+  if (owner && *owner != identity) return false;
+  owners_.set(topic, identity, now_s());
+  auto& reader = readers_[topic];
+  reader = Reader{};
+  reader.id = ++readers_made_;
+  pump(topic);
+  return true;
+}
+
+void JournalQueues::detach(const std::string& topic, const std::string& identity) {
+  const auto* owner = owners_.owner(topic);
+  if (!owner || *owner != identity || readers_.erase(topic) == 0) return;
+  owners_.set(topic, identity, now_s());
+}
+
+void JournalQueues::disown(const std::string& topic, const std::string& identity) {
+  const auto* owner = owners_.owner(topic);
+  if (!owner || *owner != identity) return;
+  readers_.erase(topic);
+  owners_.remove(topic);
+}
+
+void JournalQueues::taken(const std::string& topic, std::uint64_t number) {
+  const auto found = readers_.find(topic);
+  if (found == readers_.end() || found->second.unconfirmed.erase(number) == 0) return;
+  store_.drop(topic, number);
+  pump(topic);
+}
+
+JournalQueues::Reader* JournalQueues::reader(const std::string& topic, std::uint64_t id) {
+  const auto found = readers_.find(topic);
+  return found == readers_.end() || found->second.id != id ? nullptr : &found->second;
+}
+
+void JournalQueues::pump(const std::string& topic) {
+  const auto found = readers_.find(topic);
+  if (found == readers_.end()) return;
+  auto& reader = found->second;
+  // Reading half a window at once takes fewer looks into the file.
+  if (reader.is_reading || reader.unconfirmed.size() > unconfirmed_max / 2 || store_.first(topic, reader.next) == 0) return;
+  read(topic, reader);
+}
+
+void JournalQueues::read(const std::string& topic, Reader& reader) {
+  reader.is_reading = true;
+  auto found = [this, topic, id = reader.id](Result<std::vector<KeptStore::Stored>> messages) {
+    auto* const waiting = this->reader(topic, id);
+    if (!waiting) return;
+    if (!messages) {
+      agent_.log().error("mcollective: the queue of topic \"{}\" cannot be read, tried again in a second: {}", printable(topic),
+                         messages.error().message);
+      auto again = std::make_shared<asio::steady_timer>(agent_.loop(), look_every);
+      again->async_wait([this, topic, id, again, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code&) {
+        if (alive.expired()) return;
+        auto* const still = this->reader(topic, id);
+        if (!still) return;
+        still->is_reading = false;
+        pump(topic);
+      });
+      return;
+    }
+    waiting->is_reading = false;
+    if (messages->empty()) {
+      // The file has lost what the index knows.
+      store_.drop(topic, store_.first(topic, waiting->next));
+      return pump(topic);
+    }
+    offer(topic, std::move(*messages));
+    pump(topic);
+  };
+  store_.read(topic, store_.first(topic, reader.next), unconfirmed_max - reader.unconfirmed.size(), std::move(found));
+}
+
+void JournalQueues::offer(const std::string& topic, std::vector<KeptStore::Stored> messages) {
+  const auto found = readers_.find(topic);
+  const auto id = found->second.id;
+  for (auto& message : messages) {
+    auto* const reader = this->reader(topic, id);
+    if (!reader) return;
+    if (store_.first(topic, message.number) != message.number) continue;  // it has just become too old
+    reader->next = message.number + 1;
+    reader->unconfirmed.insert(message.number);
+    const KeptMessage offered{message.number, std::move(message.envelope.frames)};
+    events_.offer(topic, offered);
+  }
+}
+
+json::array JournalQueues::describe() const {
+  json::array all;
+  const auto now = now_s();
+  for (const auto& [topic, queue] : store_.queues()) {
+    json::object about;
+    about["topic"] = printable(topic);
+    const auto* owner = owners_.owner(topic);
+    if (owner) about["owner"] = printable(*owner);
+    about["here"] = readers_.contains(topic);
+    about["messages"] = queue.entries.size();
+    about["bytes"] = queue.bytes;
+    about["oldest"] = queue.entries.empty() ? 0 : now - queue.entries.front().time_s;
+    all.push_back(std::move(about));
+  }
+  for (const auto& limits : limits_) {
+    const auto counters = store_.counters(limits);
+    json::object about;
+    about["pattern"] = limits.pattern;
+    about["expired"] = counters.expired;
+    about["refused"] = counters.refused;
+    all.push_back(std::move(about));
+  }
+  return all;
+}
+
+}  // namespace gorgone::mcollective

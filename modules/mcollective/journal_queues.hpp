@@ -1,0 +1,58 @@
+#pragma once
+// Persistent topics in the agent's journal alone, for a broker without a backbone. On the loop.
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "kept_queues.hpp"
+#include "kept_store.hpp"
+#include "queue_owners.hpp"
+
+namespace gorgone::mcollective {
+
+class JournalQueues final : public KeptQueues {
+ public:
+  JournalQueues(Agent& agent, std::vector<KeptLimits> limits);
+
+  asio::awaitable<Result<void>> start(Events events) override;
+  bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
+  void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
+  bool attach(const std::string& topic, const std::string& identity) override;
+  void detach(const std::string& topic, const std::string& identity) override;
+  void disown(const std::string& topic, const std::string& identity) override;
+  void taken(const std::string& topic, std::uint64_t number) override;
+  json::array describe() const override;
+
+ private:
+  /// A topic whose owner is here.
+  struct Reader {
+    std::uint64_t id = 0;
+    std::uint64_t next = 0;  ///< nothing below it is offered again
+    std::set<std::uint64_t> unconfirmed;
+    bool is_reading = false;
+  };
+
+  /// Offers what there is and room for, soon.
+  void pump(const std::string& topic);
+  void read(const std::string& topic, Reader& reader);
+  void offer(const std::string& topic, std::vector<KeptStore::Stored> messages);
+  Reader* reader(const std::string& topic, std::uint64_t id);
+  void look_at_ages();
+
+  Agent& agent_;
+  const std::vector<KeptLimits> limits_;
+  KeptStore store_;
+  QueueOwners owners_;
+  Events events_;
+  std::map<std::string, Reader> readers_;
+  std::uint64_t readers_made_ = 0;
+  asio::steady_timer ages_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,210 @@
+#include "kept_store.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+
+#include "subjects.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+const std::string collection = "mcollective.queue";
+constexpr std::size_t portion = 256;
+
+std::string key_of(const std::string& topic, std::uint64_t number) { return fmt::format("{} {:016x}", subject_of(topic), number); }
+
+struct Key {
+  std::string topic;
+  std::uint64_t number = 0;
+};
+
+std::optional<Key> read_key(std::string_view text) {
+  const auto space = text.find(' ');
+  if (space == std::string_view::npos) return {};
+  auto topic = topic_of(text.substr(0, space));
+  Key key;
+  const auto* end = text.data() + text.size();
+  const auto number = std::from_chars(text.data() + space + 1, end, key.number, 16);
+  if (!topic || number.ec != std::errc() || number.ptr != end) return {};
+  key.topic = std::move(*topic);
+  return key;
+}
+
+std::uint64_t microseconds_now() {
+  using namespace std::chrono;
+  return static_cast<std::uint64_t>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
+}
+
+}  // namespace
+
+asio::awaitable<Result<Kept>> kept_records(Journal& journal, const std::string& of, const KeptRange& range) {
+  auto result = std::make_shared<std::optional<Result<Kept>>>();
+  auto start = [&journal, of, range, result](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    auto done = [shared, result](Result<Kept> records) {
+      result->emplace(std::move(records));
+      std::move (*shared)();
+    };
+    journal.kept(of, std::move(done), range);
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  co_return std::move(**result);
+}
+
+KeptStore::KeptStore(Agent& agent, const std::vector<KeptLimits>& limits) : agent_(agent), limits_(limits) {
+  of_no_pattern_.age_max = std::chrono::hours(7 * 24);
+}
+
+const KeptLimits& KeptStore::limits(const std::string& topic) const {
+  const auto* found = limits_of(limits_, topic);
+  return found ? *found : of_no_pattern_;
+}
+
+const KeptStore::Queue* KeptStore::queue(const std::string& topic) const {
+  const auto found = queues_.find(topic);
+  return found == queues_.end() ? nullptr : &found->second;
+}
+
+asio::awaitable<Result<void>> KeptStore::start() {
+  std::size_t messages = 0;
+  KeptRange range;
+  range.limit = portion;
+  for (;;) {
+    auto part = co_await kept_records(agent_.journal(), collection, range);
+    if (!part) co_return Error{"the queues of persistent topics cannot be read from the journal: " + part.error().message};
+    if (part->empty()) break;
+    range.from = part->rbegin()->first + '\0';
+    for (const auto& [text, data] : *part) {
+      const auto key = read_key(text);
+      const auto envelope = unseal(data);
+      if (!key || !envelope) {
+        agent_.log().error("mcollective: record {} of the journal's {} cannot be read and is dropped: {}", printable(text), collection,
+                           key ? envelope.error().message : "its key is none");
+        agent_.journal().drop_kept(collection, text);
+        continue;
+      }
+      Queue::Entry entry{key->number, envelope->time_s, data.size()};
+      index(key->topic, entry);
+      last_number_ = std::max(last_number_, key->number);
+      ++messages;
+    }
+  }
+  if (messages > 0) agent_.log().info("mcollective: {} messages wait in the journal topics={}", messages, queues_.size());
+  co_return Result<void>{};
+}
+
+void KeptStore::index(const std::string& topic, Queue::Entry entry) {
+  auto& queue = queues_[topic];
+  queue.entries.push_back(entry);
+  queue.bytes += entry.bytes;
+  bytes_[&limits(topic)] += entry.bytes;
+}
+
+void KeptStore::forget(const std::string& topic, std::uint64_t number) {
+  const auto found = queues_.find(topic);
+  if (found == queues_.end()) return;
+  auto& queue = found->second;
+  const auto entry = std::ranges::lower_bound(queue.entries, number, {}, &Queue::Entry::number);
+  if (entry == queue.entries.end() || entry->number != number) return;
+  queue.bytes -= entry->bytes;
+  bytes_[&limits(topic)] -= entry->bytes;
+  queue.entries.erase(entry);
+  if (queue.entries.empty()) queues_.erase(found);
+}
+
+Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done) {
+  const auto& most = limits(topic);
+  const auto bytes = sealed_bytes(envelope);
+  const auto* known = queue(topic);
+  if (known && known->entries.size() >= most.messages_max) {
+    ++counters_[&most].refused;
+    return Error{fmt::format("the queue of topic \"{}\" is full: {} messages wait, messages_max of \"{}\" is {}", printable(topic),
+                             known->entries.size(), most.pattern, most.messages_max),
+                 "full"};
+  }
+  if (bytes_[&most] + bytes > most.bytes_max) {
+    ++counters_[&most].refused;
+    return Error{fmt::format("the queue of topic \"{}\" is full: {} bytes wait, bytes_max of \"{}\" is {}", printable(topic), bytes_[&most],
+                             most.pattern, most.bytes_max),
+                 "full"};
+  }
+  last_number_ = std::max(last_number_ + 1, microseconds_now());
+  const auto number = last_number_;
+  Queue::Entry entry{number, envelope.time_s, bytes};
+  index(topic, entry);
+  auto stored = [this, topic, number, done = std::move(done), alive = std::weak_ptr<bool>(alive_)](Result<void> result) {
+    if (alive.expired()) return;
+    if (!result) forget(topic, number);
+    if (done) done(std::move(result));
+  };
+  agent_.journal().keep(collection, key_of(topic, number), seal(envelope), std::move(stored));
+  return number;
+}
+
+void KeptStore::drop(const std::string& topic, std::uint64_t number) {
+  forget(topic, number);
+  agent_.journal().drop_kept(collection, key_of(topic, number));
+}
+
+void KeptStore::read(const std::string& topic, std::uint64_t from, std::size_t limit,
+                     std::function<void(Result<std::vector<Stored>>)> done) {
+  KeptRange range;
+  range.from = key_of(topic, from);
+  range.until = subject_of(topic) + '!';  // the byte after the space
+  range.limit = limit;
+  auto unpack = [this, done = std::move(done), alive = std::weak_ptr<bool>(alive_)](Result<Kept> records) {
+    if (alive.expired()) return;
+    if (!records) return done(records.error());
+    std::vector<Stored> all;
+    for (const auto& [text, data] : *records) {
+      const auto key = read_key(text);
+      auto envelope = unseal(data);
+      if (key && envelope) all.push_back({key->number, std::move(*envelope)});
+    }
+    done(std::move(all));
+  };
+  agent_.journal().kept(collection, std::move(unpack), std::move(range));
+}
+
+KeptStore::Counters KeptStore::counters(const KeptLimits& of) const {
+  const auto found = counters_.find(&of);
+  return found == counters_.end() ? Counters{} : found->second;
+}
+
+std::uint64_t KeptStore::first(const std::string& topic, std::uint64_t from) const {
+  const auto* known = queue(topic);
+  if (!known) return 0;
+  const auto entry = std::ranges::lower_bound(known->entries, from, {}, &Queue::Entry::number);
+  return entry == known->entries.end() ? 0 : entry->number;
+}
+
+std::vector<std::string> KeptStore::expire(std::int64_t now_s) {
+  std::vector<std::string> topics;
+  for (auto next = queues_.begin(); next != queues_.end();) {
+    const auto place = next++;
+    auto& [topic, queue] = *place;
+    const auto age_max = limits(topic).age_max.count();
+    std::size_t expired = 0;
+    while (!queue.entries.empty() && queue.entries.front().time_s + age_max < now_s) {
+      const auto entry = queue.entries.front();
+      queue.entries.pop_front();
+      queue.bytes -= entry.bytes;
+      bytes_[&limits(topic)] -= entry.bytes;
+      agent_.journal().drop_kept(collection, key_of(topic, entry.number));
+      ++expired;
+    }
+    if (expired == 0) continue;
+    counters_[&limits(topic)].expired += expired;
+    topics.push_back(topic);
+    agent_.log().warning("mcollective: {} messages of topic \"{}\" were not taken within age_max_s and are dropped age_max_s={} left={}",
+                         expired, printable(topic), age_max, queue.entries.size());
+    if (queue.entries.empty()) queues_.erase(place);
+  }
+  return topics;
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,78 @@
+#pragma once
+// Messages of persistent topics in the agent's journal: an index of all of them in memory, their bodies only in the file. Collection
+// "mcollective.queue", keys "<subject of the topic> <number, 16 hex digits>", records as envelope.hpp has them. On the loop.
+
+#include <gorgone/agent.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "envelope.hpp"
+#include "kept_limits.hpp"
+
+namespace gorgone::mcollective {
+
+/// Journal::kept() for coroutines.
+asio::awaitable<Result<Kept>> kept_records(Journal& journal, const std::string& of, const KeptRange& range);
+
+class KeptStore {
+ public:
+  struct Stored {
+    std::uint64_t number = 0;
+    Envelope envelope;
+  };
+  struct Counters {
+    std::uint64_t expired = 0, refused = 0;
+  };
+  /// What is there of one topic. Not changed by its users.
+  struct Queue {
+    struct Entry {
+      std::uint64_t number = 0;
+      std::int64_t time_s = 0;
+      std::size_t bytes = 0;
+    };
+    std::deque<Entry> entries;  ///< by rising number
+    std::size_t bytes = 0;
+  };
+
+  /// `limits` outlives this.
+  KeptStore(Agent& agent, const std::vector<KeptLimits>& limits);
+  KeptStore(const KeptStore&) = delete;
+
+  /// Reads what the journal has.
+  asio::awaitable<Result<void>> start();
+  /// The message's number; `done` comes after the commit. An Error where the queue is full; `done` does not come then.
+  Result<std::uint64_t> append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done);
+  void drop(const std::string& topic, std::uint64_t number);
+  /// Up to `limit` messages from a number on, fewer where they are large; none where there are none.
+  void read(const std::string& topic, std::uint64_t from, std::size_t limit, std::function<void(Result<std::vector<Stored>>)> done);
+  /// The first number from `from` on; 0 where there is none.
+  std::uint64_t first(const std::string& topic, std::uint64_t from = 0) const;
+  /// Drops what is too old; the topics that lost something.
+  std::vector<std::string> expire(std::int64_t now_s);
+
+  const std::map<std::string, Queue>& queues() const { return queues_; }
+  const Queue* queue(const std::string& topic) const;
+  Counters counters(const KeptLimits& of) const;
+
+ private:
+  void index(const std::string& topic, Queue::Entry entry);
+  void forget(const std::string& topic, std::uint64_t number);
+  const KeptLimits& limits(const std::string& topic) const;
+
+  Agent& agent_;
+  const std::vector<KeptLimits>& limits_;
+  KeptLimits of_no_pattern_;
+  std::map<std::string, Queue> queues_;
+  std::map<const KeptLimits*, std::size_t> bytes_;
+  std::map<const KeptLimits*, Counters> counters_;
+  std::uint64_t last_number_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::mcollective

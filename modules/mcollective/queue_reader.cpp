@@ -1,0 +1,244 @@
+#include "queue_reader.hpp"
+
+#include <fmt/format.h>
+
+#include <random>
+
+#include "envelope.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+using namespace std::chrono_literals;
+
+// We are told of each new message; looking without having been told is for the rare case that the telling was lost.
+constexpr auto look_untold_after = 30s;
+constexpr auto look_told_after = 20ms;
+constexpr int fruitless_max = 7;
+constexpr auto again_after = 1000ms;
+
+std::string random_name() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+}  // namespace
+
+QueueReader::QueueReader(Agent& agent, NatsConnection& connection, const StreamNames& names, KeptQueues::Events& events)
+    : agent_(agent),
+      connection_(connection),
+      names_(names),
+      events_(events),
+      streams_(connection),
+      claims_(connection, names),
+      instance_(random_name()) {}
+
+QueueReader::Topic* QueueReader::find(const std::string& topic, const std::string& claim) {
+  const auto found = topics_.find(topic);
+  return found == topics_.end() || found->second.claim != claim ? nullptr : &found->second;
+}
+
+std::size_t QueueReader::undeleted() const {
+  std::size_t count = 0;
+  for (const auto& [stream, sequences] : taken_) count += sequences.size();
+  return count;
+}
+
+void QueueReader::set_ready(bool is_ready) {
+  is_ready_ = is_ready;
+  if (!is_ready) return;
+  for (const auto& [topic, identity] : std::exchange(released_, {})) release(topic, identity);
+  for (const auto& [stream, sequences] : std::exchange(taken_, {}))
+    for (const auto sequence : sequences) remove(stream, sequence);
+  std::vector<std::string> all;
+  for (auto& [topic, state] : topics_) {
+    state.must_check = true;  // somebody may have come to another broker meanwhile
+    all.push_back(topic);
+  }
+  for (const auto& topic : all) go_on(topic);
+}
+
+void QueueReader::renew() {
+  if (!is_ready_) return;
+  for (auto& [topic, state] : topics_)
+    if (state.is_claimed) claims_.check(topic, state.claim, state.identity, true, [](QueueClaims::Answer) {});
+}
+
+bool QueueReader::attach(const std::string& topic, const std::string& identity) {
+  if (const auto known = topics_.find(topic); known != topics_.end() && known->second.identity != identity) return false;
+  released_.erase(topic);
+  auto& state = topics_[topic];
+  state = Topic{};
+  state.identity = identity;
+  state.claim = fmt::format("{}-{}", instance_, ++claims_made_);
+  connection_.subscribe(names_.news(topic), [this, topic](const NatsMessage& message) {
+    const auto found = topics_.find(topic);
+    if (found == topics_.end()) return;
+    if (message.data == "m") return news(topic);
+    found->second.must_check = true;
+    go_on(topic);
+  });
+  go_on(topic);
+  return true;
+}
+
+void QueueReader::erase(const std::string& topic) {
+  connection_.unsubscribe(names_.news(topic));
+  topics_.erase(topic);
+}
+
+void QueueReader::detach(const std::string& topic, const std::string& identity) {
+  const auto found = topics_.find(topic);
+  if (found != topics_.end() && found->second.identity == identity) erase(topic);
+}
+
+void QueueReader::disown(const std::string& topic, const std::string& identity) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end() || found->second.identity != identity) return;
+  erase(topic);
+  release(topic, identity);
+}
+
+void QueueReader::release(const std::string& topic, const std::string& identity) {
+  claims_.release(topic, identity, [this, topic, identity, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
+    if (alive.expired() || topics_.contains(topic)) return;
+    if (!result) {
+      released_[topic] = identity;
+      return;
+    }
+    NatsOutgoing told{names_.news(topic), {}, "o"};
+    connection_.send(std::move(told));
+  });
+}
+
+void QueueReader::taken(const std::string& topic, std::uint64_t number) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end() || found->second.unconfirmed.erase(number) == 0) return;
+  remove(names_.stream(topic), number);
+  go_on(topic);
+}
+
+void QueueReader::remove(const std::string& stream, std::uint64_t sequence) {
+  taken_[stream].insert(sequence);
+  streams_.remove(stream, sequence, [this, stream, sequence, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
+    if (alive.expired()) return;
+    if (result) {
+      const auto found = taken_.find(stream);
+      if (found == taken_.end()) return;
+      found->second.erase(sequence);
+      if (found->second.empty()) taken_.erase(found);
+      return;
+    }
+    if (!is_ready_) return;  // again when it is
+    auto timer = std::make_shared<asio::steady_timer>(agent_.loop(), again_after);
+    timer->async_wait([this, stream, sequence, timer, alive](const boost::system::error_code&) {
+      if (!alive.expired() && is_ready_) remove(stream, sequence);
+    });
+  });
+}
+
+void QueueReader::news(const std::string& topic) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return;
+  ++found->second.told;
+  found->second.fruitless = 0;
+  go_on(topic);
+}
+
+void QueueReader::go_on(const std::string& topic) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end() || !is_ready_ || found->second.is_asking) return;
+  auto& state = found->second;
+  if (!state.is_claimed || state.must_check) return claim(topic, state);
+  if (state.unconfirmed.size() < KeptQueues::unconfirmed_max) read(topic, state);
+}
+
+void QueueReader::claim(const std::string& topic, Topic& state) {
+  state.is_asking = true;
+  state.again.reset();
+  auto answered = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](QueueClaims::Answer answer) {
+    if (alive.expired()) return;
+    auto* const waiting = find(topic, claim);
+    if (!waiting) return;
+    waiting->is_asking = false;
+    claimed(topic, *waiting, answer);
+  };
+  const bool is_known = std::exchange(state.must_check, false) && state.is_claimed;
+  if (is_known)
+    claims_.check(topic, state.claim, state.identity, false, std::move(answered));
+  else
+    claims_.claim(topic, state.claim, state.identity, std::move(answered));
+}
+
+void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer) {
+  switch (answer) {
+    case QueueClaims::Answer::ours: {
+      if (!std::exchange(state.is_claimed, true)) {
+        NatsOutgoing told{names_.news(topic), {}, "o"};
+        connection_.send(std::move(told));
+      }
+      return go_on(topic);
+    }
+    case QueueClaims::Answer::unknown:
+      state.must_check = state.is_claimed;
+      return look_again(topic, state, again_after);
+    case QueueClaims::Answer::moved:
+    case QueueClaims::Answer::not_ours: {
+      const auto identity = state.identity;
+      agent_.log().info(
+          "mcollective: the queue of topic \"{}\" {}", printable(topic),
+          answer == QueueClaims::Answer::moved ? "is taken at another broker now, by the same identity" : "belongs to another identity");
+      erase(topic);
+      if (events_.not_owner) events_.not_owner(topic, identity);
+    }
+  }
+}
+
+void QueueReader::read(const std::string& topic, Topic& state) {
+  state.is_asking = true;
+  state.again.reset();
+  streams_.next(names_.stream(topic), names_.subject(topic), state.next,
+                [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<JetStream::Record>> record) {
+                  if (alive.expired()) return;
+                  auto* const waiting = find(topic, claim);
+                  if (!waiting) return;
+                  waiting->is_asking = false;
+                  found(topic, *waiting, std::move(record));
+                });
+}
+
+void QueueReader::found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record) {
+  if (!record) return look_again(topic, state, again_after);
+  if (!*record) {
+    // The server that answered may not have it yet; one that was seen already had been told of late.
+    if (state.told > 0 && ++state.fruitless > fruitless_max) state.told = 0;
+    if (state.told == 0) return look_again(topic, state, look_untold_after);
+    return look_again(topic, state, look_told_after * (1 << state.fruitless));
+  }
+  const auto sequence = (*record)->sequence;
+  state.next = sequence + 1;
+  if (state.told > 0) --state.told;
+  const auto& stream = names_.stream(topic);
+  const auto deleting = taken_.find(stream);
+  if (deleting != taken_.end() && deleting->second.contains(sequence)) return go_on(topic);
+  auto envelope = unseal((*record)->data);
+  if (!envelope) {
+    agent_.log().error("mcollective: message {} of stream {} is none of ours and is deleted: {}", sequence, stream,
+                       envelope.error().message);
+    remove(stream, sequence);
+    return go_on(topic);
+  }
+  state.unconfirmed.insert(sequence);
+  const KeptMessage message{sequence, std::move(envelope->frames)};
+  events_.offer(topic, message);
+  go_on(topic);
+}
+
+void QueueReader::look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after) {
+  state.again = std::make_unique<asio::steady_timer>(agent_.loop(), after);
+  state.again->async_wait([this, topic, claim = state.claim](const boost::system::error_code& error) {
+    if (!error && find(topic, claim)) go_on(topic);
+  });
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,77 @@
+#pragma once
+// Reads the queues of owners who are here out of the streams. Each message is asked for by itself, in the order of the stream, and deleted
+// there when it was taken: nothing on the servers remembers who has read how far, so any broker can go on at any time, from the oldest that
+// was not taken. (Consumers of JetStream would cost the cluster one Raft group for each topic, and hand out newer messages before those
+// that a broker took with it when it died.) On the loop.
+
+#include <boost/asio/steady_timer.hpp>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "kept_queues.hpp"
+#include "queue_claims.hpp"
+
+namespace gorgone::mcollective {
+
+class QueueReader {
+ public:
+  QueueReader(Agent& agent, NatsConnection& connection, const StreamNames& names, KeptQueues::Events& events);
+  QueueReader(const QueueReader&) = delete;
+
+  void set_ready(bool is_ready);
+  bool attach(const std::string& topic, const std::string& identity);
+  void detach(const std::string& topic, const std::string& identity);
+  void disown(const std::string& topic, const std::string& identity);
+  void taken(const std::string& topic, std::uint64_t number);
+  /// A message has come into the stream of a topic.
+  void news(const std::string& topic);
+  /// Writes the claims anew, so that they do not grow old.
+  void renew();
+
+  struct Topic {
+    std::string identity, claim;
+    bool is_claimed = false;  ///< its messages may be read
+    bool is_asking = false;   ///< for its claim or a message
+    bool must_check = false;  ///< whether the claim still holds
+    std::uint64_t next = 1;   ///< in the stream
+    std::set<std::uint64_t> unconfirmed;
+    std::uint64_t told = 0;  ///< messages that we were told of and have not seen
+    int fruitless = 0;       ///< looks for them
+    std::unique_ptr<asio::steady_timer> again;
+  };
+  const std::map<std::string, Topic>& topics() const { return topics_; }
+  std::size_t undeleted() const;
+
+ private:
+  Topic* find(const std::string& topic, const std::string& claim);
+  void go_on(const std::string& topic);
+  void claim(const std::string& topic, Topic& state);
+  void claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer);
+  void read(const std::string& topic, Topic& state);
+  void found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record);
+  void look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after);
+  void erase(const std::string& topic);
+  void remove(const std::string& stream, std::uint64_t sequence);
+  void release(const std::string& topic, const std::string& identity);
+
+  Agent& agent_;
+  NatsConnection& connection_;
+  const StreamNames& names_;
+  KeptQueues::Events& events_;
+  JetStream streams_;
+  QueueClaims claims_;
+  const std::string instance_;
+  std::uint64_t claims_made_ = 0;
+  bool is_ready_ = false;
+  std::map<std::string, Topic> topics_;
+  /// Taken and not yet deleted in the stream of that name.
+  std::map<std::string, std::set<std::uint64_t>> taken_;
+  std::map<std::string, std::string> released_;  ///< topic → identity, while the backbone is away
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,189 @@
+#include "queue_writer.hpp"
+
+#include <fmt/format.h>
+
+#include <ctime>
+#include <random>
+
+namespace gorgone::mcollective {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t portion = 64;
+constexpr auto again_after = 1000ms, look_for_room_after = 3000ms;
+
+std::string random_name() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}", device(), device());
+}
+
+}  // namespace
+
+QueueWriter::QueueWriter(Agent& agent, NatsConnection& connection, KeptStore& store, const StreamNames& names,
+                         std::function<void(const std::string&)> stored)
+    : agent_(agent),
+      connection_(connection),
+      streams_(connection),
+      store_(store),
+      names_(names),
+      stored_(std::move(stored)),
+      instance_(random_name()) {}
+
+void QueueWriter::set_ready(bool is_ready) {
+  is_ready_ = is_ready;
+  if (!is_ready) return;
+  std::vector<std::string> topics;
+  for (const auto& [topic, queue] : store_.queues()) topics.push_back(topic);
+  for (const auto& [topic, state] : topics_)
+    if (!state.waiting.empty()) topics.push_back(topic);
+  for (const auto& topic : topics) pump(topic);
+}
+
+std::size_t QueueWriter::waiting() const {
+  std::size_t count = 0;
+  for (const auto& [topic, state] : topics_) count += state.waiting.size();
+  return count;
+}
+
+void QueueWriter::put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) {
+  Envelope envelope{static_cast<std::int64_t>(std::time(nullptr)), fmt::format("{}-{}", instance_, ++ids_), std::move(message)};
+  const auto bytes = sealed_bytes(envelope);
+  std::optional<Error> refusal;
+  if (bytes > connection_.payload_max())
+    refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", bytes, connection_.payload_max())};
+  else if (names_.subject(topic).size() > subject_bytes_max)
+    refusal = Error{fmt::format("the topic is too long to be kept, expected a subject of {} bytes at most", subject_bytes_max)};
+  // In the journal already are those that came before.
+  const bool is_direct = is_ready_ && store_.first(topic) == 0;
+  if (!refusal && !is_direct) return spool(topic, envelope, std::move(done));
+  if (!refusal && (waiting_bytes_ + bytes > waiting_bytes_max || topics_[topic].waiting.size() >= waiting_max))
+    refusal = Error{fmt::format("busy: too much waits for the backbone to store it, topic \"{}\"", printable(topic)), "full"};
+  if (refusal) {
+    ++refused_;
+    asio::post(agent_.loop(), [done = std::move(done), error = *refusal] { done(error); });
+    return;
+  }
+  waiting_bytes_ += bytes;
+  topics_[topic].waiting.push_back({std::move(envelope), bytes, std::move(done)});
+  pump(topic);
+}
+
+void QueueWriter::spool(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done) {
+  auto stored = [this, topic, done](Result<void> result) {
+    done(std::move(result));
+    pump(topic);
+  };
+  const auto number = store_.append(topic, envelope, std::move(stored));
+  if (number) return;
+  asio::post(agent_.loop(), [done = std::move(done), error = number.error()] { done(error); });
+}
+
+void QueueWriter::pump(const std::string& topic) {
+  if (!is_ready_) return;
+  auto& state = topics_[topic];
+  if (state.is_busy) return;
+  if (!state.waiting.empty()) return send(topic, state);
+  // What the journal dropped for its age since it was read is not sent.
+  while (!state.moving.empty() && store_.first(topic, state.moving.front().number) != state.moving.front().number) state.moving.pop_front();
+  if (!state.moving.empty()) return move(topic, state);
+  if (store_.first(topic) != 0) return read(topic, state);
+  topics_.erase(topic);
+}
+
+void QueueWriter::send(const std::string& topic, Topic& state) {
+  state.is_busy = true;
+  const auto& envelope = state.waiting.front().envelope;
+  streams_.store(names_.subject(topic), envelope.id, seal(envelope), {},
+                 [this, topic, alive = std::weak_ptr<bool>(alive_)](Result<std::uint64_t> result) {
+                   if (!alive.expired()) sent(topic, result);
+                 });
+}
+
+void QueueWriter::sent(const std::string& topic, const Result<std::uint64_t>& result) {
+  auto& state = topics_[topic];
+  state.is_busy = false;
+  if (!result && result.error().code == "away") {
+    // Whether it arrived is not known: it goes again under the same id, by way of the journal as all that come after it.
+    auto waiting = std::exchange(state.waiting, {});
+    for (auto& pending : waiting) {
+      waiting_bytes_ -= pending.bytes;
+      spool(topic, pending.envelope, std::move(pending.done));
+    }
+    return pause(topic, again_after);
+  }
+  auto pending = std::move(state.waiting.front());
+  state.waiting.pop_front();
+  waiting_bytes_ -= pending.bytes;
+  if (result) {
+    stored_(topic);
+  } else {
+    ++refused_;
+  }
+  pump(topic);
+  if (result) return pending.done({});
+  const auto* what =
+      result.error().code == "full" ? "the queue of topic \"{}\" is full: {}" : "the NATS servers do not store topic \"{}\": {}";
+  pending.done(Error{fmt::format(fmt::runtime(what), printable(topic), result.error().message), result.error().code});
+}
+
+void QueueWriter::read(const std::string& topic, Topic& state) {
+  state.is_busy = true;
+  store_.read(topic, store_.first(topic), portion, [this, topic](Result<std::vector<KeptStore::Stored>> messages) {
+    auto& reading = topics_[topic];
+    reading.is_busy = false;
+    if (!messages) {
+      agent_.log().error("mcollective: the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic),
+                         messages.error().message);
+      return pause(topic, again_after);
+    }
+    if (messages->empty()) store_.drop(topic, store_.first(topic));  // the file has lost what the index knows
+    for (auto& message : *messages) reading.moving.push_back(std::move(message));
+    pump(topic);
+  });
+}
+
+void QueueWriter::move(const std::string& topic, Topic& state) {
+  state.is_busy = true;
+  auto envelope = state.moving.front().envelope;
+  // Kept by a broker without a backbone, it has none of its own.
+  if (envelope.id.empty()) envelope.id = fmt::format("{}-{:x}", agent_.hostname(), state.moving.front().number);
+  streams_.store(names_.subject(topic), envelope.id, seal(envelope), {},
+                 [this, topic, alive = std::weak_ptr<bool>(alive_)](Result<std::uint64_t> result) {
+                   if (!alive.expired()) moved(topic, result);
+                 });
+}
+
+void QueueWriter::moved(const std::string& topic, const Result<std::uint64_t>& result) {
+  auto& state = topics_[topic];
+  state.is_busy = false;
+  // It was promised: it waits until there is room, or until it is too old.
+  if (!result && result.error().code == "full") return pause(topic, look_for_room_after);
+  if (!result && result.error().code == "away") return pause(topic, again_after);
+  const auto number = state.moving.front().number;
+  state.moving.pop_front();
+  store_.drop(topic, number);
+  if (result) {
+    stored_(topic);
+  } else {
+    ++refused_;
+    agent_.log().error("mcollective: a message of topic \"{}\" that waited in the journal is lost, the NATS servers refuse it: {}",
+                       printable(topic), result.error().message);
+  }
+  pump(topic);
+}
+
+void QueueWriter::pause(const std::string& topic, std::chrono::milliseconds time) {
+  topics_[topic].is_busy = true;
+  auto timer = std::make_shared<asio::steady_timer>(agent_.loop(), time);
+  timer->async_wait([this, topic, timer, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code&) {
+    if (alive.expired()) return;
+    topics_[topic].is_busy = false;
+    if (is_ready_)
+      pump(topic);
+    else if (topics_[topic].waiting.empty() && topics_[topic].moving.empty())
+      topics_.erase(topic);
+  });
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,61 @@
+#include "session_record.hpp"
+
+#include <optional>
+
+namespace gorgone::mcollective {
+namespace {
+
+constexpr char form = 1;
+
+void put_number(std::string& out, std::uint64_t number, int bytes) {
+  for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(number >> (8 * i)));
+}
+
+void put_text(std::string& out, std::string_view text) {
+  put_number(out, text.size(), 4);
+  out += text;
+}
+
+std::optional<std::uint64_t> take_number(std::string_view& rest, std::size_t bytes) {
+  if (rest.size() < bytes) return {};
+  std::uint64_t number = 0;
+  for (std::size_t i = bytes; i-- > 0;) number = number << 8 | static_cast<unsigned char>(rest[i]);
+  rest.remove_prefix(bytes);
+  return number;
+}
+
+std::optional<std::string_view> take_text(std::string_view& rest) {
+  const auto size = take_number(rest, 4);
+  if (!size || rest.size() < *size) return {};
+  const auto text = rest.substr(0, *size);
+  rest.remove_prefix(*size);
+  return text;
+}
+
+}  // namespace
+
+std::string write_session(const SessionRecord& session) {
+  std::string out(1, form);
+  put_text(out, session.key);
+  put_text(out, session.version);
+  put_number(out, static_cast<std::uint64_t>(session.ttl_ms), 8);
+  for (const auto topic : session.topics) put_text(out, topic);
+  return out;
+}
+
+Result<SessionRecord> read_session(std::string_view text) {
+  if (text.empty() || text[0] != form) return Error{"a session of an unknown form"};
+  text.remove_prefix(1);
+  const auto key = take_text(text), version = take_text(text);
+  const auto ttl = take_number(text, 8);
+  if (!key || !version || !ttl) return Error{"a session that ends too early"};
+  SessionRecord session{std::string(*key), std::string(*version), static_cast<std::int64_t>(*ttl), {}};
+  while (!text.empty()) {
+    const auto topic = take_text(text);
+    if (!topic) return Error{"a session whose last topic ends too early"};
+    session.topics.push_back(*topic);
+  }
+  return session;
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,24 @@
+#pragma once
+// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 1, then texts and numbers,
+// each text with four bytes of length before it, the least significant first: key, version, TTL (8 bytes, ms), topics to the end.
+
+#include <gorgone/result.hpp>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gorgone::mcollective {
+
+struct SessionRecord {
+  std::string key, version;
+  std::int64_t ttl_ms = 0;
+  std::vector<std::string_view> topics;  ///< of the text that was read, or of who writes
+};
+
+std::string write_session(const SessionRecord& session);
+/// The topics point into `text`.
+Result<SessionRecord> read_session(std::string_view text);
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,94 @@
+// Subscriptions of the broker's clients, and who of them is offered the queue of a persistent topic.
+
+#include <algorithm>
+
+#include "broker.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+std::string_view topic_of(const Frames& message) {
+  for (std::size_t i = 2; i + 1 < message.size() && !message[i].empty(); i += 2)
+    if (message[i] == "TOPIC") return message[i + 1];
+  return {};
+}
+
+}  // namespace
+
+void Broker::add_subscription(Client& client, std::string_view name) {
+  auto& topic = topics_.add(client, name);
+  if (topic.subscribers.size() == 1) {
+    topic.is_persistent = parts_.kept.is_persistent(name);
+    if (parts_.backbone) parts_.backbone->want(std::string(name));
+  }
+}
+
+void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
+  const std::string name(topic.name);
+  const bool was_owner = topic.owner == &client;
+  if (was_owner) {
+    topic.owner = nullptr;
+    Delivery::forget_queue(client, name);
+    const auto identity = identity_of(client.peer.routing_id);
+    if (how == Leaving::unsubscribed)
+      parts_.kept.disown(name, identity);
+    else
+      parts_.kept.detach(name, identity);
+  }
+  if (topics_.remove(client, topic)) {
+    if (parts_.backbone) parts_.backbone->unwant(name);
+  } else if (was_owner) {
+    pass_on(topic);
+  }
+}
+
+void Broker::own(Client& client, Topic& topic) {
+  if (!topic.is_persistent || client.connection == 0) return;
+  const auto identity = identity_of(client.peer.routing_id);
+  const std::string name(topic.name);
+  if (auto* const former = topic.owner; former == &client) {
+    return;
+  } else if (former) {
+    // The newest of one identity has it, for an older one is likely to be dead.
+    if (identity_of(former->peer.routing_id) != identity) return;
+    Delivery::forget_queue(*former, name);
+    parts_.kept.detach(name, identity);
+  }
+  topic.owner = &client;
+  if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
+}
+
+void Broker::end_stale(Client& client) {
+  client.is_renewing = false;
+  std::vector<Topic*> stale;
+  for (const auto& subscription : client.subscriptions)
+    if (subscription.is_stale) stale.push_back(subscription.topic);
+  if (stale.empty()) return;
+  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::unsubscribed);
+  if (client.backlog)
+    std::erase_if(client.backlog->parcels, [&](const Parcel& parcel) {
+      auto* const topic = topics_.find(topic_of(*parcel.frames));
+      const bool is_wanted = topic && Topics::find(client, *topic);
+      if (!is_wanted) client.backlog->bytes -= parcel.bytes;
+      return !is_wanted;
+    });
+  parts_.session_changed(client.peer.routing_id);
+}
+
+void Broker::end_forbidden(Client& client) {
+  std::vector<Topic*> forbidden;
+  for (const auto& subscription : client.subscriptions)
+    if (!client.grant.may_subscribe(subscription.topic->name)) forbidden.push_back(subscription.topic);
+  for (auto* const topic : forbidden) {
+    log_.notice("client \"{}\" may not subscribe to \"{}\" any more", printable(client.peer.routing_id), printable(topic->name));
+    end_subscription(client, *topic, Leaving::unsubscribed);
+  }
+  if (!forbidden.empty()) parts_.session_changed(client.peer.routing_id);
+}
+
+// To the next of those who are here, in case the queue may be his.
+void Broker::pass_on(Topic& topic) {
+  for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) own(*topic.subscribers[i].client, topic);
+}
+
+}  // namespace gorgone::mcollective

@@ -1,0 +1,213 @@
+// Brokers joined by a real cluster of three nats-servers.
+#include <set>
+
+#include "nats_cluster.hpp"
+#include "queue_bench.hpp"
+
+using namespace gorgone;
+using namespace gorgone::mcollective;
+using namespace gorgone::mcollective::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string reply = "mcollective reply web1 1";
+const std::string persistent = "persistent:\n  - {topic: \"mcollective reply * *\", messages_max: 1000}\n";
+constexpr auto long_enough = 30s;
+
+NatsCluster& cluster() {
+  static NatsCluster the_cluster(3);
+  return the_cluster;
+}
+
+struct Fixture {
+  Fixture() { cluster().tell("start"); }
+  ~Fixture() {
+    if (std::uncaught_exceptions() > 0) cluster().is_kept = true;
+  }
+  /// A broker; each test has a network of its own.
+  std::unique_ptr<Bench> open(const std::string& name, const std::string& more = persistent) {
+    return std::make_unique<Bench>(directory.file(name + ".sdb"), cluster().yaml(prefix) + more);
+  }
+  std::unique_ptr<Bench> open_up(const std::string& name, const std::string& more = persistent) {
+    auto bench = open(name, more);
+    REQUIRE(within(long_enough, {bench.get()}, [&] { return bench->is_up(); }));
+    return bench;
+  }
+  static int drawn;
+  const std::string prefix = "p" + std::to_string(++drawn);
+  const std::string stream = prefix + "_mcollective_reply_=2A_=2A";
+  Directory directory;
+};
+int Fixture::drawn = 0;
+
+bool is_ready(Bench& bench) { return bench.queues().describe().at(0).at("state") == "up"; }
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "what is published at one broker reaches the others that want the topic, once, and never itself") {
+  auto a = open_up("a"), b = open_up("b"), c = open_up("c");
+  a->backbone().want("mcollective x.y *");
+  b->backbone().want("mcollective x.y *");
+  c->backbone().want("mcollective other");
+  REQUIRE(within(long_enough, {a.get(), b.get(), c.get()}, [&] {
+    a->backbone().publish("mcollective x.y *", message("probe"));
+    return b->heard.contains("mcollective x.y *");
+  }));
+  b->run_for(100ms);
+  b->heard.clear();
+  const std::string bytes("\0\xff body", 7);
+  CHECK(a->backbone().publish("mcollective x.y *", message(bytes)));
+  CHECK(a->backbone().publish("mcollective x.y *", message("second")));
+  REQUIRE(within(long_enough, {a.get(), b.get(), c.get()}, [&] { return b->heard["mcollective x.y *"].size() >= 2; }));
+  for (auto* bench : {a.get(), b.get(), c.get()}) bench->run_for(100ms);
+  CHECK(b->heard["mcollective x.y *"] == std::vector<std::string>{bytes, "second"});
+  CHECK(a->heard.empty());
+  CHECK(c->heard.empty());
+  b->backbone().unwant("mcollective x.y *");
+  b->run_for(200ms);
+  a->backbone().publish("mcollective x.y *", message("nobody"));
+  a->run_for(100ms);
+  b->run_for(200ms);
+  CHECK(b->heard["mcollective x.y *"].size() == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a message larger than the servers take is refused and counted, and the connection holds") {
+  auto a = open_up("a");
+  const std::string large(2 << 20, 'x');
+  CHECK_FALSE(a->backbone().publish("t", message(large)));
+  CHECK(a->backbone().describe().at("dropped").at("too_large") == 1);
+  a->put(reply, large);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 1; }));
+  CHECK(a->results[large].find("max_payload of the NATS servers is 1048576") != std::string::npos);
+  CHECK(a->is_up());
+  CHECK(a->backbone().publish("t", message("small")));
+}
+
+TEST_CASE_METHOD(Fixture, "a queue can be put at one broker and taken at another, in order, and is empty then") {
+  auto a = open_up("a"), b = open_up("b");
+  const auto all = numbered("m", 0, 300);
+  for (const auto& body : all) a->put(reply, body);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 300; }));
+  CHECK(a->results["m299"] == "ok");
+  REQUIRE(b->queues().attach(reply, "web1"));
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() >= 300; }));
+  a->put(reply, "m300");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() >= 301; }));
+  CHECK(b->offers[reply] == numbered("m", 0, 301));
+  CHECK(within(long_enough, {a.get(), b.get()}, [&] { return cluster().messages(stream) == 0; }));
+}
+
+TEST_CASE_METHOD(Fixture, "what the owner's broker took with it when it ended is offered first at another one") {
+  auto a = open_up("a"), b = open_up("b");
+  b->takes = false;
+  REQUIRE(b->queues().attach(reply, "web1"));
+  for (const auto& body : numbered("m", 0, 10)) a->put(reply, body);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() == 10; }));
+  b->take(reply, 0);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return cluster().messages(stream) == 9; }));
+  b.reset();
+  a->put(reply, "m10");
+  REQUIRE(a->queues().attach(reply, "web1"));
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() >= 10; }));
+  CHECK(a->offers[reply] == numbered("m", 1, 11));
+}
+
+TEST_CASE_METHOD(Fixture, "a queue has one owner among all brokers, and the last broker of an identity has it") {
+  auto a = open_up("a"), b = open_up("b");
+  REQUIRE(a->queues().attach(reply, "web1"));
+  a->put(reply, "m0");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 1; }));
+  b->queues().attach(reply, "web2");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !b->refused_owners.empty(); }));
+  CHECK(b->refused_owners == std::vector<std::string>{reply + ": web2"});
+  CHECK(a->refused_owners.empty());
+
+  // The same identity subscribes at the other broker: it goes on there, and here no more.
+  b->queues().attach(reply, "web1");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !a->refused_owners.empty(); }));
+  a->put(reply, "m1");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !b->offers[reply].empty(); }));
+  CHECK(b->offers[reply] == std::vector<std::string>{"m1"});
+  CHECK(a->offers[reply] == std::vector<std::string>{"m0"});
+
+  b->queues().disown(reply, "web1");
+  const auto is_free = [&] { return cluster().messages(prefix + "-owners") == 0; };
+  REQUIRE(within(long_enough, {a.get(), b.get()}, is_free));
+  a->refused_owners.clear();
+  a->queues().attach(reply, "web2");
+  a->put(reply, "m2");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return a->offers[reply].size() == 2; }));
+  CHECK(a->refused_owners.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a full stream refuses, and takes again when there is room") {
+  const std::string small = "persistent:\n  - {topic: \"mcollective reply * *\", messages_max: 3}\n";
+  auto a = open_up("a", small);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  for (const auto& body : numbered("m", 0, 4)) a->put(reply, body);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 4; }));
+  CHECK(a->results["m2"] == "ok");
+  CHECK(a->results["m3"] == "the queue of topic \"mcollective reply web1 1\" is full: maximum messages per subject exceeded");
+  a->queues().attach(reply, "web1");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return cluster().messages(stream) == 0; }));
+  a->put(reply, "again");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 4; }));
+  CHECK(a->results["again"] == "ok");
+}
+
+TEST_CASE_METHOD(Fixture, "while the backbone is away messages wait in the journal, outlive the broker and come before newer ones") {
+  {
+    auto a = open_up("a");
+    for (const auto& body : numbered("m", 0, 5)) a->put(reply, body);
+    REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 5; }));
+    cluster().tell("stop");
+    REQUIRE(within(long_enough, {a.get()}, [&] { return !a->is_up(); }));
+    CHECK_FALSE(a->backbone().publish("t", message("x")));
+    for (const auto& body : numbered("m", 5, 105)) a->put(reply, body);
+    REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 105; }));
+    CHECK(a->results["m104"] == "ok");
+  }
+  auto a = open("a"), b = open("b");
+  a->put(reply, "m105");
+  b->queues().attach(reply, "web1");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 1; }));
+  cluster().tell("start");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return a->is_up(); }));
+  a->put(reply, "m106");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() >= 107; }));
+  a->run_for(200ms);
+  b->run_for(200ms);
+  CHECK(b->offers[reply] == numbered("m", 0, 107));
+}
+
+TEST_CASE_METHOD(Fixture, "a server that is killed and comes back costs no message of a queue, nor its order") {
+  auto a = open_up("a"), b = open_up("b");
+  b->queues().attach(reply, "web1");
+  const std::vector<Bench*> both{a.get(), b.get()};
+  int sent = 0;
+  for (int place = 0; place < 3; ++place) {
+    for (int i = 0; i < 60; ++i) {
+      a->put(reply, "m" + std::to_string(sent++));
+      if (i == 20) cluster().tell("kill " + std::to_string(place));
+      for (auto* bench : both) bench->run_for(2ms);
+    }
+    REQUIRE(within(long_enough, both, [&] { return a->results.size() == static_cast<std::size_t>(sent); }));
+    cluster().tell("start " + std::to_string(place));
+  }
+  std::vector<std::string> accepted;
+  for (const auto& body : numbered("m", 0, sent))
+    if (a->results[body] == "ok") accepted.push_back(body);
+  CHECK(accepted.size() == static_cast<std::size_t>(sent));
+  std::vector<std::string> first_times;
+  const auto all_are_there = [&] {
+    first_times.clear();
+    std::set<std::string> seen;
+    for (const auto& body : b->offers[reply])
+      if (seen.insert(body).second) first_times.push_back(body);
+    return first_times.size() >= accepted.size();
+  };
+  REQUIRE(within(long_enough, both, all_are_there));
+  CHECK(first_times == accepted);
+  CHECK(b->offers[reply].size() <= accepted.size() + 60);  // repeated, at the most what was under way
+}

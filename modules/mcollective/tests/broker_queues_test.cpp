@@ -1,0 +1,170 @@
+#include <catch2/catch.hpp>
+
+#include "broker_world.hpp"
+
+using namespace gorgone::mcollective;
+using namespace gorgone::mcollective::test;
+using Lines = std::vector<std::string>;
+
+namespace {
+
+KeptMessage kept_message(std::uint64_t number, const std::string& body) {
+  KeptMessage message;
+  message.number = number;
+  message.frames = std::make_shared<const Frames>(Frames{"", "MESSAGE", "TOPIC", "q", "", body});
+  return message;
+}
+
+}  // namespace
+
+TEST_CASE("a PUT on a persistent topic is answered when it is safe, and nothing else goes out before that") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher", {"t"});
+  world.join(2, "other");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.put(2, "t", "waits");
+  world.say(1, {"SUB", "ID", "2", "", "u"});
+  CHECK(world.heard(1).empty());
+  REQUIRE(world.kept.puts.size() == 1);
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1) == Lines{"OK ID 1", "OK ID 2"});
+  world.pass(200ms);
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | waits"});
+}
+
+TEST_CASE("a PUT that cannot be kept is answered ERROR, with or without an ID") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.put(1, "q", "y");
+  world.kept.puts[0].second(gorgone::Error{"the queue is full"});
+  world.kept.puts[1].second(gorgone::Error{"the queue is full"});
+  CHECK(world.heard(1) == Lines{"ERROR MESSAGE not kept: the queue is full ID 1", "ERROR MESSAGE not kept: the queue is full"});
+  CHECK(world.broker->counters().kept_refused == 2);
+}
+
+TEST_CASE("an answer that comes after its client has gone does nothing") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.lose(1);
+  world.open(2, "publisher");
+  world.pass(200ms);
+  world.heard(2);
+  world.kept.puts[0].second({});
+  CHECK(world.heard(2).empty());
+}
+
+TEST_CASE("the owner of a queue is offered its messages, and what its client has taken is told") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "a 1", {"q"});
+  CHECK(world.kept.attached.contains("q"));
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  world.broker->offered("q", kept_message(8, "y"), world.now);
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | x", "MESSAGE TOPIC q | y"});
+  auto& connection = world.outlet.connections[1];
+  CHECK(std::exchange(connection.is_asked, false));
+  world.broker->taken(1, connection.number - 1, world.now);
+  CHECK(world.kept.taken_by == std::vector<std::pair<std::string, std::uint64_t>>{{"q", 7}});
+  CHECK(connection.is_asked);
+  world.broker->taken(1, connection.number, world.now);
+  CHECK(world.kept.taken_by.size() == 2);
+}
+
+TEST_CASE("a queue is left when its owner's connection is lost, and taken up again when it is back") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "a 1", {"q"});
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  world.lose(1);
+  CHECK_FALSE(world.kept.attached.contains("q"));
+  world.open(2, "a 1");
+  CHECK(world.kept.attached.contains("q"));
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  CHECK(world.heard(2).empty());
+  world.pass(200ms);
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+}
+
+TEST_CASE("subscribers who do not own the queue have its messages while they are there, the owner has them once") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "owner", {"q"});
+  world.join(2, "second", {"q"});
+  world.join(3, "publisher");
+  world.put(3, "q", "x");
+  CHECK(world.heard(2).empty());
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1).empty());
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+}
+
+TEST_CASE("the owner that unsubscribes leaves its queue to the next, one that is dropped does not") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "owner", {"q"}, "60000");
+  world.join(2, "second", {"q"}, "60000");
+  SECTION("unsubscribed") {
+    world.say(1, {"UNSUB", "ID", "1", "", "q"});
+    CHECK(world.kept.owners.at("q") == "second");
+    CHECK(world.kept.attached.contains("q"));
+  }
+  SECTION("disconnected") {
+    world.say(1, {"DISCONNECT"});
+    CHECK(world.kept.owners.at("q") == "owner");
+    CHECK_FALSE(world.kept.attached.contains("q"));
+  }
+}
+
+TEST_CASE("of two clients of one identity the newer one is offered its queue") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "a 1", {"q"});
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  const auto number = world.outlet.connections[1].number;
+  world.join(2, "a 2", {"q"});
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+  world.broker->taken(1, number, world.now);
+  CHECK(world.kept.taken_by.empty());
+  world.say(2, {"DISCONNECT"});
+  CHECK(world.kept.attached.contains("q"));
+}
+
+TEST_CASE("the backbone is asked for topics from their first subscriber to their last") {
+  World world(World::quick_limits(), true);
+  world.join(1, "a", {"t", "u"});
+  world.join(2, "b", {"t"});
+  CHECK(world.backbone.wanted == std::set<std::string>{"t", "u"});
+  world.say(1, {"UNSUB", "", "t", "u"});
+  CHECK(world.backbone.wanted == std::set<std::string>{"t"});
+  world.say(2, {"DISCONNECT"});
+  CHECK(world.backbone.wanted.empty());
+}
+
+TEST_CASE("a PUT goes to local subscribers and to the backbone, and says where it did not get to others") {
+  World world(World::quick_limits(), true);
+  world.join(1, "a", {"t"});
+  world.join(2, "b");
+  world.put(2, "t", "x");
+  CHECK(world.heard(1).size() == 1);
+  CHECK(world.backbone.published == std::vector<std::string>{"t"});
+  world.backbone.is_away = true;
+  world.say(2, {"PUT", "ID", "1", "TOPIC", "t", "", "y"});
+  CHECK(world.heard(1).size() == 1);
+  CHECK(world.heard(2) == Lines{"ERROR MESSAGE 1 subscribers of this broker have it, other brokers do not: the backbone is away ID 1"});
+}
+
+TEST_CASE("what comes from the backbone goes to subscribers, and not to the owner of a queue, who has it from there") {
+  World world(World::quick_limits(), true);
+  world.kept.persistent.insert("q");
+  world.join(1, "owner", {"q"});
+  world.join(2, "other", {"q"});
+  world.broker->from_backbone("q", kept_message(1, "x").frames, world.now);
+  CHECK(world.heard(1).empty());
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+}

@@ -1,0 +1,261 @@
+#include <catch2/catch.hpp>
+
+#include "broker_world.hpp"
+
+using namespace gorgone::mcollective;
+using namespace gorgone::mcollective::test;
+using Lines = std::vector<std::string>;
+
+TEST_CASE("a client connects, subscribes, and hears what another puts on its topic") {
+  World world;
+  world.open(1, "web1 17 #<Thread>");
+  world.say(1, {"CONNECT", "ID", "1", "TTL", "30000", "VERSION", "0.2"});
+  CHECK(world.heard(1) == Lines{"OK ID 1"});
+  world.say(1, {"SUB", "ID", "2", "", "mcollective ping"});
+  CHECK(world.heard(1) == Lines{"OK ID 2"});
+  world.pass(200ms);
+  world.join(2, "client");
+  world.say(2, {"PUT", "TOPIC", "mcollective ping", "X-REPLY-TO", "r", "", "hello"});
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC mcollective ping X-REPLY-TO r | hello"});
+  CHECK(world.heard(2).empty());
+  world.say(1, {"UNSUB", "ID", "3", "", "mcollective ping"});
+  CHECK(world.heard(1) == Lines{"OK ID 3"});
+  world.put(2, "mcollective ping", "again");
+  world.pass(1s);
+  CHECK(world.heard(1).empty());
+}
+
+TEST_CASE("whoever speaks before CONNECT is told so where it gave an ID, and closed") {
+  World world;
+  world.open(1, "a");
+  world.say(1, {"SUB", "ID", "9", "", "t"});
+  REQUIRE(world.heard(1).size() == 1);
+  CHECK_FALSE(world.is_open(1));
+  world.open(2, "b");
+  world.say(2, {"NOOP"});
+  CHECK(world.heard(2).empty());
+  CHECK_FALSE(world.is_open(2));
+}
+
+TEST_CASE("a connection that never says CONNECT is closed after a while, one that does is not") {
+  World world;
+  world.open(1, "a");
+  world.open(2, "b");
+  world.say(2, {"CONNECT", "ID", "1"});
+  world.pass(31s);
+  CHECK_FALSE(world.is_open(1));
+  CHECK(world.is_open(2));
+}
+
+TEST_CASE("what is no command is answered ERROR with its ID, and the client stays") {
+  World world;
+  world.join(1, "a");
+  const std::vector<std::pair<Frames, std::string>> faults{
+      {{"HELLO", "ID", "1"}, "unknown verb HELLO"},        {{"put", "ID", "1", "TOPIC", "t"}, "unknown verb put"},
+      {{"PUT", "ID", "1"}, "PUT without a topic"},         {{"PUT", "ID", "1", "TOPIC", ""}, "a topic of 0 bytes"},
+      {{"SUB", "ID", "1"}, "SUB without a topic"},         {{"SUB", "ID", "1", "", ""}, "a topic of 0 bytes"},
+      {{"UNSUB", "ID", "1", ""}, "UNSUB without a topic"}, {{"SUB", "ID", "1", "ODD"}, "header ODD has no value"},
+      {{"CONNECT", "ID", "1", "TTL", "soon"}, "TTL soon"}};
+  for (const auto& [frames, text] : faults) {
+    world.say(1, frames);
+    const auto heard = world.heard(1);
+    REQUIRE(heard.size() == 1);
+    CHECK(heard[0].starts_with("ERROR MESSAGE " + text));
+    CHECK(heard[0].ends_with(" ID 1"));
+    CHECK(world.is_open(1));
+  }
+}
+
+TEST_CASE("nothing but the answer comes between a command with an ID and its answer, or shortly after it") {
+  World world;
+  world.join(1, "a", {"t"});
+  world.join(2, "b");
+  world.say(1, {"SUB", "ID", "2", "", "u"});
+  world.put(2, "t", "early");
+  CHECK(world.heard(1) == Lines{"OK ID 2"});
+  world.say(1, {"SUB", "ID", "3", "", "v"});
+  CHECK(world.heard(1) == Lines{"OK ID 3"});
+  world.pass(199ms);
+  CHECK(world.heard(1).empty());
+  world.pass(1ms);
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | early"});
+}
+
+TEST_CASE("a client that publishes is done with subscribing, and gets its messages at once") {
+  World world;
+  world.join(1, "server", {"t"});
+  world.open(2, "client");
+  world.say(2, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(2, {"SUB", "ID", "2", "", "reply"});
+  world.heard(2);
+  world.put(2, "t", "ping");
+  world.put(1, "reply", "pong");
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC reply | pong"});
+}
+
+TEST_CASE("a client is spoken to when nothing was sent to it for half its TTL, exactly then") {
+  World world;
+  world.join(1, "a", {"t"}, "3000");
+  world.say(1, {"NOOP"});
+  world.pass(1299ms);
+  CHECK(world.heard(1).empty());
+  world.pass(1ms);
+  CHECK(world.heard(1) == Lines{"NOOP"});
+  world.join(2, "b");
+  world.put(2, "t", "x");
+  CHECK(world.heard(1).size() == 1);
+  world.pass(1499ms);
+  CHECK(world.heard(1).empty());
+  world.pass(1ms);
+  CHECK(world.heard(1) == Lines{"NOOP"});
+}
+
+TEST_CASE("a client that is silent for 1.05 TTL is dropped with its subscriptions and closed, one that speaks is not") {
+  World world;
+  world.join(1, "a", {"t"}, "1000");
+  world.join(2, "b", {"t"}, "1000");
+  for (int i = 0; i < 4; ++i) {
+    world.pass(300ms);
+    world.say(2, {"NOOP"});
+  }
+  CHECK_FALSE(world.is_open(1));
+  CHECK(world.is_open(2));
+  CHECK(world.broker->topics().subscriptions() == 1);
+  CHECK(world.broker->counters().expired == 1);
+}
+
+TEST_CASE("what came while the broker was held up saves a client from being dropped") {
+  World world;
+  world.join(1, "a", {}, "1000");
+  world.now += 60s;
+  world.broker->tick(world.now);
+  world.say(1, {"NOOP"});
+  world.pass(500ms);
+  CHECK(world.is_open(1));
+  world.now += 60s;
+  world.broker->tick(world.now);
+  world.pass(500ms);
+  CHECK_FALSE(world.is_open(1));
+}
+
+TEST_CASE("a client without a TTL is never spoken to, and dropped when it was idle for too long") {
+  World world;
+  world.open(1, "a");
+  world.say(1, {"CONNECT", "ID", "1"});
+  world.heard(1);
+  world.pass(99s);
+  CHECK(world.heard(1).empty());
+  CHECK(world.is_open(1));
+  world.pass(2s);
+  CHECK_FALSE(world.is_open(1));
+}
+
+TEST_CASE("a second connection of a client takes its session over, and the first one is closed") {
+  World world;
+  world.join(1, "a", {"t"});
+  world.join(3, "b");
+  world.open(2, "a");
+  CHECK_FALSE(world.is_open(1));
+  world.broker->closed(1, gorgone::Error{"as it was asked"}, world.now);
+  world.pass(200ms);
+  CHECK(world.heard(2) == Lines{"NOOP"});
+  world.put(3, "t", "x");
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC t | x"});
+}
+
+TEST_CASE("a routing id in use under one key is not given to another key") {
+  World world;
+  world.join(1, "a", {"t"});
+  Peer thief;
+  thief.routing_id = "a";
+  thief.key = "another";
+  CHECK_FALSE(world.broker->admit(thief).has_value());
+  world.open(2, "a", "another");
+  CHECK_FALSE(world.is_open(2));
+  CHECK(world.is_open(1));
+}
+
+TEST_CASE("a CONNECT on a new connection renews the session: topics that are not asked for again end") {
+  World world;
+  world.join(1, "a", {"old", "both"});
+  world.join(3, "b");
+  world.lose(1);
+  world.put(3, "old", "1");
+  world.put(3, "both", "2");
+  world.open(2, "a");
+  world.say(2, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(2, {"SUB", "ID", "2", "", "both", "new"});
+  CHECK(world.heard(2) == Lines{"OK ID 1", "OK ID 2"});
+  world.pass(200ms);
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC both | 2"});
+  CHECK(world.broker->topics().subscriptions() == 2);
+  CHECK(world.broker->topics().size() == 2);
+}
+
+TEST_CASE("messages wait for a client that has lost its connection, until it is back or its TTL is over") {
+  World world;
+  world.join(1, "a", {"t"}, "1000");
+  world.join(3, "b", {}, "60000");
+  world.lose(1);
+  world.put(3, "t", "x");
+  world.pass(500ms);
+  world.open(2, "a");
+  world.pass(200ms);
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC t | x"});
+  world.lose(2);
+  world.put(3, "t", "y");
+  world.pass(2s);
+  CHECK(world.broker->counters().session_over == 1);
+  CHECK(world.broker->clients().session("a") == nullptr);
+}
+
+TEST_CASE("DISCONNECT ends the session and not the connection, which may CONNECT again") {
+  World world;
+  world.join(1, "a", {"t"});
+  world.say(1, {"DISCONNECT"});
+  CHECK(world.is_open(1));
+  CHECK(world.broker->clients().sessions() == 0);
+  CHECK(world.broker->topics().size() == 0);
+  world.say(1, {"CONNECT", "ID", "1"});
+  CHECK(world.heard(1) == Lines{"OK ID 1"});
+}
+
+TEST_CASE("a session is restored from its record: its client is served without CONNECT, and a stranger is not") {
+  World before;
+  before.join(1, "a", {"t", "u"}, "5000");
+  CHECK(before.changed.contains("a"));
+  const auto record = before.broker->record_of("a");
+  REQUIRE(record.has_value());
+
+  World after;
+  REQUIRE(after.broker->restore("a", *record, after.now).has_value());
+  after.join(3, "b");
+  after.put(3, "u", "while it is away");
+  after.open(1, "a");
+  after.pass(200ms);
+  CHECK(after.heard(1) == Lines{"MESSAGE TOPIC u | while it is away"});
+  after.pass(10s);
+  CHECK_FALSE(after.is_open(1));
+  CHECK_FALSE(after.broker->record_of("a").has_value());
+}
+
+TEST_CASE("a session of a key that is revoked meanwhile is not restored") {
+  World before;
+  before.join(1, "a", {"t"});
+  World after;
+  after.access.refused_keys.insert("key");
+  CHECK_FALSE(after.broker->restore("a", *before.broker->record_of("a"), after.now).has_value());
+}
+
+TEST_CASE("a client that gave itself no name has a session for as long as its connection") {
+  World world;
+  Peer peer;
+  peer.routing_id = "drawn";
+  peer.named_itself = false;
+  world.broker->opened(1, peer, world.now);
+  world.say(1, {"CONNECT", "ID", "1", "TTL", "30000"});
+  CHECK_FALSE(world.broker->record_of("drawn").has_value());
+  CHECK(world.broker->clients().sessions() == 1);
+  world.lose(1);
+  CHECK(world.broker->clients().sessions() == 0);
+}

@@ -1,0 +1,194 @@
+#pragma once
+// A broker without sockets, files or a clock of its own: what it is fed with is written in the test, what it does is recorded.
+
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker.hpp"
+
+namespace gorgone::mcollective::test {
+
+using namespace std::chrono_literals;
+
+struct FakeOutlet final : Outlet {
+  struct Connection {
+    std::vector<SharedFrames> sent;    ///< since it was last looked at
+    std::vector<SharedFrames> queued;  ///< not taken by a client that does not read
+    std::uint64_t number = 0;
+    bool reads = true, is_paused = false, is_closed = false, is_asked = false;
+    std::string why;
+  };
+  std::map<ConnectionId, Connection> connections;
+
+  std::uint64_t send(ConnectionId to, SharedFrames frames) override {
+    auto& connection = connections[to];
+    if (connection.is_closed) return 0;
+    (connection.reads ? connection.sent : connection.queued).push_back(std::move(frames));
+    return ++connection.number;
+  }
+  Transport::Waiting waiting(ConnectionId of) const override {
+    Transport::Waiting waiting;
+    const auto known = connections.find(of);
+    if (known == connections.end()) return waiting;
+    waiting.messages = known->second.queued.size();
+    for (const auto& frames : known->second.queued) waiting.bytes += size_of(*frames);
+    return waiting;
+  }
+  void confirm(ConnectionId of) override { connections[of].is_asked = true; }
+  void pause(ConnectionId of) override { connections[of].is_paused = true; }
+  void resume(ConnectionId of) override { connections[of].is_paused = false; }
+  void close(ConnectionId which, const std::string& why, Transport::Closing) override {
+    connections[which].is_closed = true;
+    connections[which].why = why;
+  }
+};
+
+struct FakeAccess final : Access {
+  std::set<std::string> refused_keys, awaiting_keys;
+  std::vector<std::string> patterns{"**"};
+
+  asio::awaitable<Result<void>> start() override { co_return Result<void>{}; }
+  Result<Grant> grant(const std::string& key, const std::string&) override {
+    if (refused_keys.contains(key)) return Error{"the key is revoked"};
+    Grant grant;
+    grant.source = "any";
+    grant.awaits_certificate = awaiting_keys.contains(key);
+    grant.publish = grant.subscribe = patterns;
+    return grant;
+  }
+  Result<void> take_certificate(const std::string& text) override {
+    if (text != "good") return Error{"it is not signed by anybody known"};
+    awaiting_keys.clear();
+    return {};
+  }
+  Result<void> forget_pin(const std::string&) override { return {}; }
+  json::object describe() const override { return {}; }
+};
+
+struct FakeKept final : KeptQueues {
+  std::set<std::string, std::less<>> persistent;
+  std::map<std::string, std::string> owners;
+  std::set<std::string> attached;
+  std::vector<std::pair<std::string, std::function<void(Result<void>)>>> puts;
+  std::vector<std::pair<std::string, std::uint64_t>> taken_by;
+
+  asio::awaitable<Result<void>> start(Events) override { co_return Result<void>{}; }
+  bool is_persistent(std::string_view topic) const override { return persistent.contains(topic); }
+  void put(const std::string& topic, SharedFrames, std::function<void(Result<void>)> done) override {
+    puts.emplace_back(topic, std::move(done));
+  }
+  bool attach(const std::string& topic, const std::string& identity) override {
+    const auto& owner = owners.emplace(topic, identity).first->second;
+    if (owner != identity) return false;
+    attached.insert(topic);
+    return true;
+  }
+  void detach(const std::string& topic, const std::string&) override { attached.erase(topic); }
+  void disown(const std::string& topic, const std::string&) override {
+    attached.erase(topic);
+    owners.erase(topic);
+  }
+  void taken(const std::string& topic, std::uint64_t number) override { taken_by.emplace_back(topic, number); }
+  json::array describe() const override { return {}; }
+};
+
+struct FakeBackbone final : Backbone {
+  bool is_away = false;
+  std::set<std::string> wanted;
+  std::vector<std::string> published;
+  void start(Events) override {}
+  bool publish(const std::string& topic, SharedFrames) override {
+    if (!is_away) published.push_back(topic);
+    return !is_away;
+  }
+  void want(const std::string& topic) override { wanted.insert(topic); }
+  void unwant(const std::string& topic) override { wanted.erase(topic); }
+  json::object describe() const override { return {}; }
+};
+
+/// "MESSAGE TOPIC t | body": a message on one line.
+inline std::string line_of(const Frames& frames) {
+  std::string line;
+  for (std::size_t i = 1; i < frames.size(); ++i) line += (i > 1 ? " " : "") + (frames[i].empty() ? "|" : frames[i]);
+  return line;
+}
+
+class World {
+ public:
+  explicit World(BrokerLimits given = quick_limits(), bool has_backbone = false) : limits(given) {
+    Broker::Parts parts{outlet, access, kept, has_backbone ? &backbone : nullptr, [this](const std::string& id) { changed.insert(id); },
+                        [] {}};
+    broker = std::make_unique<Broker>(std::move(parts), limits, log);
+  }
+
+  static BrokerLimits quick_limits() {
+    BrokerLimits limits;
+    limits.idle = 100s;
+    limits.connect = 30s;
+    limits.queue_messages = 16;
+    limits.queue_bytes = 65536;
+    return limits;
+  }
+
+  void open(ConnectionId connection, const std::string& routing_id, const std::string& key = "key") {
+    Peer peer;
+    peer.routing_id = routing_id;
+    peer.key = key;
+    peer.address = "192.0.2.1:1";
+    outlet.connections[connection];
+    broker->opened(connection, peer, now);
+  }
+  /// Frames behind the delimiter.
+  void say(ConnectionId from, Frames frames) {
+    frames.insert(frames.begin(), "");
+    broker->message(from, std::move(frames), now);
+  }
+  /// What a client was sent since it was asked last.
+  std::vector<std::string> heard(ConnectionId by) {
+    std::vector<std::string> lines;
+    for (const auto& frames : std::exchange(outlet.connections[by].sent, {})) lines.push_back(line_of(*frames));
+    return lines;
+  }
+  /// Opens, connects and subscribes, and lets the grace go by.
+  void join(ConnectionId connection, const std::string& routing_id, const Frames& topics = {}, const std::string& ttl = "30000") {
+    open(connection, routing_id);
+    say(connection, {"CONNECT", "ID", "c", "TTL", ttl, "VERSION", "0.2"});
+    if (!topics.empty()) {
+      Frames sub{"SUB", "ID", "s", ""};
+      sub.insert(sub.end(), topics.begin(), topics.end());
+      say(connection, std::move(sub));
+    }
+    pass(limits.grace);
+    heard(connection);
+  }
+  void put(ConnectionId from, const std::string& topic, const std::string& body) { say(from, {"PUT", "TOPIC", topic, "", body}); }
+  void pass(milliseconds time) {
+    const auto until = now + time;
+    for (auto next = broker->next(); next && *next <= until; next = broker->next()) {
+      now = std::max(now, *next);
+      broker->tick(now);
+    }
+    now = until;
+  }
+  bool is_open(ConnectionId connection) { return !outlet.connections[connection].is_closed; }
+  /// The clients' side of a connection goes away.
+  void lose(ConnectionId connection) {
+    outlet.connections[connection].is_closed = true;
+    broker->closed(connection, Error{"reset"}, now);
+  }
+
+  BrokerLimits limits;
+  FakeOutlet outlet;
+  FakeAccess access;
+  FakeKept kept;
+  FakeBackbone backbone;
+  std::set<std::string> changed;
+  Time now = Time{} + 1000s;
+  Log log{"test"};
+  std::unique_ptr<Broker> broker;
+};
+
+}  // namespace gorgone::mcollective::test
