@@ -131,9 +131,19 @@ void AccessTable::pin_if_free(const std::string& key, const std::string& identit
   if (pins_.emplace(identity, key).second) new_pins_.emplace_back(identity, key);
 }
 
+bool AccessTable::has(const Certificate& certificate) const {
+  for (const auto* all : {&files_->certificates, &taken_}) {
+    const auto found = all->find(certificate.key);
+    if (found == all->end()) continue;
+    for (const auto& held : found->second)
+      if (held.certificate.serial == certificate.serial) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t now_s) {
+  if (has(certificate)) return {};
   auto& held = taken_[certificate.key];
-  if (std::any_of(held.begin(), held.end(), [&](const auto& other) { return other.certificate.serial == certificate.serial; })) return {};
   held.push_back({std::move(certificate), "kept"});
   std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.certificate.serial > b.certificate.serial; });
   const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return other.certificate.not_before_s <= now_s; });
