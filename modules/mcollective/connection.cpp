@@ -1,5 +1,6 @@
 #include "connection.hpp"
 
+#include <fmt/format.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -25,7 +26,7 @@ constexpr auto closing_limit = std::chrono::seconds(1);
 std::string text_of(boost::asio::ip::address address) {
   if (address.is_v6() && address.to_v6().is_v4_mapped())
     address = boost::asio::ip::make_address_v4(boost::asio::ip::v4_mapped, address.to_v6());
-  return address.is_v6() ? "[" + address.to_string() + "]" : address.to_string();
+  return address.is_v6() ? fmt::format("[{}]", address.to_string()) : address.to_string();
 }
 
 // A name for who gives none; no client may take one that begins with a zero.

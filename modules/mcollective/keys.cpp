@@ -11,6 +11,8 @@
 #include <cstring>
 #include <fstream>
 
+#include "curve_box.hpp"
+
 namespace gorgone::mcollective {
 namespace {
 
@@ -77,6 +79,7 @@ Result<KeyPair> make_pair(const std::string& secret_path, const std::string& pub
 }  // namespace
 
 KeyPair new_key_pair() {
+  start_sodium();
   KeyPair pair{std::string(key_size, '\0'), std::string(key_size, '\0')};
   crypto_box_keypair(bytes_of(pair.public_key), bytes_of(pair.secret_key));
   return pair;

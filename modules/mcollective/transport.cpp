@@ -232,6 +232,7 @@ Transport::Transport(Agent& agent, Spec spec, Events events) : state_(std::make_
 Transport::~Transport() { state_->close_all(); }
 
 Result<void> Transport::start() {
+  if (state_->spec.curve) start_sodium();
   for (const auto& text : state_->spec.bind) {
     auto bound = listen_at(state_->agent.loop(), text);
     if (!bound) return bound.error();
