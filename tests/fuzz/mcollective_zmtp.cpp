@@ -174,7 +174,7 @@ void curve_operations(Input& input, std::size_t piece) {
         const bool more = input.flag();
         message.push_back(long_text(input));
         peer.feed(client.message(message.back(), more ? 1 : 0));
-        if (!more && is_sound) said.push_back(message);
+        if (!more) said.push_back(message);
         if (!more) message.clear();
         break;
       }
@@ -188,9 +188,9 @@ void curve_operations(Input& input, std::size_t piece) {
         is_sound = false;
         break;
       }
-      case 4: {  // damaged
+      case 4: {  // damaged, but for the flags of the frame outside, which say nothing in CURVE
         auto bytes = client.message(long_text(input));
-        const auto at = input.number() % bytes.size();
+        const auto at = 1 + input.number() % (bytes.size() - 1);
         bytes[at] = static_cast<char>(bytes[at] ^ (1 + input.below(255)));
         peer.feed(bytes);
         is_sound = false;

@@ -5,6 +5,7 @@ import unittest
 from fleet import eventually
 from mc0 import BrokerCase
 from nats import NatsCluster
+from wss_fleet import Certificates
 
 REPLY = "mcollective reply web1 4711"
 PATTERN = "mcollective reply * *"
@@ -14,8 +15,11 @@ AGENT = "mcollective rpcutil"
 class BackboneCase(BrokerCase):
     user, password, servers = None, None, 3
 
+    def certificate(self):
+        """Of the servers; None: without TLS."""
+
     def setUp(self):
-        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password)
+        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate())
         self.addCleanup(self.nats.kill)
         self.nats.start()
         self.a, self.b = (self.joined(name) for name in "ab")
@@ -160,6 +164,26 @@ class Login(BackboneCase):
         self.b.stop()
         self.assertLess(time.monotonic() - started, 10)
         self.nats.thaw(0)
+
+
+class Tls(BackboneCase):
+    servers = 1
+
+    def certificate(self):
+        self.certificates = Certificates(self.directory / "tls")
+        self.others = Certificates(self.directory / "others")
+        return self.certificates.issue("nats", "DNS:localhost")
+
+    def joined(self, name, **more):
+        return super().joined(name, **{"backbone_tls": {"ca": str(self.certificates.ca)}, **more})
+
+    def test_servers_are_reached_by_tls_and_a_certificate_of_another_ca_is_refused_and_told(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        wrong = self.make_broker("wrong", backbone=self.nats.urls, backbone_tls={"ca": str(self.others.ca)}, curve=False).start()
+        wrong.wait_log("the backbone is away: .*SSL Error: .*local issuer certificate")
+        unchecked = self.make_broker("unchecked", backbone=self.nats.urls, backbone_tls={"verify": False}, curve=False).start()
+        self.wait_up(unchecked)
 
 
 if __name__ == "__main__":
