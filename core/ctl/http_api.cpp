@@ -1,14 +1,11 @@
 #include "core/ctl/http_api.hpp"
 
 #include <gorgone/base64.hpp>
-#include <gorgone/web_stream.hpp>
+#include <gorgone/http_client.hpp>
 
 #include <CLI/CLI.hpp>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <boost/url/parse.hpp>
 
 #include <fmt/format.h>
@@ -21,7 +18,6 @@
 namespace gorgone::ctl {
 namespace {
 
-namespace http = boost::beast::http;
 using namespace std::chrono_literals;
 
 constexpr auto connect_limit = 5s, answer_limit = 40s;
@@ -98,27 +94,21 @@ asio::awaitable<Result<ApiAnswer>> ask_once(asio::io_context& loop, const ApiAdd
     auto shaken = co_await stream->tls_as_client(*context, api.host, api.verifies, connect_limit);
     if (!shaken) co_return Error{fmt::format("the API at {}: {}", at, shaken.error().message)};
   }
-  http::request<http::string_body> request{body ? http::verb::post : http::verb::get, path, 11};
-  request.set(http::field::host, at);
-  request.set(http::field::content_type, "application/json");
-  request.set(http::field::connection, "close");
-  if (!api.user.empty()) request.set(http::field::authorization, "Basic " + base64_encode(api.user + ":" + api.password));
-  if (body) request.body() = to_text(*body);
-  request.prepare_payload();
-  stream->expires_after(answer_limit);
-  boost::system::error_code error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  co_await http::async_write(*stream, request, token);
-  boost::beast::flat_buffer buffer;
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(body_max);
-  if (!error) co_await http::async_read(*stream, buffer, parser, token);
-  if (error) co_return Error{fmt::format("the API at {} does not answer: {}", at, error.message())};
-  const auto& answer = parser.get();
-  auto parsed = parse_json(answer.body());
-  if (!parsed) co_return Error{fmt::format("what answers at {} is no API of gorgoned: status {}", at, answer.result_int())};
+  HttpRequest request;
+  request.is_post = body.has_value();
+  request.target = path;
+  request.headers["Host"] = at;
+  request.headers["Content-Type"] = "application/json";
+  if (!api.user.empty()) request.headers["Authorization"] = "Basic " + base64_encode(api.user + ":" + api.password);
+  if (body) request.body = to_text(*body);
+  request.limit = answer_limit;
+  request.answer_max = body_max;
+  const auto answer = co_await http_exchange(*stream, std::move(request));
+  if (!answer) co_return Error{fmt::format("the API at {} does not answer: {}", at, answer.error().message)};
+  auto parsed = parse_json(answer->body);
+  if (!parsed) co_return Error{fmt::format("what answers at {} is no API of gorgoned: status {}", at, answer->status)};
   ApiAnswer out;
-  out.status = answer.result_int();
+  out.status = answer->status;
   out.body = std::move(*parsed);
   co_return out;
 }

@@ -2,8 +2,6 @@
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
 #include <boost/url/encode.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/rfc/unreserved_chars.hpp>
@@ -12,7 +10,6 @@
 namespace gorgone::proxy {
 namespace {
 
-namespace http = boost::beast::http;
 using namespace std::chrono_literals;
 
 constexpr auto connect_limit = 3000ms;
@@ -88,7 +85,7 @@ asio::awaitable<Result<bool>> CentreonTokens::ask(std::string name, std::string 
       if (!logged_in) co_return logged_in.error();
     }
     std::string nothing;
-    auto response = co_await request(http::verb::get, path, std::move(nothing));
+    auto response = co_await request(path, std::move(nothing));
     if (!response) co_return response.error();
     const auto status = response->status;
     if (status == 404) co_return false;
@@ -110,7 +107,7 @@ asio::awaitable<Result<void>> CentreonTokens::log_in() {
   json::object security{{"credentials", std::move(credentials)}};
   json::object body{{"security", std::move(security)}};
   std::string path = "/login", text = to_text(json::value(std::move(body)));
-  auto response = co_await request(http::verb::post, std::move(path), std::move(text));
+  auto response = co_await request(std::move(path), std::move(text));
   if (!response) co_return response.error();
   if (response->status / 100 != 2)
     co_return Error{
@@ -136,7 +133,7 @@ asio::awaitable<Result<WebStream>> CentreonTokens::connect(const boost::urls::ur
   co_return stream;
 }
 
-asio::awaitable<Result<CentreonTokens::Response>> CentreonTokens::request(http::verb method, std::string path, std::string body) {
+asio::awaitable<Result<HttpAnswer>> CentreonTokens::request(std::string path, std::string body) {
   const auto url = boost::urls::parse_uri(api_->base_url);
   if (!url || (url->scheme() != "http" && url->scheme() != "https"))
     co_return Error{"base_url is no URL, expected such as https://central/centreon/api/latest"};
@@ -145,26 +142,16 @@ asio::awaitable<Result<CentreonTokens::Response>> CentreonTokens::request(http::
 
   std::string prefix = url->path();
   while (prefix.ends_with('/')) prefix.pop_back();
-  http::request<http::string_body> request(method, prefix + path, 11);
-  request.set(http::field::host, std::string(url->encoded_host_and_port()));
-  request.set(http::field::accept, "application/json");
-  request.set(http::field::content_type, "application/json");
-  if (!session_.empty()) request.set("X-AUTH-TOKEN", session_);
-  request.keep_alive(false);
-  request.body() = std::move(body);
-  request.prepare_payload();
-
-  stream->expires_after(answer_limit);
-  boost::system::error_code error;
-  auto token = asio::redirect_error(asio::use_awaitable, error);
-  co_await http::async_write(*stream, request, token);
-  boost::beast::flat_buffer buffer;
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(body_limit);
-  if (!error) co_await http::async_read(*stream, buffer, parser, token);
-  if (error == boost::beast::error::timeout) co_return Error{fmt::format("no answer within {} ms", answer_limit.count())};
-  if (error) co_return Error{"no answer: " + error.message()};
-  co_return Response{parser.get().result_int(), std::move(parser.get().body())};
+  HttpRequest request;
+  request.is_post = !body.empty();
+  request.target = prefix + path;
+  request.headers["Host"] = std::string(url->encoded_host_and_port());
+  request.headers["Accept"] = request.headers["Content-Type"] = "application/json";
+  if (!session_.empty()) request.headers["X-AUTH-TOKEN"] = session_;
+  request.body = std::move(body);
+  request.limit = answer_limit;
+  request.answer_max = body_limit;
+  co_return co_await http_exchange(*stream, std::move(request));
 }
 
 }  // namespace gorgone::proxy

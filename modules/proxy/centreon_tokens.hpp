@@ -1,9 +1,8 @@
 #pragma once
 // Asks Centreon's web API whether a poller's token of the form name:value is good. What it says is kept for a minute. On the loop.
 
-#include <gorgone/web_stream.hpp>
+#include <gorgone/http_client.hpp>
 
-#include <boost/beast/http/verb.hpp>
 #include <boost/url/url.hpp>
 #include <map>
 #include <optional>
@@ -28,13 +27,10 @@ class CentreonTokens {
   asio::awaitable<Result<bool>> check(std::string token);
 
  private:
-  struct Response {
-    unsigned status = 0;
-    std::string body;
-  };
   asio::awaitable<Result<bool>> ask(std::string name, std::string value);
   asio::awaitable<Result<void>> log_in();
-  asio::awaitable<Result<Response>> request(boost::beast::http::verb method, std::string path, std::string body);
+  /// With a body: a POST.
+  asio::awaitable<Result<HttpAnswer>> request(std::string path, std::string body);
   asio::awaitable<Result<WebStream>> connect(const boost::urls::url_view& url);
   asio::awaitable<void> wait_turn();
 
