@@ -2,6 +2,7 @@
 
 #include "core/ctl/content.hpp"
 #include "core/ctl/keys.hpp"
+#include "core/ctl/mcollective.hpp"
 #include "core/ctl/trust.hpp"
 #include "core/version.hpp"
 
@@ -25,6 +26,7 @@ int run(int argc, char** argv) {
   gorgone::ctl::add_keys(program, outcome);
   gorgone::ctl::add_trust(program, outcome);
   gorgone::ctl::add_content(program, outcome);
+  gorgone::ctl::add_mcollective(program, outcome);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

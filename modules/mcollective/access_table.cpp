@@ -16,14 +16,7 @@ std::string beginning(std::string_view key) { return fmt::format("{:.8}…", key
 // A client without a name of its own may have an identity that is no text at all; "*" is for it too.
 bool allows_identity(std::string_view pattern, std::string_view identity) { return pattern == "*" || topic_matches(pattern, identity); }
 
-bool allows_topic(const Patterns& patterns, std::string_view topic) {
-  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return topic_matches(pattern, topic); });
-}
-
 }  // namespace
-
-bool Grant::may_publish(std::string_view topic) const { return allows_topic(publish, topic); }
-bool Grant::may_subscribe(std::string_view topic) const { return allows_topic(subscribe, topic); }
 
 template <class F>
 void AccessTable::each_certificate(F see) const {
@@ -138,9 +131,19 @@ void AccessTable::pin_if_free(const std::string& key, const std::string& identit
   if (pins_.emplace(identity, key).second) new_pins_.emplace_back(identity, key);
 }
 
+bool AccessTable::has(const Certificate& certificate) const {
+  for (const auto* all : {&files_->certificates, &taken_}) {
+    const auto found = all->find(certificate.key);
+    if (found == all->end()) continue;
+    for (const auto& held : found->second)
+      if (held.certificate.serial == certificate.serial) return true;
+  }
+  return false;
+}
+
 std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t now_s) {
+  if (has(certificate)) return {};
   auto& held = taken_[certificate.key];
-  if (std::any_of(held.begin(), held.end(), [&](const auto& other) { return other.certificate.serial == certificate.serial; })) return {};
   held.push_back({std::move(certificate), "kept"});
   std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.certificate.serial > b.certificate.serial; });
   const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return other.certificate.not_before_s <= now_s; });

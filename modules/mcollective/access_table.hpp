@@ -38,6 +38,7 @@ class AccessTable {
   void set_pins(std::map<std::string, std::string> pins);
   bool forget_pin(const std::string& identity) { return pins_.erase(identity) > 0; }
 
+  bool has(const Certificate& certificate) const;
   /// A certificate that did not come from a file. The serials that have no more use, perhaps its own: of the same
   /// key, what is older than the newest one that has begun.
   std::vector<std::string> take(Certificate certificate, std::int64_t now_s);

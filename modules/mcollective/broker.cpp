@@ -52,8 +52,10 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
   if (const auto old = session.connection; old != 0) {
     leave_connection(session);
     ++counters_.handovers;
-    log_.info("client \"{}\" has a new connection from {}, the one from {} is closed", printable(peer.routing_id), peer.address,
-              session.peer.address);
+    std::uint64_t count = 0;
+    if (Delivery::is_due(session.handovers, now_, count))
+      log_.info("client \"{}\" has a new connection from {}, the one from {} is closed: handovers={}", printable(peer.routing_id),
+                peer.address, session.peer.address, count);
     parts_.outlet.close(old, "the client has a new connection", Transport::Closing::at_once);
   }
   clients_.connect(session, connection);
@@ -92,8 +94,7 @@ void Broker::message(ConnectionId from, Frames frames, Time now) {
   auto parsed = parse_command(std::move(frames));
   if (parsed.fault) {
     ++counters_.malformed;
-    delivery_.answer(*client, error(*parsed.fault, parsed.command.header("ID")), now);
-    return;
+    return refuse(*client, *parsed.fault, parsed.command.header("ID"));
   }
   handle(*client, std::move(parsed.command));
 }
@@ -130,6 +131,14 @@ void Broker::offered(const std::string& topic, const KeptMessage& message, Time 
                   now);
 }
 
+void Broker::not_owner(const std::string& topic, const std::string& identity, Time now) {
+  now_ = now;
+  auto* const known = topics_.find(topic);
+  if (!known || !known->owner || identity_of(known->owner->peer.routing_id) != identity) return;
+  Delivery::forget_queue(*known->owner, topic);
+  known->owner = nullptr;
+}
+
 void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {
   now_ = now;
   ++counters_.from_backbone;
@@ -158,7 +167,8 @@ void Broker::grants_changed(Time now) {
 Broker::FanOut Broker::fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner) {
   FanOut result;
   for (const auto& subscriber : topic.subscribers) {
-    if (!to_owner && subscriber.client == topic.owner) continue;
+    // Who is away may be the owner, and others get of a queue what comes while they are here.
+    if (!to_owner && (subscriber.client == topic.owner || subscriber.client->connection == 0)) continue;
     auto& client = *subscriber.client;
     const bool is_taken = delivery_.deliver(client, message, bytes, publisher, now_);
     ++(is_taken ? result.reached : result.refused);
@@ -184,7 +194,10 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   delivery_.release_publishers(client);
   deadlines_.remove(client);
   clients_.remove(client);
-  if (connection != 0) parts_.outlet.close(connection, why, when);
+  if (connection != 0) {
+    log_.debug("connection {} of \"{}\" is closed: {}", connection, printable(routing_id), why);
+    parts_.outlet.close(connection, why, when);
+  }
   if (was_kept) parts_.session_changed(routing_id);
 }
 

@@ -43,6 +43,8 @@ class Broker {
 
   // What comes from the other parts.
   void offered(const std::string& topic, const KeptMessage& message, Time now);
+  /// The queue is not this identity's, or not any more.
+  void not_owner(const std::string& topic, const std::string& identity, Time now);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
   void grants_changed(Time now);
 
@@ -73,6 +75,7 @@ class Broker {
   void unsubscribe(Client& client, const Command& command);
   void put(Client& client, Command command);
   void put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id);
+  void answer_late(ConnectionId to, std::uint64_t ticket, Frames frames);
   void disconnect(Client& client, const std::string* id);
   void succeed(Client& client, const std::string* id);
   void refuse(Client& client, const std::string& why, const std::string* id);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "address.hpp"
+
 namespace gorgone::mcollective {
 
 Schema broker_schema() {
@@ -54,10 +56,7 @@ Schema broker_schema() {
 std::vector<Problem> check_broker(const Settings& settings) {
   std::vector<Problem> problems;
   for (const auto& address : settings.texts("bind")) {
-    const auto colon = address.rfind(':');
-    const bool has_port = colon != std::string::npos && colon + 1 < address.size() && colon > 6 &&
-                          address.find_first_not_of("0123456789", colon + 1) == std::string::npos;
-    if (address.starts_with("tcp://") && has_port) continue;
+    if (read_address(address)) continue;
     const auto where = settings.where("bind").text();
     problems.push_back({Problem::Severity::error,
                         fmt::format("modules.mcollective.bind: got \"{}\"{}, expected tcp://ADDRESS:PORT (default tcp://*:61616)", address,

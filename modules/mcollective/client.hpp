@@ -68,7 +68,7 @@ struct Client {
   Time grant_ends{};
   Time look_at{};  ///< of Deadlines
   std::uint64_t in = 0, out = 0, dropped = 0;
-  Complaint drops, refusals, slowness;
+  Complaint drops, refusals, slowness, handovers;
   std::vector<Subscription> subscriptions;
   std::unique_ptr<Backlog> backlog;
 

@@ -221,14 +221,19 @@ void Broker::put_kept(Client& client, std::string topic, SharedFrames message, s
       // Those who do not own the queue have it as they have any other message.
       if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
       if (parts_.backbone) parts_.backbone->publish(topic, message);
-      if (id) delivery_.keep_promise(connection, ticket, ok(*id), now_);
+      if (id) answer_late(connection, ticket, ok(*id));
       return;
     }
     ++counters_.kept_refused;
-    if (id) return delivery_.keep_promise(connection, ticket, error("not kept: " + outcome.error().message, &*id), now_);
+    if (id) return answer_late(connection, ticket, error("not kept: " + outcome.error().message, &*id));
     if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
   };
   parts_.kept.put(topic, message, std::move(done));
+}
+
+void Broker::answer_late(ConnectionId to, std::uint64_t ticket, Frames frames) {
+  delivery_.keep_promise(to, ticket, std::move(frames), now_);
+  if (auto* const client = clients_.at(to)) schedule(*client);
 }
 
 void Broker::disconnect(Client& client, const std::string* id) {

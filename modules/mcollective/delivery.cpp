@@ -100,10 +100,13 @@ void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames
   const auto place = std::find_if(answers.begin(), answers.end(), [ticket](const auto& answer) { return answer.ticket == ticket; });
   if (place == answers.end()) return;
   place->frames = std::make_shared<const Frames>(std::move(frames));
-  while (!answers.empty() && answers.front().frames) {
+  std::size_t sent = 0;
+  for (; !answers.empty() && answers.front().frames; ++sent) {
     send_answer(*client, std::move(answers.front().frames), now);
     answers.pop_front();
   }
+  // Those behind the first were to commands that subscribe, perhaps, and have been answered only now.
+  if (sent > 1 && limits_.grace > 0ms) client->hold_until = now + limits_.grace;
   flush(*client, now);
 }
 

@@ -106,6 +106,7 @@ class MCollective final : public Module {
 std::vector<Problem> check_all(const Settings& settings) {
   auto problems = check_broker(settings);
   for (auto& problem : check_access(settings, settings.boolean("curve"))) problems.push_back(std::move(problem));
+  for (auto& problem : check_kept(settings)) problems.push_back(std::move(problem));
   for (auto& problem : check_backbone(settings)) problems.push_back(std::move(problem));
   return problems;
 }

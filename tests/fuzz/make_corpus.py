@@ -262,6 +262,40 @@ escapes = {
 }
 
 
+def mc0():
+    def step(who, operation, *rest):
+        return bytes([who, operation, *rest])
+
+    def opened(who, name=0):
+        return step(who, 0, name, 1)
+
+    def said(who, verb, which, *rest):
+        return step(who, 8, verb, which, *rest)
+
+    def connected(who, name=0):
+        return opened(who, name) + said(who, 0, 1 | 2, 50, 0)
+
+    def subscribed(who, topic):
+        return said(who, 1, 1, 1, topic)
+
+    def put(who, topic, size=5, with_id=0):
+        return said(who, 3, with_id, topic, 1, size)
+
+    tick, kept, full, reads, grants = bytes([0, 3, 1]), bytes([0, 4, 1]), bytes([0, 4, 0]), (lambda who: step(who, 5)), bytes([0, 6, 0, 0])
+    plain, joined = bytes([7, 1, 0]), bytes([7, 1, 1])
+    pair = connected(0) + subscribed(0, 0) + tick + connected(1, 1)
+    yield "request_and_reply", plain + pair + subscribed(1, 1) + put(1, 0) + put(0, 1) + said(0, 2, 1, 1, 0) + said(1, 5, 0, 0)
+    yield "put_while_subscribing", plain + pair + subscribed(0, 1) + put(1, 0) + subscribed(0, 2) + put(1, 0) + tick
+    yield "kept", joined + connected(0) + subscribed(0, 2) + connected(1, 2) + put(1, 2, 5, 1) + put(1, 2) + subscribed(1, 0) + kept + full
+    yield "offered", plain + connected(0) + subscribed(0, 2) + tick + step(0, 7, 1) + reads(0) + reads(0) + step(0, 1) + opened(0) + tick
+    yield "slow", bytes([0, 0, 0]) + pair + reads(0) + put(1, 0) * 8 + tick + put(1, 0) * 3 + reads(0) + put(1, 0)
+    yield "taken_over", plain + pair + opened(2) + put(1, 0) + said(2, 0, 3, 50, 0) + said(2, 1, 1, 1, 1) + tick
+    yield "not_allowed", joined + pair + subscribed(0, 1) + grants + put(1, 4) + subscribed(0, 4)
+    yield "silent", plain + pair + bytes([0, 3, 255]) * 3
+    yield "any_frames", plain + connected(0) + step(0, 2, 4, 0, 1) + text("PUT") + b"\x01" + text("TOPIC") + b"\x01" + text("a")
+    yield "odd", plain + connected(0) + step(0, 2, 5, 0, 1) + text("SUB") + b"\x01" + text("ID") + b"\x01" + text("7") + b"\x01" + text("X")
+
+
 def archive():
     plain = [("a", tarfile.REGTYPE, "", b"hello"), ("l", tarfile.SYMTYPE, "a", b""), ("n" * 120, tarfile.REGTYPE, "", b"x")]
     yield "gnu_bytes", b"\0\0\0" + tar_bytes(plain[:2])
@@ -293,8 +327,9 @@ def process_copy():
 
 
 targets = {
-    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp, "mcollective_zmtp": mcollective_zmtp,
-    "keys": keys, "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "archive": archive, "process_copy": process_copy,
+    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp,
+    "mcollective_zmtp": mcollective_zmtp, "keys": keys, "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "mc0": mc0,
+    "archive": archive, "process_copy": process_copy,
 }
 
 for target, units in targets.items():

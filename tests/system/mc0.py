@@ -160,11 +160,14 @@ class Broker(Daemon):
         os.makedirs(keys, exist_ok=True)
         self.save()
 
-    def save(self):
-        """The module's options as they are now, for the next start or load."""
-        bind = f"tcp://127.0.0.1:{self.mc_port or 0}"
+    def module_entry(self):
         keys = {"private_key": f"{self.keys}/broker.private", "public_key": f"{self.keys}/broker.public"}
-        self.replace_module("mcollective", **{"bind": bind, **keys, **self.options})
+        return {"name": "mcollective", "package": "gorgone::modules::core::mcollective::hooks", "enable": True,
+                "bind": f"tcp://127.0.0.1:{self.mc_port or 0}", **keys, **self.options}
+
+    def save(self):
+        """The module's options as they are now, for the next start."""
+        self.configure("80-mcollective", {"modules": [self.module_entry()]})
 
     def start(self):
         super().start()

@@ -135,6 +135,22 @@ TEST_CASE("of two clients of one identity the newer one is offered its queue") {
   CHECK(world.kept.attached.contains("q"));
 }
 
+TEST_CASE("a client whose queue turns out to be somebody else's is a subscriber like any other") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "a", {"q"});
+  world.join(2, "publisher");
+  world.broker->not_owner("q", "b", world.now);
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | x"});
+  world.broker->not_owner("q", "a", world.now);
+  world.broker->offered("q", kept_message(8, "y"), world.now);
+  CHECK(world.heard(1).empty());
+  world.put(2, "q", "z");
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | z"});
+}
+
 TEST_CASE("the backbone is asked for topics from their first subscriber to their last") {
   World world(World::quick_limits(), true);
   world.join(1, "a", {"t", "u"});

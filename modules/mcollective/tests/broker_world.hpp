@@ -3,6 +3,7 @@
 
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -107,6 +108,7 @@ struct FakeBackbone final : Backbone {
   void want(const std::string& topic) override { wanted.insert(topic); }
   void unwant(const std::string& topic) override { wanted.erase(topic); }
   json::object describe() const override { return {}; }
+  NatsConnection& connection() override { throw std::logic_error("the broker asks for no connection"); }
 };
 
 /// "MESSAGE TOPIC t | body": a message on one line.
