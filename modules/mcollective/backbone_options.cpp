@@ -76,6 +76,10 @@ std::vector<Problem> check_backbone(const Settings& settings) {
     wrong("backbone_tls", "one of cert and key", "both or none");
   if (settings.text("backbone_user").empty() && !settings.text("backbone_password").empty())
     wrong("backbone_password", "a password without backbone_user", "both or none");
+  // The C client puts them into JSON as they are.
+  for (const char* key : {"backbone_user", "backbone_password", "backbone_token"})
+    if (settings.text(key).find_first_of("\"\\") != std::string::npos)
+      wrong(key, "a text with a quotation mark or a backslash", "none of these, which the NATS client cannot send");
   const int ways = (settings.text("backbone_credentials").empty() ? 0 : 1) + (settings.text("backbone_user").empty() ? 0 : 1) +
                    (settings.text("backbone_token").empty() ? 0 : 1);
   if (ways > 1) wrong("backbone", "more than one way to log in", "one of backbone_credentials, backbone_user and backbone_token");

@@ -167,7 +167,8 @@ void Broker::grants_changed(Time now) {
 Broker::FanOut Broker::fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner) {
   FanOut result;
   for (const auto& subscriber : topic.subscribers) {
-    if (!to_owner && subscriber.client == topic.owner) continue;
+    // Who is away may be the owner, and others get of a queue what comes while they are here.
+    if (!to_owner && (subscriber.client == topic.owner || subscriber.client->connection == 0)) continue;
     auto& client = *subscriber.client;
     const bool is_taken = delivery_.deliver(client, message, bytes, publisher, now_);
     ++(is_taken ? result.reached : result.refused);

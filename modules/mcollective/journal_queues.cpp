@@ -110,7 +110,7 @@ void JournalQueues::read(const std::string& topic, Reader& reader) {
     auto* const waiting = this->reader(topic, id);
     if (!waiting) return;
     if (!messages) {
-      agent_.log().error("mcollective: the queue of topic \"{}\" cannot be read, tried again in a second: {}", printable(topic),
+      agent_.log().error("the queue of topic \"{}\" cannot be read, tried again in a second: {}", printable(topic),
                          messages.error().message);
       auto again = std::make_shared<asio::steady_timer>(agent_.loop(), look_every);
       again->async_wait([this, topic, id, again, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code&) {

@@ -41,6 +41,9 @@ std::vector<Problem> check_kept(const Settings& settings) {
       problems.push_back(
           {Problem::Severity::error, fmt::format("modules.mcollective.persistent: got \"{}\" twice{}, expected each topic once", pattern,
                                                  where.empty() ? "" : " (" + where + ")")});
+    else if (const auto checked = check_pattern(pattern); !checked)
+      problems.push_back({Problem::Severity::error, fmt::format("modules.mcollective.persistent: {}{}", checked.error().message,
+                                                                where.empty() ? "" : " (" + where + ")")});
     seen.push_back(pattern);
   }
   return problems;

@@ -82,7 +82,7 @@ asio::awaitable<Result<void>> KeptStore::start() {
       const auto key = read_key(text);
       const auto envelope = unseal(data);
       if (!key || !envelope) {
-        agent_.log().error("mcollective: record {} of the journal's {} cannot be read and is dropped: {}", printable(text), collection,
+        agent_.log().error("record {} of the journal's {} cannot be read and is dropped: {}", printable(text), collection,
                            key ? envelope.error().message : "its key is none");
         agent_.journal().drop_kept(collection, text);
         continue;
@@ -93,7 +93,7 @@ asio::awaitable<Result<void>> KeptStore::start() {
       ++messages;
     }
   }
-  if (messages > 0) agent_.log().info("mcollective: {} messages wait in the journal topics={}", messages, queues_.size());
+  if (messages > 0) agent_.log().info("{} messages wait in the journal topics={}", messages, queues_.size());
   co_return Result<void>{};
 }
 
@@ -200,8 +200,8 @@ std::vector<std::string> KeptStore::expire(std::int64_t now_s) {
     if (expired == 0) continue;
     counters_[&limits(topic)].expired += expired;
     topics.push_back(topic);
-    agent_.log().warning("mcollective: {} messages of topic \"{}\" were not taken within age_max_s and are dropped age_max_s={} left={}",
-                         expired, printable(topic), age_max, queue.entries.size());
+    agent_.log().warning("{} messages of topic \"{}\" were not taken within age_max_s and are dropped age_max_s={} left={}", expired,
+                         printable(topic), age_max, queue.entries.size());
     if (queue.entries.empty()) queues_.erase(place);
   }
   return topics;

@@ -86,7 +86,7 @@ class NatsBackbone final : public Backbone {
     if (now < complain_after_) return;
     complain_after_ = now + complaint_every;
     agent_.log().warning(
-        "mcollective: a message for topic \"{}\" is too large for the NATS servers and reaches no other broker: its bytes={} "
+        "a message for topic \"{}\" is too large for the NATS servers and reaches no other broker: its bytes={} "
         "max_payload={} "
         "bytes of its subject={} at most={} such messages so far={}",
         printable(topic), bytes, connection_.payload_max(), subject_bytes, subject_bytes_max, too_large_);

@@ -38,7 +38,7 @@ void NatsConnection::start() {
 void NatsConnection::look() {
   auto news = thread_->take();
   for (auto& failure : news.failures) {
-    if (failure != status_.last_error) agent_.log().warning("mcollective: backbone: {}", printable(failure, 300));
+    if (failure != status_.last_error) agent_.log().warning("backbone: {}", printable(failure, 300));
     status_.last_error = std::move(failure);
   }
   status_.dropped_in += news.dropped_in;
@@ -50,7 +50,7 @@ void NatsConnection::look() {
 void NatsConnection::changed(NatsNews::Link link) {
   if (!link.is_up) {
     if (!link.why.empty() && link.why != status_.last_error) {
-      agent_.log().warning("mcollective: the backbone is away: {}", printable(link.why, 300));
+      agent_.log().warning("the backbone is away: {}", printable(link.why, 300));
       status_.last_error = link.why;
     }
     if (!status_.is_up) return;
@@ -65,7 +65,7 @@ void NatsConnection::changed(NatsNews::Link link) {
     status_.is_up = true;
     status_.since_s = now_s();
     ++status_.connects;
-    agent_.log().info("mcollective: joined the backbone by {}", printable(link.server));
+    agent_.log().info("joined the backbone by {}", printable(link.server));
   }
   for (const auto& listener : listeners_) listener(status_.is_up);
 }

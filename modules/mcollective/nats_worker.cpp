@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t connect_ms = 2000, write_ms = 5000, ping_ms = 5000, flush_ms = 500;
 constexpr int unanswered_pings_max = 2;
 constexpr std::int64_t again_ms = 500, again_jitter_ms = 500;
-constexpr auto connect_anew_after = std::chrono::seconds(3);
+constexpr auto connect_anew_after = std::chrono::seconds(1);
 
 NatsGate& gate_of(void* closure) { return *static_cast<NatsGate*>(closure); }
 
@@ -34,15 +34,26 @@ void told_up(natsConnection* connection, void* closure) {
   gate_of(closure).link(std::move(link));
 }
 
-void told_down(natsConnection* connection, void* closure) {
-  NatsNews::Link link;
+std::string last_error_of(natsConnection* connection) {
   const char* why = nullptr;
   natsConnection_GetLastError(connection, &why);
-  link.why = why && *why ? why : "the server closed the connection";
+  return why ? why : "";
+}
+
+void told_down(natsConnection* connection, void* closure) {
+  NatsNews::Link link;
+  link.why = last_error_of(connection);
+  if (link.why.empty()) link.why = "the server closed the connection";
   gate_of(closure).link(std::move(link));
 }
 
-void told_closed(natsConnection*, void* closure) { gate_of(closure).closed(); }
+// The client gives up where it was refused twice; we do not.
+void told_closed(natsConnection* connection, void* closure) {
+  NatsNews::Link link;
+  link.why = last_error_of(connection);
+  if (!link.why.empty()) gate_of(closure).link(std::move(link));
+  gate_of(closure).closed();
+}
 
 void told_failure(natsConnection* connection, natsSubscription*, natsStatus status, void* closure) {
   const char* more = nullptr;
@@ -59,6 +70,15 @@ void told_message(natsConnection*, natsSubscription*, natsMsg* message, void* cl
   if (natsMsgHeader_Get(message, "Nats-Sequence", &value) == NATS_OK && value) told.sequence = std::strtoull(value, nullptr, 10);
   natsMsg_Destroy(message);
   gate_of(closure).message(std::move(told));
+}
+
+// What this thread's last call failed of.
+std::string reason(natsStatus status) {
+  const char* known = nats_GetLastError(nullptr);
+  std::string_view more = known ? known : "";
+  // "(conn.c:733): " is for the authors of the client.
+  if (const auto end = more.find("): "); more.starts_with('(') && end != std::string_view::npos) more.remove_prefix(end + 3);
+  return fmt::format("{}{}{}", natsStatus_GetText(status), more.empty() ? "" : ": ", more);
 }
 
 const char* text_or_null(const std::string& text) { return text.empty() ? nullptr : text.c_str(); }
@@ -100,7 +120,7 @@ bool NatsWorker::push(NatsJob job) {
 std::deque<NatsJob> NatsWorker::wait() {
   std::unique_lock lock(mutex_);
   const auto something = [this] { return is_ending_ || is_closed_ || !jobs_.empty(); };
-  // Without a connection, which the options did not allow, what is asked waits for the next attempt.
+  // Without a connection what is asked waits for the next attempt.
   if (!connection_)
     wake_.wait_for(lock, connect_anew_after, [this] { return is_ending_; });
   else
@@ -133,11 +153,7 @@ void NatsWorker::run() {
   nats_ReleaseThreadMemory();
 }
 
-void NatsWorker::failed(const std::string& what, natsStatus status) {
-  natsStatus last = NATS_OK;
-  const char* more = nats_GetLastError(&last);
-  gate_.failure(fmt::format("{}: {}{}{}", what, natsStatus_GetText(status), more && *more ? ": " : "", more ? more : ""));
-}
+void NatsWorker::failed(const std::string& what, natsStatus status) { gate_.failure(what + ": " + reason(status)); }
 
 std::string NatsWorker::set_options(natsOptions* options) const {
   std::vector<const char*> servers;
@@ -145,8 +161,7 @@ std::string NatsWorker::set_options(natsOptions* options) const {
   std::string wrong;
   const auto set = [&wrong](const char* what, natsStatus status) {
     if (status == NATS_OK || !wrong.empty()) return;
-    const char* more = nats_GetLastError(nullptr);
-    wrong = fmt::format("{}: {}{}{}", what, natsStatus_GetText(status), more && *more ? ": " : "", more ? more : "");
+    wrong = fmt::format("{}: {}", what, reason(status));
   };
   auto* const gate = &gate_;
   set("backbone", natsOptions_SetServers(options, servers.data(), static_cast<int>(servers.size())));
@@ -171,7 +186,6 @@ std::string NatsWorker::set_options(natsOptions* options) const {
   set("jitter", natsOptions_SetReconnectJitter(options, again_jitter_ms, again_jitter_ms));
   set("echo", natsOptions_SetNoEcho(options, true));
   set("one thread for all messages", natsOptions_UseGlobalMessageDelivery(options, true));
-  set("first connection", natsOptions_SetRetryOnFailedConnect(options, true, told_up, gate));
   set("reconnected", natsOptions_SetReconnectedCB(options, told_up, gate));
   set("disconnected", natsOptions_SetDisconnectedCB(options, told_down, gate));
   set("closed", natsOptions_SetClosedCB(options, told_closed, gate));
@@ -196,10 +210,9 @@ void NatsWorker::connect() {
   if (status == NATS_OK) {
     told_up(connection_, &gate_);
   } else {
-    const char* more = nats_GetLastError(nullptr);
+    // The client's own way to go on trying keeps to itself why it failed.
     NatsNews::Link link;
-    link.why = more && *more ? more : natsStatus_GetText(status);
-    if (status == NATS_NOT_YET_CONNECTED) link.why = "no server of the list answers";
+    link.why = reason(status);
     gate_.link(std::move(link));
   }
   if (!connection_) return;
@@ -258,7 +271,7 @@ void NatsWorker::subscribe(const std::string& subject) {
   if (!connection_) return;  // it is when there is one
   auto& subscription = subscriptions_[subject];
   const auto status = natsConnection_Subscribe(&subscription, connection_, subject.c_str(), told_message, &gate_);
-  if (status != NATS_OK) failed("subscription to " + subject, status);
+  if (status != NATS_OK && status != NATS_CONNECTION_CLOSED) failed("subscription to " + subject, status);
 }
 
 }  // namespace gorgone::mcollective

@@ -186,7 +186,7 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
     case QueueClaims::Answer::not_ours: {
       const auto identity = state.identity;
       agent_.log().info(
-          "mcollective: the queue of topic \"{}\" {}", printable(topic),
+          "the queue of topic \"{}\" {}", printable(topic),
           answer == QueueClaims::Answer::moved ? "is taken at another broker now, by the same identity" : "belongs to another identity");
       erase(topic);
       if (events_.not_owner) events_.not_owner(topic, identity);
@@ -223,8 +223,7 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
   if (deleting != taken_.end() && deleting->second.contains(sequence)) return go_on(topic);
   auto envelope = unseal((*record)->data);
   if (!envelope) {
-    agent_.log().error("mcollective: message {} of stream {} is none of ours and is deleted: {}", sequence, stream,
-                       envelope.error().message);
+    agent_.log().error("message {} of stream {} is none of ours and is deleted: {}", sequence, stream, envelope.error().message);
     remove(stream, sequence);
     return go_on(topic);
   }

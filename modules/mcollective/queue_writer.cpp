@@ -133,8 +133,7 @@ void QueueWriter::read(const std::string& topic, Topic& state) {
     auto& reading = topics_[topic];
     reading.is_busy = false;
     if (!messages) {
-      agent_.log().error("mcollective: the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic),
-                         messages.error().message);
+      agent_.log().error("the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic), messages.error().message);
       return pause(topic, again_after);
     }
     if (messages->empty()) store_.drop(topic, store_.first(topic));  // the file has lost what the index knows
@@ -167,8 +166,8 @@ void QueueWriter::moved(const std::string& topic, const Result<std::uint64_t>& r
     stored_(topic);
   } else {
     ++refused_;
-    agent_.log().error("mcollective: a message of topic \"{}\" that waited in the journal is lost, the NATS servers refuse it: {}",
-                       printable(topic), result.error().message);
+    agent_.log().error("a message of topic \"{}\" that waited in the journal is lost, the NATS servers refuse it: {}", printable(topic),
+                       result.error().message);
   }
   pump(topic);
 }

@@ -56,7 +56,7 @@ void StreamQueues::set_ready(bool is_ready) {
 void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
   auto all = names_.configurations();
   if (place >= all.size()) {
-    if (!last_error_.empty()) agent_.log().info("mcollective: the streams of persistent topics can be used");
+    if (!last_error_.empty()) agent_.log().info("the streams of persistent topics can be used");
     last_error_.clear();
     were_made_ = true;
     return set_ready(true);
@@ -67,8 +67,7 @@ void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
     if (alive.expired() || !connection_.is_up() || connection_.status().connects != connects) return;
     if (result) return ensure(place + 1, connects);
     if (last_error_ != result.error().message)
-      agent_.log().warning("mcollective: stream {} cannot be made, persistent topics wait in the journal: {}", name,
-                           result.error().message);
+      agent_.log().warning("stream {} cannot be made, persistent topics wait in the journal: {}", name, result.error().message);
     last_error_ = result.error().message;
     again_.expires_after(ensure_again_after);
     again_.async_wait([this, place, connects](const boost::system::error_code& error) {

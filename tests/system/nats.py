@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A cluster of real nats-servers of Debian's package, with JetStream, on loopback and ports that were free, in a directory of its own.
 
-    cluster = NatsCluster(directory)         # of three; or NatsCluster(directory, 1), NatsCluster(directory, user="u", password="p")
+    cluster = NatsCluster(directory)         # of three; or NatsCluster(directory, 1), NatsCluster(directory, user="u", password="p"),
+                                             # NatsCluster(directory, tls=Certificates(...).issue("nats", "DNS:localhost")), which ask() does not speak
     cluster.start()                          # and waits until JetStream answers
     cluster.urls, cluster.stop(), cluster.kill(0), cluster.start(0), cluster.freeze(0), cluster.thaw(0)
     cluster.ask("$JS.API.STREAM.INFO.x")     # JSON in, JSON out, by the first server that runs
@@ -50,7 +51,7 @@ def end_with_parent():
 
 
 class NatsCluster:
-    def __init__(self, directory, servers=3, user=None, password=None, max_payload=None, tls=None):
+    def __init__(self, directory, servers=3, user=None, password=None, tls=None):
         self.directory = pathlib.Path(directory).resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.user, self.password, self.tls = user, password, tls
@@ -67,8 +68,6 @@ class NatsCluster:
                                     "routes": [f"nats-route://127.0.0.1:{port}" for port in routes]}
             if user:
                 value["authorization"] = {"user": user, "password": password}
-            if max_payload:
-                value["max_payload"] = max_payload
             if tls:
                 value["tls"] = {"cert_file": tls["ssl_cert_file"], "key_file": tls["ssl_key_file"]}
             # Its configuration is a superset of JSON, but for the outermost braces.
@@ -77,7 +76,7 @@ class NatsCluster:
 
     @property
     def urls(self):
-        return [f"{'tls' if self.tls else 'nats'}://127.0.0.1:{port}" for port in self.ports]
+        return [f"tls://localhost:{port}" if self.tls else f"nats://127.0.0.1:{port}" for port in self.ports]
 
     # Life
 

@@ -1,0 +1,190 @@
+"""Brokers of several agents joined by a cluster of three nats-servers: one MCollective network, whatever part of it is away."""
+import time
+import unittest
+
+from fleet import eventually
+from mc0 import BrokerCase
+from nats import NatsCluster
+from wss_fleet import Certificates
+
+REPLY = "mcollective reply web1 4711"
+PATTERN = "mcollective reply * *"
+AGENT = "mcollective rpcutil"
+
+
+class BackboneCase(BrokerCase):
+    user, password, servers = None, None, 3
+
+    def certificate(self):
+        """Of the servers; None: without TLS."""
+
+    def setUp(self):
+        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate())
+        self.addCleanup(self.nats.kill)
+        self.nats.start()
+        self.a, self.b = (self.joined(name) for name in "ab")
+
+    def joined(self, name, **more):
+        """A broker with a backbone."""
+        login = {"backbone_user": self.user, "backbone_password": self.password} if self.user else {}
+        broker = self.make_broker(name, backbone=self.nats.urls, persistent=[{"topic": PATTERN, "bytes_max": 10_000_000}],
+                                  backbone_replicas=self.servers, curve=False, **login, **more)
+        broker.start()
+        self.wait_ready(broker)
+        return broker
+
+    def wait_ready(self, broker):
+        """Until what is persistent goes into the streams."""
+        eventually(lambda: broker.ask_api("queues")["queues"][0]["state"] == "up", 30, "the streams")
+
+    def wait_up(self, broker, up=True, timeout=30):
+        eventually(lambda: (broker.status()["backbone"]["state"] == "up") == up, timeout, f"the backbone {'up' if up else 'away'}")
+
+    def reach(self, publisher, subscriber, topic=AGENT):
+        """Until NATS knows of the subscription."""
+        def probe():
+            publisher.put(topic, "probe")
+            return subscriber.message(0.3) is not None
+        eventually(probe, 20, "a message")
+        while subscriber.message(0.5) is not None:
+            pass
+
+
+class Backbone(BackboneCase):
+    def test_what_is_put_at_one_broker_reaches_the_subscribers_at_all_once(self):
+        here, there = self.client(self.a, "here", [AGENT]), self.client(self.b, "there", [AGENT])
+        deaf = self.client(self.b, "deaf", ["mcollective other"])
+        publisher = self.client(self.a, "publisher")
+        self.reach(publisher, there)
+        while here.message(0.3) is not None:
+            pass
+        body = [b"one", b"", b"\x00\xff" * 1000]
+        publisher.ok("PUT", [("TOPIC", AGENT), ("X-REPLY-TO", "mcollective reply publisher 1"), ("EMPTY", "")], body)
+        expected = ("MESSAGE", {"TOPIC": AGENT, "X-REPLY-TO": "mcollective reply publisher 1", "EMPTY": ""}, body)
+        self.assertEqual(there.message(), expected)
+        self.assertEqual(here.message(), expected)
+        for client in (here, there, deaf):
+            self.assertTrue(client.hears_nothing(), "once")
+        there.ok("UNSUB", body=[AGENT])
+        publisher.put(AGENT, "later")
+        self.assertEqual(here.bodies(1), ["later"])
+        self.assertTrue(there.hears_nothing())
+
+    def test_a_nats_server_that_is_killed_and_comes_back_stops_nothing(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        for place in range(3):
+            self.nats.kill(place)
+            for broker in (self.a, self.b):
+                self.wait_ready(broker)
+            self.reach(publisher, subscriber)
+            publisher.ok("PUT", {"TOPIC": REPLY}, [f"kept {place}"], timeout=20)
+            self.nats.start(place)
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(3, 20), ["kept 0", "kept 1", "kept 2"])
+
+    def test_without_any_nats_server_local_clients_go_on_and_what_is_persistent_waits_and_comes_first(self):
+        local, publisher = self.client(self.a, "local", [AGENT]), self.client(self.a, "publisher")
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["0"], timeout=10)
+        self.nats.kill()
+        for broker in (self.a, self.b):
+            self.wait_up(broker, False)
+        publisher.put(AGENT, "local")
+        self.assertEqual(local.bodies(1), ["local"])
+        for number in range(1, 51):
+            publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)])
+        waiting = [queue for queue in self.a.ask_api("queues")["queues"] if queue.get("place") == "journal"]
+        self.assertEqual([queue["messages"] for queue in waiting], [50])
+        self.a.kill()
+        self.a.start()
+        owner = self.client(self.b, "web1", [REPLY])
+        self.nats.start()
+        self.wait_up(self.a)
+        publisher = self.client(self.a, "publisher")
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["51"], timeout=10)
+        self.assertEqual(owner.bodies(52, 30), [str(number) for number in range(52)])
+
+    def test_a_client_whose_broker_is_killed_goes_on_at_the_other_one(self):
+        owner = self.client(self.b, "web1", [REPLY])
+        publisher = self.client(self.a, "publisher")
+        for number in range(20):
+            publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
+        self.assertEqual(owner.bodies(20), [str(number) for number in range(20)])
+        eventually(lambda: self.nats.stream("mcollective_mcollective_reply_=2A_=2A")["messages"] == 0, 10, "an empty stream")
+        self.b.kill()
+        for number in range(20, 40):
+            publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
+        owner.close()
+        owner = self.client(self.a, "web1", [REPLY])
+        self.assertEqual(owner.bodies(20), [str(number) for number in range(20, 40)])
+        self.assertTrue(owner.hears_nothing())
+
+    def test_the_broker_that_took_a_put_may_die_right_after_its_ok(self):
+        publisher = self.client(self.a, "publisher")
+        for number in range(30):
+            publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
+        self.a.kill()
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(30), [str(number) for number in range(30)])
+
+    def test_a_queue_has_one_owner_and_others_get_what_comes_while_they_are_there(self):
+        owner = self.client(self.a, "web1", [REPLY])
+        eventually(lambda: any(queue.get("claimed") for queue in self.a.ask_api("queues")["queues"]), 10, "a claim")
+        other = self.client(self.b, "web2", [REPLY])
+        self.b.wait_log("belongs to another identity")
+        publisher = self.client(self.b, "publisher")
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["x"], timeout=10)
+        self.assertEqual(owner.bodies(1), ["x"])
+        self.assertEqual(other.bodies(1), ["x"])
+        self.assertTrue(owner.hears_nothing() and other.hears_nothing(), "once each")
+        other.close()
+        owner.close()
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["y"], timeout=10)
+        self.assertTrue(self.client(self.b, "web2", [REPLY]).hears_nothing(2))
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1), ["y"])
+
+
+class Login(BackboneCase):
+    user, password, servers = "mc", "Secret;of='the cluster", 1
+
+    def test_a_user_and_a_password_let_the_broker_in_and_a_wrong_one_is_told_without_being_shown(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        wrong = self.make_broker("wrong", backbone=self.nats.urls, backbone_user="mc", backbone_password="not-this-one", curve=False).start()
+        wrong.wait_log("the backbone is away: .*[Aa]uth")
+        self.assertNotIn("not-this-one", wrong.log())
+        self.assertEqual(wrong.status()["backbone"]["state"], "away")
+        wrong.options["backbone_password"] = self.password
+        wrong.save()
+        wrong.stop()
+        wrong.start()
+        self.wait_up(wrong)
+
+    def test_a_stop_is_prompt_whether_the_servers_answer_or_not(self):
+        self.assertLess(self.a.stop(), 5)
+        self.nats.freeze(0)
+        started = time.monotonic()
+        self.b.stop()
+        self.assertLess(time.monotonic() - started, 10)
+        self.nats.thaw(0)
+
+
+class Tls(BackboneCase):
+    servers = 1
+
+    def certificate(self):
+        self.certificates = Certificates(self.directory / "tls")
+        self.others = Certificates(self.directory / "others")
+        return self.certificates.issue("nats", "DNS:localhost")
+
+    def joined(self, name, **more):
+        return super().joined(name, **{"backbone_tls": {"ca": str(self.certificates.ca)}, **more})
+
+    def test_servers_are_reached_by_tls_and_a_certificate_of_another_ca_is_refused_and_told(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        wrong = self.make_broker("wrong", backbone=self.nats.urls, backbone_tls={"ca": str(self.others.ca)}, curve=False).start()
+        wrong.wait_log("the backbone is away: .*SSL Error: .*local issuer certificate")
+        unchecked = self.make_broker("unchecked", backbone=self.nats.urls, backbone_tls={"verify": False}, curve=False).start()
+        self.wait_up(unchecked)
+
+
+if __name__ == "__main__":
+    unittest.main()
