@@ -130,7 +130,15 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       end_handshake();
   }
 
-  void on_pool(std::function<void()> work) override { agent.on_pool(std::move(work)); }
+  void on_pool(std::function<void()> work) override {
+    // It works with our keys, and ends on the loop, where we may be destroyed.
+    agent.on_pool([self = shared_from_this(), work = std::move(work)]() mutable {
+      work();
+      work = nullptr;
+      auto& loop = self->agent.loop();
+      boost::asio::post(loop, [self = std::move(self)] {});
+    });
+  }
 
   void flush_soon(Connection& connection) override {
     if (connection.flush_is_asked) return;
