@@ -245,8 +245,12 @@ class FileAccess final : public Access {
   }
 
   Result<void> forget_pin(const std::string& identity) override {
-    if (!state_->table.forget_pin(identity)) return Error{fmt::format("{}: no key is pinned for this identity", printable(identity))};
-    state_->agent.journal().drop_kept(pin_collection, identity);
+    const auto left = state_->table.forget_pin(identity);
+    if (!left) return left.error();
+    if (left->empty())
+      state_->agent.journal().drop_kept(pin_collection, identity);
+    else
+      state_->agent.journal().keep(pin_collection, identity, *left);
     state_->tell_changed();
     return {};
   }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
 namespace gorgone::mcollective {
 namespace {
@@ -28,11 +27,6 @@ void xor_from(unsigned char* out, const unsigned char* in, std::size_t size, con
 }
 
 }  // namespace
-
-void start_sodium() {
-  static const bool is_started = sodium_init() >= 0;
-  if (!is_started) throw std::runtime_error("libsodium cannot start: it has no source of random numbers");
-}
 
 BoxKey::BoxKey(const unsigned char* shared_key, std::string_view prefix) {
   crypto_core_hsalsa20(bytes_.data(), bytes_of(prefix), shared_key, nullptr);

@@ -11,9 +11,6 @@
 
 namespace gorgone::mcollective {
 
-/// Lets libsodium choose what is fastest on this processor; once for the process, from any thread. Throws where it cannot start.
-void start_sodium();
-
 /// Seals and opens what is `first` followed by `rest`: the flags of a frame and the frame.
 class BoxKey {
  public:

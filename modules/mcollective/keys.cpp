@@ -10,8 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
-
-#include "curve_box.hpp"
+#include <stdexcept>
 
 namespace gorgone::mcollective {
 namespace {
@@ -77,6 +76,11 @@ Result<KeyPair> make_pair(const std::string& secret_path, const std::string& pub
 }
 
 }  // namespace
+
+void start_sodium() {
+  static const bool is_started = sodium_init() >= 0;
+  if (!is_started) throw std::runtime_error("libsodium cannot start: it has no source of random numbers");
+}
 
 KeyPair new_key_pair() {
   start_sodium();

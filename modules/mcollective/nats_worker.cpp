@@ -145,8 +145,10 @@ void NatsWorker::run() {
       std::lock_guard lock(mutex_);
       is_closed = std::exchange(is_closed_, false);
     }
-    if (is_closed) disconnect();
-    if (!connection_ && !is_closed) connect();
+    if (!connection_)
+      connect();
+    else if (is_closed && natsConnection_IsClosed(connection_))
+      disconnect();  // and connect after a pause
   }
   if (connection_ && natsConnection_Status(connection_) == NATS_CONN_STATUS_CONNECTED) natsConnection_FlushTimeout(connection_, flush_ms);
   disconnect();

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "certificate.hpp"
-#include "curve_box.hpp"
+#include "keys.hpp"
 
 namespace gorgone::mcollective {
 

@@ -176,8 +176,12 @@ class First(AccessCase):
         mc.stop()
         mc.start()
         self.assertFalse(self.is_in(mc, "web1", second))
+        connected = self.client(mc, "web1", keys=first)
+        line = Line(self, connected)
         said = gorgonectl("mcollective", "trust", "web1", "--api", f"http://127.0.0.1:{mc.http_port}")
         self.assertIn("web1", said)
+        self.assertTrue(line.is_cut())
+        self.assertFalse(self.is_in(mc, "web1", first))
         self.assertTrue(self.is_in(mc, "web1", second))
         self.assertFalse(self.is_in(mc, "web1", first))
 

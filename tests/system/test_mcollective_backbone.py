@@ -102,6 +102,29 @@ class Backbone(BackboneCase):
         publisher.ok("PUT", {"TOPIC": REPLY}, ["51"], timeout=10)
         self.assertEqual(owner.bodies(52, 30), [str(number) for number in range(52)])
 
+    def test_nats_servers_that_hang_hold_up_no_put_for_long_and_nothing_is_lost_or_out_of_order(self):
+        owner, publisher = self.client(self.b, "web1", [REPLY]), self.client(self.a, "publisher")
+        local = self.client(self.a, "local", [AGENT])
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["0"], timeout=10)
+        for place in range(3):
+            self.nats.freeze(place)
+        for number in range(1, 21):
+            publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
+        publisher.put(AGENT, "local")
+        self.assertEqual(local.bodies(1), ["local"])
+        for place in range(3):
+            self.nats.thaw(place)
+        # What the servers had taken without being able to say so is stored once, for it comes again under its id.
+        self.assertEqual(owner.bodies(21, 40), [str(number) for number in range(21)])
+
+    def test_a_message_too_large_for_nats_reaches_local_clients_and_is_counted(self):
+        local, publisher = self.client(self.a, "local", [AGENT]), self.client(self.a, "publisher")
+        publisher.put(AGENT, b"x" * (2 << 20))
+        self.assertEqual(len(local.message()[2][0]), 2 << 20)
+        self.assertEqual(self.a.status()["backbone"]["dropped"]["too_large"], 1)
+        self.assertIn("max_payload", publisher.refused("PUT", {"TOPIC": REPLY}, [b"x" * (2 << 20)]))
+        self.wait_up(self.a)
+
     def test_a_client_whose_broker_is_killed_goes_on_at_the_other_one(self):
         owner = self.client(self.b, "web1", [REPLY])
         publisher = self.client(self.a, "publisher")
