@@ -102,8 +102,10 @@ Result<void> list_broker(const ApiWish& wish, bool is_json) {
   print_each(*access, "keys", "listed keys", [](const json::value& entry) {
     return fmt::format("{}  {}  identity {}  {}", word(entry, "key"), word(entry, "name"), word(entry, "identity"), word(entry, "where"));
   });
-  print_each(*access, "pins", "pinned keys",
-             [](const json::value& entry) { return fmt::format("{}  {}", word(entry, "key"), word(entry, "identity")); });
+  print_each(*access, "pins", "pinned keys", [](const json::value& entry) {
+    return fmt::format("{}  {}{}", word(entry, "key"), word(entry, "identity"),
+                       truth_of(member(entry, "forgotten"), false) ? "  forgotten" : "");
+  });
   print_each(*access, "revoked", "revoked", [](const json::value& entry) {
     std::string out =
         fmt::format("list number {} of {}, issuer {:.16}…", word(entry, "number"), word(entry, "issued"), word(entry, "issuer"));
@@ -121,7 +123,7 @@ Result<void> forget_pin(const ApiWish& wish, const std::string& identity) {
   if (!api) return api.error();
   const auto done = run_action(*api, "/api/mcollective/trust", json::value(json::object{{"identity", identity}}));
   if (!done) return done.error();
-  fmt::print("{}: the key that connects next is pinned\n", identity);
+  fmt::print("{}: its key is forgotten, and the next other one that connects is pinned\n", identity);
   return {};
 }
 

@@ -33,7 +33,18 @@ void ModuleAgent::spawn(asio::awaitable<void> work) {
   asio::co_spawn(services_.loop, std::move(work), asio::bind_cancellation_slot(signal->slot(), std::move(ended)));
 }
 
-void ModuleAgent::on_pool(std::function<void()> work) { asio::post(services_.pool, std::move(work)); }
+void ModuleAgent::on_pool(std::function<void()> work) {
+  // Counted as what is spawned: the module's code must not be unmapped under it.
+  const auto signal = running_.emplace(running_.end());
+  asio::post(services_.pool, [this, signal, work = std::move(work)]() mutable {
+    work();
+    work = nullptr;
+    asio::post(services_.loop, [this, signal] {
+      running_.erase(signal);
+      if (running_.empty()) idle_.cancel();
+    });
+  });
+}
 
 std::optional<Endpoint> ModuleAgent::endpoint(const std::string& method, const std::string& path) const {
   return services_.router.endpoint(method, path);

@@ -22,7 +22,8 @@ constexpr const char* certificate_collection = "mcollective.certificate";
 constexpr const char* revocation_collection = "mcollective.revocations";
 constexpr std::size_t brought_bytes_max = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds look_every = 1s, look_seldom = 2s;
-constexpr int share_of_looking = 100;  ///< looking takes at most this part of a processor's time
+constexpr std::chrono::milliseconds tell_at_most_every = 500ms;  ///< to ask for all grants anew costs the broker time
+constexpr int share_of_looking = 100;                            ///< looking takes at most this part of a processor's time
 
 std::int64_t now_s() { return std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now().time_since_epoch()).count(); }
 
@@ -53,15 +54,17 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
         rules(options.rules),
         reader(std::make_shared<AccessReader>(options.paths)),
         changed(std::move(on_change)),
-        timer(a.loop()) {}
+        timer(a.loop()),
+        tell_timer(a.loop()) {}
 
   Agent& agent;
   AccessTable table;
   AccessRules rules;
   std::shared_ptr<AccessReader> reader;  ///< used on the pool, by run() alone
   std::function<void()> changed;
-  asio::steady_timer timer;
-  bool is_closed = false, is_told = false;
+  asio::steady_timer timer, tell_timer;
+  std::chrono::steady_clock::time_point tell_from{};
+  bool is_closed = false, is_telling = false;
   std::set<std::string> told_problems;
 
   void tell_changed();
@@ -74,13 +77,16 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
 };
 
 void AccessState::tell_changed() {
-  if (is_told) return;
-  is_told = true;
-  asio::post(agent.loop(), [weak = weak_from_this()] {
+  if (is_telling || is_closed) return;
+  is_telling = true;
+  // A fleet that brings its certificates at the same time is one change in a while.
+  tell_timer.expires_at(std::max(tell_from, std::chrono::steady_clock::now()));
+  tell_timer.async_wait([weak = weak_from_this()](const boost::system::error_code& error) {
     const auto self = weak.lock();
-    if (!self) return;
-    self->is_told = false;
-    if (!self->is_closed && self->changed) self->changed();
+    if (error || !self || self->is_closed) return;
+    self->is_telling = false;
+    self->tell_from = std::chrono::steady_clock::now() + tell_at_most_every;
+    if (self->changed) self->changed();
   });
 }
 
@@ -175,14 +181,13 @@ void AccessState::drop(const std::vector<std::string>& serials) {
 void AccessState::take(Certificate certificate, const std::string& text) {
   const auto serial = certificate.serial;
   const auto superseded = table.take(std::move(certificate), now_s());
-  if (std::find(superseded.begin(), superseded.end(), serial) == superseded.end()) {
-    auto done = [weak = weak_from_this(), serial](const Result<void>& kept) {
-      const auto self = weak.lock();
-      if (self && !kept)
-        self->agent.log().warning("access: certificate {} is not known after a restart: {}", serial, kept.error().message);
-    };
-    agent.journal().keep(certificate_collection, serial, text, std::move(done));
-  }
+  // An older one than that which holds: nothing has changed.
+  if (std::find(superseded.begin(), superseded.end(), serial) != superseded.end()) return;
+  auto done = [weak = weak_from_this(), serial](const Result<void>& kept) {
+    const auto self = weak.lock();
+    if (self && !kept) self->agent.log().warning("access: certificate {} is not known after a restart: {}", serial, kept.error().message);
+  };
+  agent.journal().keep(certificate_collection, serial, text, std::move(done));
   drop(superseded);
   tell_changed();
 }
@@ -196,6 +201,7 @@ class FileAccess final : public Access {
   ~FileAccess() override {
     state_->is_closed = true;
     state_->timer.cancel();
+    state_->tell_timer.cancel();
   }
 
   asio::awaitable<Result<void>> start() override {
@@ -233,13 +239,18 @@ class FileAccess final : public Access {
       return Error{fmt::format("certificate {} has ended at {}; this broker's clock says {}", read->serial, time_text(read->not_after_s),
                                time_text(now))};
     if (state_->table.is_revoked(*read)) return Error{fmt::format("certificate {} or its key is revoked", read->serial)};
-    state_->take(std::move(*read), text);
+    // A client brings the same one at each CONNECT.
+    if (!state_->table.has(*read)) state_->take(std::move(*read), text);
     return {};
   }
 
   Result<void> forget_pin(const std::string& identity) override {
-    if (!state_->table.forget_pin(identity)) return Error{fmt::format("{}: no key is pinned for this identity", printable(identity))};
-    state_->agent.journal().drop_kept(pin_collection, identity);
+    const auto left = state_->table.forget_pin(identity);
+    if (!left) return left.error();
+    if (left->empty())
+      state_->agent.journal().drop_kept(pin_collection, identity);
+    else
+      state_->agent.journal().keep(pin_collection, identity, *left);
     state_->tell_changed();
     return {};
   }

@@ -48,7 +48,8 @@ class Access {
   /// A certificate (or a list of revocations, signed as well) that a client or the API brought: kept where it is good. An Error says what
   /// is wrong with it. Costs about 0.1 ms, good or not: a client that brings a bad one should be closed.
   virtual Result<void> take_certificate(const std::string& text) = 0;
-  /// Policy `first`: forgets the key that an identity is pinned to. An Error where none is.
+  /// Policy `first`: forgets the key that an identity is pinned to, ends its connections, and pins the next other one. A second time: the
+  /// next one, whatever it is. An Error where none is pinned.
   virtual Result<void> forget_pin(const std::string& identity) = 0;
   /// For `gorgonectl mcollective list` and the API: keys, pins, certificates, revocations; no secrets.
   virtual json::object describe() const = 0;

@@ -13,6 +13,12 @@ namespace {
 
 std::string beginning(std::string_view key) { return fmt::format("{:.8}…", key); }
 
+constexpr char forgotten_mark = '!';
+constexpr std::size_t key_text_size = 40;
+
+// Keys may begin with the mark too, but are shorter.
+bool is_forgotten(const std::string& pin) { return pin.size() > key_text_size && pin.front() == forgotten_mark; }
+
 // A client without a name of its own may have an identity that is no text at all; "*" is for it too.
 bool allows_identity(std::string_view pattern, std::string_view identity) { return pattern == "*" || topic_matches(pattern, identity); }
 
@@ -122,18 +128,46 @@ Result<Grant> AccessTable::pinned(const std::string& key, const std::string& ide
   if (pin == pins_.end())
     return Error{fmt::format("{} has no pin, and there are {} already: pins_max, expected room for each client", shown, pins_.size())};
   if (pin->second == key) return grant;
+  if (is_forgotten(pin->second))
+    return Error{
+        fmt::format("key {} of {} was forgotten, another one is expected; `gorgonectl mcollective trust {}` once more lets it in again",
+                    beginning(key), shown, shown)};
   return Error{fmt::format("{} is pinned to key {} and came with key {}; `gorgonectl mcollective trust {}` forgets the pin", shown,
                            beginning(pin->second), beginning(key), shown)};
 }
 
 void AccessTable::pin_if_free(const std::string& key, const std::string& identity) {
-  if (rules_.policy != AccessPolicy::first || identity.starts_with('\0') || pins_.size() >= rules_.pins_max) return;
-  if (pins_.emplace(identity, key).second) new_pins_.emplace_back(identity, key);
+  if (rules_.policy != AccessPolicy::first || identity.starts_with('\0')) return;
+  const auto pin = pins_.find(identity);
+  const bool is_free = pin == pins_.end() ? pins_.size() < rules_.pins_max : is_forgotten(pin->second) && pin->second.substr(1) != key;
+  if (!is_free) return;
+  pins_[identity] = key;
+  new_pins_.emplace_back(identity, key);
+}
+
+Result<std::string> AccessTable::forget_pin(const std::string& identity) {
+  const auto pin = pins_.find(identity);
+  if (pin == pins_.end()) return Error{fmt::format("{}: no key is pinned for this identity", printable(identity))};
+  if (is_forgotten(pin->second)) {
+    pins_.erase(pin);
+    return std::string();
+  }
+  return pin->second = forgotten_mark + pin->second;
+}
+
+bool AccessTable::has(const Certificate& certificate) const {
+  for (const auto* all : {&files_->certificates, &taken_}) {
+    const auto found = all->find(certificate.key);
+    if (found == all->end()) continue;
+    for (const auto& held : found->second)
+      if (held.certificate.serial == certificate.serial) return true;
+  }
+  return false;
 }
 
 std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t now_s) {
+  if (has(certificate)) return {};
   auto& held = taken_[certificate.key];
-  if (std::any_of(held.begin(), held.end(), [&](const auto& other) { return other.certificate.serial == certificate.serial; })) return {};
   held.push_back({std::move(certificate), "kept"});
   std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.certificate.serial > b.certificate.serial; });
   const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return other.certificate.not_before_s <= now_s; });
@@ -193,7 +227,10 @@ json::object AccessTable::describe(std::int64_t now_s) const {
     topics_into(entry, listed.topics);
     keys.push_back(std::move(entry));
   }
-  for (const auto& [identity, key] : pins_) pins.push_back(json::object{{"identity", to_utf8(identity)}, {"key", key}});
+  for (const auto& [identity, pin] : pins_) {
+    const bool forgotten = is_forgotten(pin);
+    pins.push_back(json::object{{"identity", to_utf8(identity)}, {"key", forgotten ? pin.substr(1) : pin}, {"forgotten", forgotten}});
+  }
   each_certificate([&](const HeldCertificate& held) {
     const auto& c = held.certificate;
     json::object entry{{"serial", c.serial},

@@ -36,8 +36,11 @@ class AccessTable {
   /// Identities pinned since the last call, with their keys.
   std::vector<std::pair<std::string, std::string>> take_new_pins() { return std::exchange(new_pins_, {}); }
   void set_pins(std::map<std::string, std::string> pins);
-  bool forget_pin(const std::string& identity) { return pins_.erase(identity) > 0; }
+  /// Another key than the one that was pinned is pinned next; forgotten a second time, any key is. The pin as it is to be kept from now on,
+  /// empty: not at all. An Error where there was none.
+  Result<std::string> forget_pin(const std::string& identity);
 
+  bool has(const Certificate& certificate) const;
   /// A certificate that did not come from a file. The serials that have no more use, perhaps its own: of the same
   /// key, what is older than the newest one that has begun.
   std::vector<std::string> take(Certificate certificate, std::int64_t now_s);
@@ -66,8 +69,8 @@ class AccessTable {
   AccessRules rules_;
   std::shared_ptr<const AccessFiles> files_ = std::make_shared<AccessFiles>();
   CertificatesByKey taken_;
-  RevocationsByIssuer revocations_;  ///< of the files too: a list that vanishes revokes on
-  std::map<std::string, std::string> pins_;
+  RevocationsByIssuer revocations_;          ///< of the files too: a list that vanishes revokes on
+  std::map<std::string, std::string> pins_;  ///< a key, or `!` and a key that was forgotten
   std::vector<std::pair<std::string, std::string>> new_pins_;
 };
 

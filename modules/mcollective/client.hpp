@@ -57,6 +57,7 @@ struct Client {
   std::size_t index = 0;            ///< in the table of all
   std::chrono::milliseconds ttl{};  ///< 0: it has none
   bool has_session = false;         ///< it said CONNECT, now or before a restart
+  bool is_asking = false;           ///< its command is being carried out, and is answered at the end of that
   bool is_slow = false;             ///< publishers do not wait for it any more
   bool is_muted = false;            ///< reads no answers, so no more commands are read from it
   bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at the end of the hold are ended
@@ -77,7 +78,7 @@ struct Client {
     return *backlog;
   }
   bool awaits_answer() const { return backlog && !backlog->answers.empty(); }
-  bool is_held() const { return connection == 0 || hold_until != Time{} || awaits_answer(); }
+  bool is_held() const { return connection == 0 || hold_until != Time{} || is_asking || awaits_answer(); }
   /// Gives memory back that idle clients need not have.
   void trim() {
     if (backlog && backlog->parcels.empty() && backlog->answers.empty() && backlog->unconfirmed.empty() && backlog->publishers.empty())

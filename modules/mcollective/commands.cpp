@@ -184,6 +184,8 @@ void Broker::put(Client& client, Command command) {
     return refuse(client, fmt::format("a body of {} bytes, expected {} at most (max_message_size)", body, limits_.body_bytes), id);
   ++client.in;
   ++counters_.put;
+  // It may subscribe to the topic itself, and its answer comes first.
+  client.is_asking = id != nullptr;
   // It goes about its work, so it is not between two subscriptions.
   if (client.hold_until != Time{}) release(client);
 
@@ -201,6 +203,7 @@ void Broker::put(Client& client, Command command) {
   if (!topic && !parts_.backbone) ++counters_.unheard;
   if (!is_passed_on) ++counters_.backbone_away;
   if (!id_now) return;
+  client.is_asking = false;
   if (result.refused > 0)
     refuse(client, fmt::format("the queues of {} of {} subscribers are full", result.refused, result.reached + result.refused), id_now);
   else if (!is_passed_on)
@@ -208,11 +211,13 @@ void Broker::put(Client& client, Command command) {
            id_now);
   else
     succeed(client, id_now);
+  delivery_.flush(client, now_);
 }
 
 void Broker::put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id) {
   const auto connection = client.connection;
   const auto ticket = id ? delivery_.promise_answer(client) : 0;
+  client.is_asking = false;
   auto done = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, topic, message, bytes,
                id = std::move(id)](const Result<void>& outcome) {
     if (alive.expired()) return;

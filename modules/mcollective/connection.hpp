@@ -41,7 +41,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     virtual void look_soon(Connection& connection) = 0;
   };
 
-  Connection(Owner& owner, Transport::Counters& counters, Socket socket, ConnectionId id, const KeyPair* keys,
+  Connection(Owner& owner, Transport::Counters& counters, Socket socket, ConnectionId id, std::shared_ptr<const KeyPair> keys,
              std::size_t message_bytes_max);
 
   void start();
@@ -62,6 +62,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Peer& peer() const { return peer_; }
   const std::string& host() const { return host_; }
   bool is_admitted() const { return is_admitted_; }
+  bool is_refused() const { return is_refused_; }  ///< by admit()
   bool is_open() const { return is_open_; }
   Transport::Waiting waiting() const { return queue_.waiting(); }
   bool flush_is_asked = false, look_is_asked = false;  ///< the owner's
@@ -87,6 +88,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Transport::Counters& counters_;
   Socket socket_;
   ConnectionId id_;
+  std::shared_ptr<const KeyPair> keys_;  // nothing: no CURVE
   ZmtpServer machine_;
   OutQueue queue_;
   Peer peer_;
@@ -98,7 +100,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t written_ = 0;  // bytes of the wire that the kernel took
   std::uint64_t confirm_until_ = 0, mark_ = 0, mark_at_ = 0, ping_ = 0;
   Clock::time_point closing_until_;
-  bool is_open_ = true, is_admitted_ = false, is_paused_ = false, is_computing_ = false, is_reading_ = false, is_writing_ = false;
+  bool is_open_ = true, is_admitted_ = false, is_refused_ = false, is_paused_ = false, is_computing_ = false, is_reading_ = false,
+       is_writing_ = false;
   bool is_closing_ = false, is_shut_ = false, is_over_room_ = false, has_ping_ = false, wants_ping_ = false, wants_look_ = false,
        has_mark_ = false;
 };

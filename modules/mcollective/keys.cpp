@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <stdexcept>
 
 namespace gorgone::mcollective {
 namespace {
@@ -76,7 +77,13 @@ Result<KeyPair> make_pair(const std::string& secret_path, const std::string& pub
 
 }  // namespace
 
+void start_sodium() {
+  static const bool is_started = sodium_init() >= 0;
+  if (!is_started) throw std::runtime_error("libsodium cannot start: it has no source of random numbers");
+}
+
 KeyPair new_key_pair() {
+  start_sodium();
   KeyPair pair{std::string(key_size, '\0'), std::string(key_size, '\0')};
   crypto_box_keypair(bytes_of(pair.public_key), bytes_of(pair.secret_key));
   return pair;

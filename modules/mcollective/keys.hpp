@@ -13,6 +13,8 @@ struct KeyPair {
   std::string public_key, secret_key;  ///< 32 bytes each
 };
 
+/// Lets libsodium choose what is fastest on this processor; once for the process, from any thread. Throws where it cannot start.
+void start_sodium();
 KeyPair new_key_pair();
 std::string to_z85(std::string_view bytes);
 /// 32 bytes; an Error says what is wrong with the text, never the text itself.

@@ -28,10 +28,6 @@ std::optional<int> digits(std::string_view text, std::size_t at, std::size_t cou
 
 }  // namespace
 
-void start_sodium() {
-  if (sodium_init() < 0) throw std::runtime_error("libsodium does not start: no source of randomness");
-}
-
 std::string to_hex(std::string_view bytes) {
   std::string out;
   for (const char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));

@@ -10,11 +10,10 @@
 #include <vector>
 
 #include "certificate.hpp"
+#include "keys.hpp"
 
 namespace gorgone::mcollective {
 
-/// libsodium, ready to be used; a failure to start it is an exception.
-void start_sodium();
 inline unsigned char* bytes_of(std::string& text) { return reinterpret_cast<unsigned char*>(text.data()); }
 inline const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<const unsigned char*>(text.data()); }
 

@@ -1,5 +1,6 @@
 #include "transport.hpp"
 
+#include <poll.h>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/post.hpp>
@@ -21,6 +22,7 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr int accepted_at_once = 64;
+constexpr auto crowded_timeout = std::chrono::milliseconds(1000);
 constexpr auto look_pause = std::chrono::milliseconds(20), deadline_pause = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -28,7 +30,9 @@ constexpr auto look_pause = std::chrono::milliseconds(20), deadline_pause = std:
 // Outlives the Transport by the handlers that are still queued; `is_open` tells them that it is gone.
 struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner {
   State(Agent& the_agent, Spec the_spec, Events the_events)
-      : agent(the_agent), spec(std::move(the_spec)), events(std::move(the_events)), refusals(agent.log()), timer(agent.loop()) {}
+      : agent(the_agent), spec(std::move(the_spec)), events(std::move(the_events)), refusals(agent.log()), timer(agent.loop()) {
+    if (spec.curve) keys = std::make_shared<const KeyPair>(*spec.curve);
+  }
 
   struct Door {
     tcp::acceptor acceptor;
@@ -68,8 +72,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
 
   void begin(tcp::socket socket) {
     const auto id = ++last_id;
-    const auto connection =
-        std::make_shared<Connection>(*this, counters, std::move(socket), id, spec.curve ? &*spec.curve : nullptr, spec.message_bytes_max);
+    const auto connection = std::make_shared<Connection>(*this, counters, std::move(socket), id, keys, spec.message_bytes_max);
     connections.emplace(id, connection);
     ++counters.accepted;
     ++handshakes;
@@ -115,8 +118,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       if (events.closed) events.closed(connection.id(), why);
       return;
     }
-    ++counters.failed_handshakes;
-    ++counters.refused;
+    ++(connection.is_refused() ? counters.refused : counters.failed_handshakes);
     refusals.note(connection.host(), connection.peer().address, why.message);
   }
 
@@ -128,7 +130,15 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       end_handshake();
   }
 
-  void on_pool(std::function<void()> work) override { agent.on_pool(std::move(work)); }
+  void on_pool(std::function<void()> work) override {
+    // It works with our keys, and ends on the loop, where we may be destroyed.
+    agent.on_pool([self = shared_from_this(), work = std::move(work)]() mutable {
+      work();
+      work = nullptr;
+      auto& loop = self->agent.loop();
+      boost::asio::post(loop, [self = std::move(self)] {});
+    });
+  }
 
   void flush_soon(Connection& connection) override {
     if (connection.flush_is_asked) return;
@@ -173,17 +183,28 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       each->look_is_asked = false;
       if (is_open && each->is_open() && each->look()) look_soon(*each);
     }
-    while (is_open && !deadlines.empty() && deadlines.front().first <= now) {
+    // While others wait for a place, who says nothing has less time.
+    auto until = now;
+    if (handshakes >= spec.handshakes_max && spec.handshake_timeout > crowded_timeout && somebody_waits())
+      until += spec.handshake_timeout - crowded_timeout;
+    while (is_open && !deadlines.empty() && deadlines.front().first <= until) {
       const auto found = connections.find(deadlines.front().second);
       deadlines.pop_front();
       if (found == connections.end() || found->second->is_admitted()) continue;
       const auto connection = found->second;
-      connection->end(Error{fmt::format("it did not end its handshake within {} s", spec.handshake_timeout.count() / 1000.0)});
+      connection->end(Error{"it did not end its handshake in time"});
     }
     if (is_open && no_accept_until > Clock::time_point{} && no_accept_until <= now) {
       no_accept_until = {};
       for (auto& door : doors) wait_to_accept(*door);
     }
+  }
+
+  bool somebody_waits() const {
+    return std::any_of(doors.begin(), doors.end(), [](const auto& door) {
+      pollfd waiting{door->acceptor.native_handle(), POLLIN, 0};
+      return poll(&waiting, 1, 0) > 0;
+    });
   }
 
   Connection* find(ConnectionId id) const {
@@ -205,6 +226,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   Agent& agent;
   Spec spec;
   Events events;
+  std::shared_ptr<const KeyPair> keys;
   RefusalLog refusals;
   boost::asio::steady_timer timer;
   Counters counters;
@@ -224,6 +246,7 @@ Transport::Transport(Agent& agent, Spec spec, Events events) : state_(std::make_
 Transport::~Transport() { state_->close_all(); }
 
 Result<void> Transport::start() {
+  if (state_->spec.curve) start_sodium();
   for (const auto& text : state_->spec.bind) {
     auto bound = listen_at(state_->agent.loop(), text);
     if (!bound) return bound.error();

@@ -76,6 +76,30 @@ def zmtp():
     yield "other", bytes([4, 0]) + b"SSH-2.0-OpenSSH_9.2\r\n"
 
 
+def mcollective_zmtp():
+    greeting = bytes([255, 0, 0, 0, 0, 0, 0, 0, 1, 127, 3, 1]) + b"NULL" + bytes(48)
+    ready = b"\4\x29\5READY\x0bSocket-Type\0\0\0\6DEALER\x08Identity\0\0\0\0"
+    plain, curve = b"\x06\x00", b"\x28\x01"
+    yield "null_handshake", plain + b"\0" + greeting + ready + b"\1\0\0\2ab"
+    yield "null_frames", plain + b"\1" + b"\1\0\2\0\0\0\0\0\0\1\0" + b"x" * 256 + b"\1\1b\0\1c\0\0"
+    yield "null_commands", plain + b"\1" + b"\4\9\4PING\0\0xy\4\7\4PONGxy\4\6\5OTHER"
+    yield "null_long", plain + b"\1" + b"\2" + (70000).to_bytes(8, "big") + b"y" * 100
+    yield "null_too_long", plain + b"\1" + b"\2" + b"\xff" * 8
+    yield "null_socket", plain + b"\0" + greeting + ready.replace(b"DEALER", b"PUBSUB")
+    shaken = curve + b"\0\0\0"
+    put = [b"\0\1\1" + text(frame) for frame in ("", "PUT", "TOPIC", "mcollective nodes web1", "")]
+    yield "curve_message", shaken + b"".join(put) + b"\0\0\1" + text("body" * 100)
+    yield "curve_long", shaken + b"\0\0\0\xf9" + text("0123456789abcdef" * 30)
+    yield "curve_commands", shaken + b"\2" + text("\4PING\0\0abc") + b"\2" + text("\4PONGabc") + b"\2" + text("")
+    yield "curve_nonce", shaken + b"\0\0\1" + text("one") + b"\3\1\0" + text("two") + b"\0"
+    yield "curve_damaged", shaken + b"\0\0\1" + text("one") + b"\4\1" + text("two") + number(20) + b"\3"
+    yield "curve_raw", shaken + b"\5" + text("\0\x25\7MESSAGE")
+    yield "curve_hello_torn", curve + b"\1" + text("\4\x05\5HELL") + b"\0\0"
+    yield "curve_metadata", curve + b"\0\1" + text("\x0bSocket-Type\0\0\0\3REQ\x08Identity\0\0\0\3web") + b"\0"
+    yield "curve_initiate_damaged", curve + b"\0\0\1" + number(150) + b"\7"
+    yield "curve_out", shaken + b"\6\2\1" + text("") + b"\1" + text("MESSAGE") + b"\0\xfa" + text("z" * 500) + b"\1\7\1" + text("ctx") + b"\1\7\0\1"
+
+
 def server_sessions():
     helo, verify, yes, no = b"\x01" + text("central"), b"\x03", b"\x01", b"\x00"
 
@@ -303,8 +327,9 @@ def process_copy():
 
 
 targets = {
-    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp, "keys": keys,
-    "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "mc0": mc0, "archive": archive, "process_copy": process_copy,
+    "text": text_target, "session_frames": session_frames, "server_sessions": server_sessions, "link_machine": link_machine, "zmtp": zmtp,
+    "mcollective_zmtp": mcollective_zmtp, "keys": keys, "json": json_target, "yaml": yaml, "http": http, "node_queue": node_queue, "mc0": mc0,
+    "archive": archive, "process_copy": process_copy,
 }
 
 for target, units in targets.items():

@@ -18,7 +18,7 @@ class Check(FleetCase):
     def make_all(self):
         return [self.make_central(free=False), self.make_poller("x" * 43, free=False), self.make_remote("x" * 43),
                 self.make("poller-5", "poller-pull", {"id: 2": "id: 5"}, free=False),
-                self.make("poller-pullwss", "poller-pullwss", {}, free=False)]
+                self.make("poller-pullwss", "poller-pullwss", {}, free=False), self.make("broker", "mcollective", {}, free=False)]
 
     def test_the_examples_are_right_as_they_are(self):
         for daemon in self.make_all():

@@ -230,10 +230,24 @@ TEST_CASE("an identity is pinned to the key it used first, until the pin is forg
   CHECK_THAT(why_not(refused), Catch::Contains(first.substr(0, 8)) && Catch::Contains(second.substr(0, 8)));
   CHECK(table.grant(first, "web1 12", now).has_value());
   CHECK(table.take_new_pins().empty());
-  CHECK(table.forget_pin("web1"));
-  CHECK_FALSE(table.forget_pin("web1"));
+  CHECK(table.forget_pin("db1").has_error());
+  CHECK(*table.forget_pin("web1") == "!" + first);
+  // It is still connected, and must not pin itself again.
+  CHECK_THAT(why_not(table.grant(first, "web1 10", now)), Catch::Contains("forgotten"));
   CHECK(table.grant(second, "web1 11", now).has_value());
+  CHECK(table.take_new_pins() == std::vector<std::pair<std::string, std::string>>{{"web1", second}});
   CHECK(table.grant(first, "web1 10", now).has_error());
+}
+
+TEST_CASE("a pin that is forgotten twice leaves the identity to any key", "[access]") {
+  Given given(AccessPolicy::first);
+  auto table = given.table();
+  const auto key = new_key();
+  CHECK(table.grant(key, "web1", now).has_value());
+  CHECK(table.forget_pin("web1").has_value());
+  CHECK(table.forget_pin("web1")->empty());
+  CHECK(table.forget_pin("web1").has_error());
+  CHECK(table.grant(key, "web1", now).has_value());
 }
 
 TEST_CASE("pins of the journal hold, and their number is bounded", "[access]") {

@@ -93,6 +93,17 @@ TEST_CASE("a client that publishes is done with subscribing, and gets its messag
   CHECK(world.heard(2) == Lines{"MESSAGE TOPIC reply | pong"});
 }
 
+TEST_CASE("a client that publishes to itself has the answer first, and then what waited for it and what it has published") {
+  World world;
+  world.join(1, "a", {"t"});
+  world.join(2, "b");
+  world.say(1, {"SUB", "ID", "1", "", "u"});
+  world.put(2, "t", "earlier");
+  world.heard(1);
+  world.say(1, {"PUT", "ID", "2", "TOPIC", "t", "", "own"});
+  CHECK(world.heard(1) == Lines{"OK ID 2", "MESSAGE TOPIC t | earlier", "MESSAGE TOPIC t | own"});
+}
+
 TEST_CASE("a client is spoken to when nothing was sent to it for half its TTL, exactly then") {
   World world;
   world.join(1, "a", {"t"}, "3000");
