@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/wire/base64_blocks.hpp"
+
 namespace gorgone {
 namespace {
 
@@ -51,7 +53,9 @@ constexpr auto places = [] {
 
 /// Whole groups without anything to skip, which is nearly all there ever is; returns where they end.
 std::size_t decode_groups(std::string_view text, std::size_t at, char*& out) {
-  char* to = out;
+  const auto in_blocks = decode_blocks(text.substr(at), out);
+  at += in_blocks;
+  char* to = out + in_blocks / 4 * 3;
   for (; at + 4 <= text.size(); at += 4, to += 3) {
     const std::uint32_t bits = places[0][byte_at(text, at)] | places[1][byte_at(text, at + 1)] | places[2][byte_at(text, at + 2)] |
                                places[3][byte_at(text, at + 3)];
@@ -69,7 +73,8 @@ std::size_t decode_groups(std::string_view text, std::size_t at, char*& out) {
 std::string base64_encode(std::string_view bytes) {
   std::string text((bytes.size() + 2) / 3 * 4, '=');
   char* out = text.data();
-  std::size_t i = 0;
+  std::size_t i = encode_blocks(bytes, out);
+  out += i / 3 * 4;
   for (; i + 3 <= bytes.size(); i += 3) {
     const std::uint32_t bits =
         std::uint32_t{byte_at(bytes, i)} << 16 | std::uint32_t{byte_at(bytes, i + 1)} << 8 | std::uint32_t{byte_at(bytes, i + 2)};

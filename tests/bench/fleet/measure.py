@@ -41,6 +41,12 @@ def raise_files():
     return hard
 
 
+def ended_cpu_s():
+    """Of all processes that this one has started and that are gone."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 class Simulator:
     """The process that plays all nodes."""
 
@@ -155,8 +161,9 @@ def measure(directory, count, given, bare_mb):
         run.central.kill()
         again = run.start(count)
         back("kill -9 and start to all connected", again, f"{cpu_s(run.central.process.pid):.2f} s of CPU")
+        before, children = cpu_s(run.central.process.pid), ended_cpu_s()
         stop = seconds_to_end(run.central)
-        row(count, "SIGTERM to gone", "0.3 s", f"{stop:.2f} s", stop <= 0.3)
+        row(count, "SIGTERM to gone", "0.3 s", f"{stop:.2f} s", stop <= 0.3, f"{ended_cpu_s() - children - before:.2f} s of CPU")
         back("clean stop and start to all connected", run.start(count))
         if given.peers:
             begin = time.monotonic()
