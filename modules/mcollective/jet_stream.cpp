@@ -10,7 +10,7 @@ namespace {
 // Error numbers of the JetStream API.
 constexpr std::int64_t wrong_last_sequence = 10071, store_failed = 10077, no_message = 10037, no_such_sequence = 10043,
                        delete_failed = 10057, other_configuration = 10058, busy_from = 10004, no_leader = 10009, unavailable = 10008,
-                       no_message_there = 404;
+                       too_large = 10054, id_in_process = 10158, no_resources = 10023, no_message_there = 404;
 
 std::string text_at(const json::object& object, std::string_view key) {
   const auto* found = object.if_contains(key);
@@ -47,7 +47,10 @@ Error error_of(const json::object& error) {
     told.code = "none";
   else if (number == other_configuration)
     told.code = "other";
-  else if (number == busy_from || number == no_leader || number == unavailable || number == store_failed || number == delete_failed)
+  else if (number == too_large)
+    told.code = "too_large";
+  else if (number == busy_from || number == no_leader || number == unavailable || number == store_failed || number == delete_failed ||
+           number == id_in_process || number == no_resources)
     told.code = "away";
   return told;
 }
@@ -87,11 +90,12 @@ void JetStream::store(const std::string& subject, const std::string& id, std::st
   if (after) message.headers.emplace_back("Nats-Expected-Last-Subject-Sequence", std::to_string(*after));
   connection_.ask(std::move(message), [done = std::move(done)](Result<NatsMessage> answer) {
     if (!answer) return done(answer.error());
+    // An answer that is none leaves open whether the message is there.
     const auto parsed = parse(answer->data);
-    if (!parsed) return done(parsed.error());
+    if (!parsed) return done(Error{parsed.error().message, "away"});
     if (const auto* error = object_at(*parsed, "error")) return done(error_of(*error));
     const auto sequence = number_at(*parsed, "seq");
-    if (sequence == 0) return done(Error{"the NATS cluster's answer names no sequence: " + printable(answer->data)});
+    if (sequence == 0) return done(Error{"the NATS cluster's answer names no sequence: " + printable(answer->data), "away"});
     done(sequence);
   });
 }

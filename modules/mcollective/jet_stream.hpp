@@ -24,7 +24,8 @@ class JetStream {
   /// Makes a stream, or gives it this configuration.
   void ensure(json::object configuration, Done<void> done);
   /// Stores a message; its sequence comes when it is safe. `after`: only where this is the sequence of the newest message of the subject,
-  /// 0 where there must be none. Codes of an Error: "full", "changed" (`after` did not hold), "away", or empty: refused.
+  /// 0 where there must be none. Codes of an Error: "full", "changed" (`after` did not hold), "too_large", "away" (whether it is stored is
+  /// not known), or empty: refused, for how long is not known.
   void store(const std::string& subject, const std::string& id, std::string payload, std::optional<std::uint64_t> after,
              Done<std::uint64_t> done);
   /// The first message of a subject from a sequence on.

@@ -11,7 +11,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t portion = 64;
-constexpr auto again_after = 1000ms, look_for_room_after = 3000ms;
+constexpr auto again_after = 1000ms, look_for_room_after = 3000ms, complaint_every = 60000ms;
+// "NATS/1.0", "Nats-Msg-Id: " and the ends of lines: the servers count them with the payload.
+constexpr std::size_t header_room = 64;
+
+std::size_t outside_bytes(const Envelope& envelope) { return sealed_bytes(envelope) + header_room + envelope.id.size(); }
 
 std::string random_name() {
   std::random_device device;
@@ -50,8 +54,8 @@ void QueueWriter::put(const std::string& topic, SharedFrames message, std::funct
   Envelope envelope{static_cast<std::int64_t>(std::time(nullptr)), fmt::format("{}-{}", instance_, ++ids_), std::move(message)};
   const auto bytes = sealed_bytes(envelope);
   std::optional<Error> refusal;
-  if (bytes > connection_.payload_max())
-    refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", bytes, connection_.payload_max())};
+  if (const auto outside = outside_bytes(envelope); outside > connection_.payload_max())
+    refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max())};
   else if (names_.subject(topic).size() > subject_bytes_max)
     refusal = Error{fmt::format("the topic is too long to be kept, expected a subject of {} bytes at most", subject_bytes_max)};
   // In the journal already are those that came before.
@@ -129,24 +133,30 @@ void QueueWriter::sent(const std::string& topic, const Result<std::uint64_t>& re
 
 void QueueWriter::read(const std::string& topic, Topic& state) {
   state.is_busy = true;
-  store_.read(topic, store_.first(topic), portion, [this, topic](Result<std::vector<KeptStore::Stored>> messages) {
+  const auto asked = store_.first(topic);
+  store_.read(topic, asked, portion, [this, topic, asked](Result<std::vector<KeptStore::Stored>> messages) {
     auto& reading = topics_[topic];
     reading.is_busy = false;
     if (!messages) {
       agent_.log().error("the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic), messages.error().message);
       return pause(topic, again_after);
     }
-    if (messages->empty()) store_.drop(topic, store_.first(topic));  // the file has lost what the index knows
+    if (messages->empty()) store_.drop(topic, asked);  // the file has lost what the index knows
     for (auto& message : *messages) reading.moving.push_back(std::move(message));
     pump(topic);
   });
 }
 
 void QueueWriter::move(const std::string& topic, Topic& state) {
-  state.is_busy = true;
   auto envelope = state.moving.front().envelope;
   // Kept by a broker without a backbone, it has none of its own.
   if (envelope.id.empty()) envelope.id = fmt::format("{}-{:x}", agent_.hostname(), state.moving.front().number);
+  // Kept before there was a backbone, or when its servers took more. They would close the connection on it, again and again.
+  if (const auto outside = outside_bytes(envelope); outside > connection_.payload_max()) {
+    lose(topic, state, fmt::format("it is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max()));
+    return pump(topic);
+  }
+  state.is_busy = true;
   streams_.store(names_.subject(topic), envelope.id, seal(envelope), {},
                  [this, topic, alive = std::weak_ptr<bool>(alive_)](Result<std::uint64_t> result) {
                    if (!alive.expired()) moved(topic, result);
@@ -156,20 +166,35 @@ void QueueWriter::move(const std::string& topic, Topic& state) {
 void QueueWriter::moved(const std::string& topic, const Result<std::uint64_t>& result) {
   auto& state = topics_[topic];
   state.is_busy = false;
-  // It was promised: it waits until there is room, or until it is too old.
-  if (!result && result.error().code == "full") return pause(topic, look_for_room_after);
-  if (!result && result.error().code == "away") return pause(topic, again_after);
-  const auto number = state.moving.front().number;
-  state.moving.pop_front();
-  store_.drop(topic, number);
-  if (result) {
-    stored_(topic);
-  } else {
-    ++refused_;
-    agent_.log().error("a message of topic \"{}\" that waited in the journal is lost, the NATS servers refuse it: {}", printable(topic),
-                       result.error().message);
+  // It was promised: whatever the servers say, it waits until it is too old, but for what they will never take.
+  if (!result && result.error().code != "too_large") {
+    const auto& error = result.error();
+    if (is_ready_) complain(topic, error.message);
+    return pause(topic, error.code == "full" ? look_for_room_after : again_after);
   }
+  if (!result) {
+    lose(topic, state, result.error().message);
+    return pump(topic);
+  }
+  store_.drop(topic, state.moving.front().number);
+  state.moving.pop_front();
+  stored_(topic);
   pump(topic);
+}
+
+void QueueWriter::lose(const std::string& topic, Topic& state, const std::string& why) {
+  ++lost_;
+  agent_.log().error("a message of topic \"{}\" that waited in the journal is lost, the NATS servers will never take it: {}",
+                     printable(topic), why);
+  store_.drop(topic, state.moving.front().number);
+  state.moving.pop_front();
+}
+
+void QueueWriter::complain(const std::string& topic, const std::string& why) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < complain_after_) return;
+  complain_after_ = now + complaint_every;
+  agent_.log().warning("messages of topic \"{}\" wait in the journal, the NATS servers do not take them now: {}", printable(topic), why);
 }
 
 void QueueWriter::pause(const std::string& topic, std::chrono::milliseconds time) {

@@ -30,6 +30,7 @@ class QueueWriter {
   void set_ready(bool is_ready);
 
   std::uint64_t refused() const { return refused_; }  ///< by the streams
+  std::uint64_t lost() const { return lost_; }        ///< out of the journal: larger than the servers take
   std::size_t waiting() const;                        ///< for the stream's word, in memory
 
  private:
@@ -51,6 +52,8 @@ class QueueWriter {
   void read(const std::string& topic, Topic& state);
   void move(const std::string& topic, Topic& state);
   void moved(const std::string& topic, const Result<std::uint64_t>& result);
+  void lose(const std::string& topic, Topic& state, const std::string& why);
+  void complain(const std::string& topic, const std::string& why);
   void pause(const std::string& topic, std::chrono::milliseconds time);
 
   Agent& agent_;
@@ -60,7 +63,8 @@ class QueueWriter {
   const StreamNames& names_;
   std::function<void(const std::string&)> stored_;
   const std::string instance_;
-  std::uint64_t ids_ = 0, refused_ = 0;
+  std::uint64_t ids_ = 0, refused_ = 0, lost_ = 0;
+  std::chrono::steady_clock::time_point complain_after_{};
   std::size_t waiting_bytes_ = 0;
   bool is_ready_ = false;
   std::map<std::string, Topic> topics_;

@@ -8,6 +8,8 @@ namespace {
 // Within it a repeated message is stored once.
 constexpr auto repeats_known_for = std::chrono::minutes(10);
 
+constexpr std::int64_t owners_bytes_max = std::int64_t{64} << 20;
+
 std::int64_t nanoseconds(std::chrono::nanoseconds time) { return time.count(); }
 
 json::object configuration(const std::string& name, const std::string& subjects, std::chrono::seconds age_max, int replicas) {
@@ -43,8 +45,10 @@ std::vector<json::object> StreamNames::configurations() const {
   }
   if (all.empty()) return all;
   auto made = configuration(owners(), prefix_ + ".owner.>", longest, replicas_);
+  // Whoever may subscribe can make records. Of too many the oldest go: those here are renewed.
   made["discard"] = "old";
   made["max_msgs_per_subject"] = 1;
+  made["max_bytes"] = owners_bytes_max;
   all.push_back(std::move(made));
   return all;
 }

@@ -154,6 +154,7 @@ json::array StreamQueues::describe() const {
   }
   json::object about;
   about["refused"] = writer_.refused();
+  about["lost"] = writer_.lost();
   about["waiting"] = writer_.waiting();
   about["not_yet_deleted"] = reader_.undeleted();
   all.push_back(std::move(about));

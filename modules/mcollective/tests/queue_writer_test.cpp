@@ -1,0 +1,101 @@
+// What a broker makes of the answers of a NATS server in trouble.
+#include "envelope.hpp"
+#include "fake_nats.hpp"
+#include "queue_bench.hpp"
+
+using namespace gorgone;
+using namespace gorgone::mcollective;
+using namespace gorgone::mcollective::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string reply = "mcollective reply web1 1";
+const std::string persistent = "persistent:\n  - topic: mcollective reply * *\n";
+const auto away = FakeNats::error(10008, "JetStream system temporarily unavailable");
+
+bool is_ready(Bench& bench) { return bench.queues().describe().at(0).at("state") == "up"; }
+std::uint64_t lost(Bench& bench) { return bench.queues().describe().back().at("lost").to_number<std::uint64_t>(); }
+
+std::vector<std::string> bodies(const FakeNats& server) {
+  std::vector<std::string> all;
+  for (const auto& payload : server.seen().stored) {
+    const auto envelope = unseal(payload);
+    all.push_back(envelope ? envelope->frames->back() : "not ours: " + envelope.error().message);
+  }
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("a message that was promised is stored in the end, whatever the servers answer until then") {
+  Directory directory;
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  // Into the journal by the first answer; the others are for its way out of it.
+  server.answer_with({away, FakeNats::error(10158, "duplicate message id is in process"), FakeNats::error(10023, "insufficient resources"),
+                      "no JSON", "{\"stream\":\"s\",\"seq\":0,\"duplicate\":true}",
+                      FakeNats::error(19999, "what no release has said yet")});
+  bench.put(reply, "m0");
+  REQUIRE(within(10s, {&bench}, [&] { return bench.results.contains("m0"); }));
+  CHECK(bench.results["m0"] == "ok");
+  bench.put(reply, "m1");
+  REQUIRE(within(20s, {&bench}, [&] { return server.seen().stored.size() >= 2; }));
+  CHECK(bodies(server) == std::vector<std::string>{"m0", "m1"});
+  CHECK(lost(bench) == 0);
+}
+
+TEST_CASE("a message whose store was answered with nothing that says how it went is not told refused") {
+  Directory directory;
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  server.answer_with({"{\"stream\":\"s\",\"seq\":0,\"duplicate\":true}"});
+  bench.put(reply, "m0");
+  REQUIRE(within(10s, {&bench}, [&] { return server.seen().stored.size() == 1 && bench.results.contains("m0"); }));
+  CHECK(bench.results["m0"] == "ok");
+}
+
+TEST_CASE("a message of the journal that a stream will never take is told, counted, and gives way to the next") {
+  Directory directory;
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  server.answer_with({away, FakeNats::error(10054, "message size exceeds maximum allowed")});
+  bench.put(reply, "m0");
+  bench.put(reply, "m1");
+  REQUIRE(within(10s, {&bench}, [&] { return server.seen().stored.size() == 1; }));
+  CHECK(bodies(server) == std::vector<std::string>{"m1"});
+  CHECK(lost(bench) == 1);
+}
+
+TEST_CASE("a message that fits only without its header is refused, and no connection is lost on any size") {
+  Directory directory;
+  FakeNats server(1024);
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  std::size_t count = 0;
+  for (std::size_t size = 800; size <= 1024; ++size, ++count) bench.put(reply, std::string(size, 'x'));
+  REQUIRE(within(10s, {&bench}, [&] { return bench.results.size() == count; }));
+  CHECK(bench.results[std::string(800, 'x')] == "ok");
+  CHECK(bench.results[std::string(1024, 'x')].find("max_payload of the NATS servers is 1024") != std::string::npos);
+  CHECK(server.seen().violations == 0);
+  CHECK(server.seen().connects == 1);
+}
+
+TEST_CASE("what the journal has had since before there was a backbone does not stop it by its size") {
+  Directory directory;
+  const std::string large(2000, 'x'), nearly(900, 'y');
+  {
+    Bench bench(directory.file("history.sdb"), persistent);
+    for (const auto& body : {large, nearly, std::string("small")}) bench.put(reply, body);
+    REQUIRE(within(10s, {&bench}, [&] { return bench.results.size() == 3; }));
+  }
+  FakeNats server(1024);
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return !bodies(server).empty() && bodies(server).back() == "small"; }));
+  CHECK(lost(bench) + server.seen().stored.size() == 3);
+  CHECK(lost(bench) >= 1);
+  CHECK(server.seen().violations == 0);
+}
