@@ -139,6 +139,11 @@ void Broker::not_owner(const std::string& topic, const std::string& identity, Ti
   known->owner = nullptr;
 }
 
+void Broker::queue_is_free(const std::string& topic, Time now) {
+  now_ = now;
+  if (auto* const known = topics_.find(topic)) pass_on(*known);
+}
+
 void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {
   now_ = now;
   ++counters_.from_backbone;

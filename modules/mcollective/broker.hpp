@@ -45,6 +45,8 @@ class Broker {
   void offered(const std::string& topic, const KeptMessage& message, Time now);
   /// The queue is not this identity's, or not any more.
   void not_owner(const std::string& topic, const std::string& identity, Time now);
+  /// Its owner has been away for too long.
+  void queue_is_free(const std::string& topic, Time now);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
   void grants_changed(Time now);
 

@@ -8,6 +8,8 @@ namespace gorgone::mcollective {
 namespace {
 
 constexpr auto look_every = std::chrono::seconds(1);
+constexpr std::int64_t renew_every_s_max = 3600;
+constexpr auto complaint_every = std::chrono::seconds(60);
 
 std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
@@ -19,7 +21,7 @@ JournalQueues::JournalQueues(Agent& agent, std::vector<KeptLimits> limits)
 asio::awaitable<Result<void>> JournalQueues::start(Events events) {
   events_ = std::move(events);
   auto known = co_await store_.start();
-  if (known) known = co_await owners_.start();
+  if (known) known = co_await owners_.start(now_s());
   if (known) look_at_ages();
   co_return known;
 }
@@ -34,15 +36,27 @@ void JournalQueues::look_at_ages() {
     unconfirmed.erase(unconfirmed.begin(), oldest == 0 ? unconfirmed.end() : unconfirmed.lower_bound(oldest));
     pump(topic);
   }
-  owners_.expire([this, now](const std::string& topic) {
+  if (now >= renew_at_s_) renew(now);
+  const auto freed = owners_.expire([this, now](const std::string& topic) {
     const auto* limits = limits_of(limits_, topic);
     if (readers_.contains(topic)) return std::numeric_limits<std::int64_t>::min();
     return limits ? now - limits->age_max.count() : now;
   });
+  if (events_.is_free)
+    for (const auto& topic : freed) events_.is_free(topic);
   ages_.expires_after(look_every);
-  ages_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) look_at_ages();
+  ages_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (!error && !alive.expired()) look_at_ages();
   });
+}
+
+// So that who is here when this process is killed was here lately by the record too.
+void JournalQueues::renew(std::int64_t now) {
+  std::int64_t every = renew_every_s_max;
+  for (const auto& limits : limits_) every = std::min<std::int64_t>(every, limits.age_max.count() / 4);
+  renew_at_s_ = now + std::max<std::int64_t>(1, every);
+  for (const auto& [topic, reader] : readers_)
+    if (const auto* owner = owners_.owner(topic)) owners_.set(topic, std::string(*owner), now);
 }
 
 void JournalQueues::put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) {
@@ -62,12 +76,26 @@ bool JournalQueues::attach(const std::string& topic, const std::string& identity
   if (!is_persistent(topic)) return false;
   const auto* owner = owners_.owner(topic);
   if (owner && *owner != identity) return false;
-  owners_.set(topic, identity, now_s());
+  if (!owners_.set(topic, identity, now_s())) {
+    too_many(topic, identity);
+    return false;
+  }
   auto& reader = readers_[topic];
   reader = Reader{};
   reader.id = ++readers_made_;
   pump(topic);
   return true;
+}
+
+void JournalQueues::too_many(const std::string& topic, const std::string& identity) {
+  ++owners_refused_;
+  const auto now = std::chrono::steady_clock::now();
+  if (now < complain_after_) return;
+  complain_after_ = now + complaint_every;
+  agent_.log().warning(
+      "\"{}\" is given no queue of topic \"{}\": there are {} queues with an owner, expected at most {}, and {} of one identity; "
+      "one is free when its owner unsubscribes or has been away for age_max_s; refused={}",
+      printable(identity), printable(topic), owners_.size(), QueueOwners::owners_max, QueueOwners::of_one_max, owners_refused_);
 }
 
 void JournalQueues::detach(const std::string& topic, const std::string& identity) {
@@ -106,7 +134,8 @@ void JournalQueues::pump(const std::string& topic) {
 
 void JournalQueues::read(const std::string& topic, Reader& reader) {
   reader.is_reading = true;
-  auto found = [this, topic, id = reader.id](Result<std::vector<KeptStore::Stored>> messages) {
+  const auto asked = store_.first(topic, reader.next);
+  auto found = [this, topic, asked, id = reader.id](Result<std::vector<KeptStore::Stored>> messages) {
     auto* const waiting = this->reader(topic, id);
     if (!waiting) return;
     if (!messages) {
@@ -125,13 +154,13 @@ void JournalQueues::read(const std::string& topic, Reader& reader) {
     waiting->is_reading = false;
     if (messages->empty()) {
       // The file has lost what the index knows.
-      store_.drop(topic, store_.first(topic, waiting->next));
+      store_.drop(topic, asked);
       return pump(topic);
     }
     offer(topic, std::move(*messages));
     pump(topic);
   };
-  store_.read(topic, store_.first(topic, reader.next), unconfirmed_max - reader.unconfirmed.size(), std::move(found));
+  store_.read(topic, asked, unconfirmed_max - reader.unconfirmed.size(), std::move(found));
 }
 
 void JournalQueues::offer(const std::string& topic, std::vector<KeptStore::Stored> messages) {

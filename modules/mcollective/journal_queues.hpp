@@ -43,6 +43,8 @@ class JournalQueues final : public KeptQueues {
   void offer(const std::string& topic, std::vector<KeptStore::Stored> messages);
   Reader* reader(const std::string& topic, std::uint64_t id);
   void look_at_ages();
+  void renew(std::int64_t now);
+  void too_many(const std::string& topic, const std::string& identity);
 
   Agent& agent_;
   const std::vector<KeptLimits> limits_;
@@ -50,7 +52,9 @@ class JournalQueues final : public KeptQueues {
   QueueOwners owners_;
   Events events_;
   std::map<std::string, Reader> readers_;
-  std::uint64_t readers_made_ = 0;
+  std::uint64_t readers_made_ = 0, owners_refused_ = 0;
+  std::int64_t renew_at_s_ = 0;
+  std::chrono::steady_clock::time_point complain_after_{};
   asio::steady_timer ages_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

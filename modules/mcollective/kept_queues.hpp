@@ -37,6 +37,8 @@ class KeptQueues {
     /// Only with a backbone; may be empty. attach() said true for want of better knowledge, and the queue is somebody else's, or its owner
     /// has subscribed at another broker since: this client is a subscriber like any other from now on.
     std::function<void(const std::string& topic, const std::string& identity)> not_owner = {};
+    /// May be empty. The owner of the topic has been away for too long and is forgotten: whoever subscribes to it may have the queue.
+    std::function<void(const std::string& topic)> is_free = {};
   };
   virtual ~KeptQueues() = default;
 

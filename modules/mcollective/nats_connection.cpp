@@ -127,8 +127,8 @@ void NatsConnection::watch_time() {
   if (is_watching_ || waiting_.empty()) return;
   is_watching_ = true;
   limit_.expires_at(waiting_.begin()->second.until);
-  limit_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+  limit_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired()) return;
     is_watching_ = false;
     const auto now = std::chrono::steady_clock::now();
     while (!waiting_.empty() && waiting_.begin()->second.until <= now) {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cstdlib>
 
 #include "kept_store.hpp"
 #include "subjects.hpp"
@@ -11,13 +13,16 @@ namespace gorgone::mcollective {
 namespace {
 
 const std::string collection = "mcollective.owner";
+constexpr std::size_t portion = 5000;
+constexpr std::int64_t down_not_written_s = 60;
 
 }  // namespace
 
-asio::awaitable<Result<void>> QueueOwners::start() {
+asio::awaitable<Result<void>> QueueOwners::start(std::int64_t now_s) {
   KeptRange all;
   auto records = co_await kept_records(agent_.journal(), collection, all);
   if (!records) co_return Error{"the owners of queues cannot be read from the journal: " + records.error().message};
+  std::int64_t newest = 0;
   for (const auto& [subject, data] : *records) {
     const auto topic = topic_of(subject);
     const auto space = data.find(' ');
@@ -27,7 +32,14 @@ asio::awaitable<Result<void>> QueueOwners::start() {
     }
     Owner owner{data.substr(space + 1), 0};
     std::from_chars(data.data(), data.data() + space, owner.seen_s);
+    newest = std::max(newest, owner.seen_s);
+    ++of_each_[owner.identity];
     owners_[*topic] = std::move(owner);
+  }
+  const auto down = now_s - newest;
+  for (auto& [topic, owner] : owners_) {
+    owner.seen_s += down;
+    if (std::abs(down) >= down_not_written_s) write(topic, owner);
   }
   co_return Result<void>{};
 }
@@ -37,22 +49,46 @@ const std::string* QueueOwners::owner(const std::string& topic) const {
   return found == owners_.end() ? nullptr : &found->second.identity;
 }
 
-void QueueOwners::set(const std::string& topic, const std::string& identity, std::int64_t now_s) {
+bool QueueOwners::set(const std::string& topic, const std::string& identity, std::int64_t now_s) {
+  const auto known = owners_.find(topic);
+  if (known == owners_.end() || known->second.identity != identity) {
+    const auto has = of_each_.find(identity);
+    if (has != of_each_.end() && has->second >= of_one_max) return false;
+    if (known == owners_.end() && owners_.size() >= owners_max) return false;
+    remove(topic);
+    ++of_each_[identity];
+  } else if (known->second.seen_s == now_s) {
+    return true;
+  }
   auto& owner = owners_[topic];
-  if (owner.identity == identity && owner.seen_s == now_s) return;
   owner = Owner{identity, now_s};
-  agent_.journal().keep(collection, subject_of(topic), fmt::format("{} {}", now_s, identity));
+  write(topic, owner);
+  return true;
+}
+
+void QueueOwners::write(const std::string& topic, const Owner& owner) {
+  agent_.journal().keep(collection, subject_of(topic), fmt::format("{} {}", owner.seen_s, owner.identity));
 }
 
 void QueueOwners::remove(const std::string& topic) {
-  if (owners_.erase(topic) > 0) agent_.journal().drop_kept(collection, subject_of(topic));
+  const auto known = owners_.find(topic);
+  if (known == owners_.end()) return;
+  const auto has = of_each_.find(known->second.identity);
+  if (--has->second == 0) of_each_.erase(has);
+  agent_.journal().drop_kept(collection, subject_of(topic));
+  owners_.erase(known);
 }
 
-void QueueOwners::expire(const std::function<std::int64_t(const std::string& topic)>& limit) {
-  for (auto next = owners_.begin(); next != owners_.end();) {
-    const auto place = next++;
-    if (place->second.seen_s < limit(place->first)) remove(std::string(place->first));
+std::vector<std::string> QueueOwners::expire(const std::function<std::int64_t(const std::string& topic)>& limit) {
+  std::vector<std::string> expired;
+  auto next = owners_.upper_bound(looked_at_);
+  for (std::size_t i = 0; i < portion && next != owners_.end(); ++i, ++next) {
+    if (next->second.seen_s < limit(next->first)) expired.push_back(next->first);
+    looked_at_ = next->first;
   }
+  if (next == owners_.end()) looked_at_.clear();
+  for (const auto& topic : expired) remove(topic);
+  return expired;
 }
 
 }  // namespace gorgone::mcollective

@@ -235,9 +235,10 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
 
 void QueueReader::look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after) {
   state.again = std::make_unique<asio::steady_timer>(agent_.loop(), after);
-  state.again->async_wait([this, topic, claim = state.claim](const boost::system::error_code& error) {
-    if (!error && find(topic, claim)) go_on(topic);
-  });
+  auto look = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (!error && !alive.expired() && find(topic, claim)) go_on(topic);
+  };
+  state.again->async_wait(std::move(look));
 }
 
 }  // namespace gorgone::mcollective

@@ -55,6 +55,9 @@ asio::awaitable<Result<void>> Service::start() {
   kept_events.not_owner = [this](const std::string& topic, const std::string& identity) {
     if (!is_stopping_) broker_->not_owner(topic, identity, Clock::now());
   };
+  kept_events.is_free = [this](const std::string& topic) {
+    if (!is_stopping_) broker_->queue_is_free(topic, Clock::now());
+  };
   if (auto ready = co_await kept_->start(std::move(kept_events)); !ready) co_return ready.error();
   if (backbone_) {
     Backbone::Events events;

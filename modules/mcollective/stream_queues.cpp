@@ -70,8 +70,8 @@ void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
       agent_.log().warning("stream {} cannot be made, persistent topics wait in the journal: {}", name, result.error().message);
     last_error_ = result.error().message;
     again_.expires_after(ensure_again_after);
-    again_.async_wait([this, place, connects](const boost::system::error_code& error) {
-      if (!error && connection_.is_up() && connection_.status().connects == connects) ensure(place, connects);
+    again_.async_wait([this, place, connects, alive](const boost::system::error_code& error) {
+      if (!error && !alive.expired() && connection_.is_up() && connection_.status().connects == connects) ensure(place, connects);
     });
   };
   streams_.ensure(std::move(all[place]), std::move(made));
@@ -96,8 +96,8 @@ void StreamQueues::look() {
     }
   }
   ages_.expires_after(look_every);
-  ages_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) look();
+  ages_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (!error && !alive.expired()) look();
   });
 }
 

@@ -120,6 +120,21 @@ TEST_CASE("the owner that unsubscribes leaves its queue to the next, one that is
   }
 }
 
+TEST_CASE("a queue whose owner has been away for too long goes to who subscribes to it meanwhile") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "gone", {"q"});
+  world.join(2, "here", {"q"});
+  world.say(1, {"DISCONNECT"});
+  CHECK_FALSE(world.kept.attached.contains("q"));
+  world.kept.owners.clear();
+  world.broker->queue_is_free("q", world.now);
+  world.broker->queue_is_free("unknown", world.now);
+  CHECK(world.kept.owners.at("q") == "here");
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+}
+
 TEST_CASE("of two clients of one identity the newer one is offered its queue") {
   World world;
   world.kept.persistent.insert("q");

@@ -72,6 +72,7 @@ class Bench {
       if (takes) queues_->taken(topic, offered.number);
     };
     events.not_owner = [this](const std::string& topic, const std::string& identity) { refused_owners.push_back(topic + ": " + identity); };
+    events.is_free = [this](const std::string& topic) { freed.push_back(topic); };
     REQUIRE(agent_.wait_for(queues_->start(std::move(events))).has_value());
     if (!backbone_) return;
     Backbone::Events of_backbone;
@@ -82,6 +83,7 @@ class Bench {
   KeptQueues& queues() { return *queues_; }
   Backbone& backbone() { return *backbone_; }
   JournalAgent& agent() { return agent_; }
+  void end_queues() { queues_.reset(); }
   bool is_up() { return backbone_->describe().at("state") == "up"; }
 
   /// Puts a message; what came of it is in `results`, by its body.
@@ -94,7 +96,7 @@ class Bench {
   bool takes = true;  ///< each message at once
   std::map<std::string, std::vector<std::string>> offers, heard;
   std::map<std::string, std::string> results;
-  std::vector<std::string> refused_owners;
+  std::vector<std::string> refused_owners, freed;
 
  private:
   JournalAgent agent_;
