@@ -59,6 +59,7 @@ class GORGONE_API JournalFile final : public Journal {
   void close();
   /// True while the file cannot be used. Any thread.
   bool in_memory() const { return in_memory_; }
+  bool is_durable() const override { return !in_memory_; }
 
  private:
   struct Watch;

@@ -137,6 +137,10 @@ class GORGONE_API Journal {
     bool is_all = true;  ///< false inside the journal while more is to be purged
   };
   virtual void purge(Purge what, std::function<void(Result<Purged>)> done) = 0;
+
+  /// False while the file cannot be written: what is stored then is in memory, and lost if the daemon ends before the file can be written
+  /// again. When a completion comes, it says whether what was stored lies in the file.
+  virtual bool is_durable() const { return true; }
 };
 
 /// True for a row after which no other of its token is expected: code 1 or 2, but for the messages of single steps

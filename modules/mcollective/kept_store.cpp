@@ -33,6 +33,8 @@ std::optional<Key> read_key(std::string_view text) {
   return key;
 }
 
+Error not_durable() { return Error{"the journal cannot be written now, the agent's log says why", "database"}; }
+
 std::uint64_t microseconds_now() {
   using namespace std::chrono;
   return static_cast<std::uint64_t>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
@@ -132,12 +134,21 @@ Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope
                              most.pattern, most.bytes_max),
                  "full"};
   }
+  if (!agent_.journal().is_durable()) {
+    ++counters_[&most].refused;
+    return not_durable();
+  }
   last_number_ = std::max(last_number_ + 1, microseconds_now());
   const auto number = last_number_;
   Queue::Entry entry{number, envelope.time_s, bytes};
   index(topic, entry);
   auto stored = [this, topic, number, done = std::move(done), alive = std::weak_ptr<bool>(alive_)](Result<void> result) {
     if (alive.expired()) return;
+    if (result && !agent_.journal().is_durable()) {
+      ++counters_[&limits(topic)].refused;
+      drop(topic, number);
+      result = not_durable();
+    }
     if (!result) forget(topic, number);
     if (done) done(std::move(result));
   };

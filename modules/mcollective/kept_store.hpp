@@ -46,7 +46,8 @@ class KeptStore {
 
   /// Reads what the journal has.
   asio::awaitable<Result<void>> start();
-  /// The message's number; `done` comes after the commit. An Error where the queue is full; `done` does not come then.
+  /// The message's number; `done` comes after the commit to the file. An Error where the queue is full or the file cannot be written;
+  /// `done` does not come then.
   Result<std::uint64_t> append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done);
   void drop(const std::string& topic, std::uint64_t number);
   /// Up to `limit` messages from a number on, fewer where they are large; none where there are none.
