@@ -81,7 +81,7 @@ void Broker::leave_connection(Client& client) {
     if (subscription.topic->owner != &client) continue;
     subscription.topic->owner = nullptr;
     parts_.kept.detach(std::string(subscription.topic->name), identity);
-    pass_on(*subscription.topic);
+    pass_on(*subscription.topic, identity);
   }
 }
 
@@ -131,12 +131,22 @@ void Broker::offered(const std::string& topic, const KeptMessage& message, Time 
                   now);
 }
 
-void Broker::not_owner(const std::string& topic, const std::string& identity, Time now) {
+void Broker::not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now) {
   now_ = now;
   auto* const known = topics_.find(topic);
   if (!known || !known->owner || identity_of(known->owner->peer.routing_id) != identity) return;
-  Delivery::forget_queue(*known->owner, topic);
+  auto& client = *known->owner;
+  Delivery::forget_queue(client, topic);
   known->owner = nullptr;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(strangers_, now, count))
+    log_.info(
+        "the queue of topic \"{}\", to which client \"{}\" subscribes, {}: told of {} since the last time", printable(topic),
+        printable(client.peer.routing_id),
+        owner == identity ? "is taken at another broker now, by the same identity" : "belongs to the identity \"" + printable(owner) + "\"",
+        count);
+  // It may have been kept from whom it belongs to for as long as nobody knew.
+  if (owner != identity) pass_on(*known, owner);
 }
 
 void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {

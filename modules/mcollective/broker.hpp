@@ -43,8 +43,8 @@ class Broker {
 
   // What comes from the other parts.
   void offered(const std::string& topic, const KeptMessage& message, Time now);
-  /// The queue is not this identity's, or not any more.
-  void not_owner(const std::string& topic, const std::string& identity, Time now);
+  /// The queue is not this identity's, or not any more, but `owner`'s.
+  void not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
   void grants_changed(Time now);
 
@@ -57,6 +57,9 @@ class Broker {
   Result<void> restore(const std::string& routing_id, std::string_view record, Time now);
   /// As it is to be kept; nothing where there is no such session, or its client cannot come back.
   std::optional<std::string> record_of(const std::string& routing_id) const;
+
+  /// From now on only record_of() is asked: answers of the queues that are under way get nowhere.
+  void stop() { alive_.reset(); }
 
   const Clients& clients() const { return clients_; }
   const Topics& topics() const { return topics_; }
@@ -93,6 +96,7 @@ class Broker {
   void end_session(Client& client, const std::string& why, Transport::Closing when = Transport::Closing::at_once);
   void own(Client& client, Topic& topic);
   void pass_on(Topic& topic);
+  void pass_on(Topic& topic, std::string_view identity);
   void hold(Client& client);
   void release(Client& client);
   void look_at(Client& client);
@@ -108,6 +112,7 @@ class Broker {
   Counters counters_;
   Deadlines<Client> deadlines_;
   Delivery delivery_;
+  Complaint strangers_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -52,8 +52,8 @@ asio::awaitable<Result<void>> Service::start() {
   kept_events.offer = [this](const std::string& topic, const KeptMessage& message) {
     if (!is_stopping_) broker_->offered(topic, message, Clock::now());
   };
-  kept_events.not_owner = [this](const std::string& topic, const std::string& identity) {
-    if (!is_stopping_) broker_->not_owner(topic, identity, Clock::now());
+  kept_events.not_owner = [this](const std::string& topic, const std::string& identity, const std::string& owner) {
+    if (!is_stopping_) broker_->not_owner(topic, identity, owner, Clock::now());
   };
   if (auto ready = co_await kept_->start(std::move(kept_events)); !ready) co_return ready.error();
   if (backbone_) {
@@ -120,6 +120,7 @@ Transport::Events Service::transport_events() {
 asio::awaitable<void> Service::stop() {
   is_stopping_ = true;
   timer_.cancel();
+  if (broker_) broker_->stop();
   transport_.reset();
   kept_.reset();
   backbone_.reset();

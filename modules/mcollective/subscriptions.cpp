@@ -25,11 +25,11 @@ void Broker::add_subscription(Client& client, std::string_view name) {
 
 void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
   const std::string name(topic.name);
+  const std::string identity(identity_of(client.peer.routing_id));
   const bool was_owner = topic.owner == &client;
   if (was_owner) {
     topic.owner = nullptr;
     Delivery::forget_queue(client, name);
-    const auto identity = identity_of(client.peer.routing_id);
     if (how == Leaving::unsubscribed)
       parts_.kept.disown(name, identity);
     else
@@ -38,12 +38,16 @@ void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
   if (topics_.remove(client, topic)) {
     if (parts_.backbone) parts_.backbone->unwant(name);
   } else if (was_owner) {
-    pass_on(topic);
+    if (how == Leaving::unsubscribed)
+      pass_on(topic);
+    else
+      pass_on(topic, identity);
   }
 }
 
 void Broker::own(Client& client, Topic& topic) {
-  if (!topic.is_persistent || client.connection == 0) return;
+  // A name that we gave may be another client's after a restart.
+  if (!topic.is_persistent || client.connection == 0 || !client.peer.named_itself) return;
   const auto identity = identity_of(client.peer.routing_id);
   const std::string name(topic.name);
   if (auto* const former = topic.owner; former == &client) {
@@ -86,9 +90,17 @@ void Broker::end_forbidden(Client& client) {
   if (!forbidden.empty()) parts_.session_changed(client.peer.routing_id);
 }
 
-// To the next of those who are here, in case the queue may be his.
+// To the next of those who are here: nobody owns it.
 void Broker::pass_on(Topic& topic) {
   for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) own(*topic.subscribers[i].client, topic);
+}
+
+// To another client of the identity that owns it.
+void Broker::pass_on(Topic& topic, std::string_view identity) {
+  for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) {
+    auto& client = *topic.subscribers[i].client;
+    if (identity_of(client.peer.routing_id) == identity) own(client, topic);
+  }
 }
 
 }  // namespace gorgone::mcollective
