@@ -66,6 +66,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
   session.last_sent = now_ - session.ttl;
   set_grant(session, std::move(grant));
   end_forbidden(session);
+  if (session.is_renewing) renew(session);
   // A new socket under the old name begins with CONNECT, an old one that found us again with nothing.
   hold(session);
   for (std::size_t i = 0; i < session.subscriptions.size(); ++i) own(session, *session.subscriptions[i].topic);
@@ -127,8 +128,9 @@ void Broker::offered(const std::string& topic, const KeptMessage& message, Time 
   auto* const known = topics_.find(topic);
   if (!known || !known->owner) return;
   auto& owner = *known->owner;
+  const auto* const subscription = owner.is_renewing ? Topics::find(owner, *known) : nullptr;
   delivery_.offer(owner, Parcel{message.frames, size_of(*message.frames), std::make_shared<KeptPlace>(KeptPlace{topic, message.number})},
-                  now);
+                  !subscription || !subscription->is_stale, now);
 }
 
 void Broker::not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now) {
@@ -180,7 +182,8 @@ Broker::FanOut Broker::fan_out(Topic& topic, const SharedFrames& message, std::s
     // Who is away may be the owner, and others get of a queue what comes while they are here.
     if (!to_owner && (subscriber.client == topic.owner || subscriber.client->connection == 0)) continue;
     auto& client = *subscriber.client;
-    const bool is_taken = delivery_.deliver(client, message, bytes, publisher, now_);
+    const bool is_asked = !client.is_renewing || !client.subscriptions[subscriber.place].is_stale;
+    const bool is_taken = delivery_.deliver(client, message, bytes, publisher, is_asked, now_);
     ++(is_taken ? result.reached : result.refused);
     if (client.patient_until != Time{}) schedule(client);
   }
@@ -200,7 +203,7 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   const bool was_kept = client.has_session && client.peer.named_itself;
   const auto connection = client.connection;
   while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
-  if (client.backlog) counters_.session_over += client.backlog->parcels.size();
+  lost(client, client.parcels(), why);
   delivery_.release_publishers(client);
   deadlines_.remove(client);
   clients_.remove(client);
@@ -211,6 +214,15 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   if (was_kept) parts_.session_changed(routing_id);
 }
 
+void Broker::lost(const Client& client, std::size_t messages, const std::string& why) {
+  if (messages == 0) return;
+  counters_.session_over += messages;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(losses_, now_, count, messages))
+    log_.warning("client \"{}\": {} messages that waited for it are lost, {}: lost for all clients since the last time={}",
+                 printable(client.peer.routing_id), messages, why, count);
+}
+
 void Broker::hold(Client& client) {
   if (limits_.grace == 0ms) return release(client);
   client.hold_until = now_ + limits_.grace;
@@ -219,7 +231,6 @@ void Broker::hold(Client& client) {
 
 void Broker::release(Client& client) {
   client.hold_until = {};
-  if (client.is_renewing) end_stale(client);
   delivery_.flush(client, now_);
 }
 
@@ -252,6 +263,7 @@ void Broker::look_at(Client& client) {
     client.doubted_until = now_ + doubt;
   }
   if (client.hold_until != Time{} && now_ >= client.hold_until) release(client);
+  if (client.is_renewing && client.connection != 0 && now_ >= client.renewed_until) end_stale(client);
   if (client.patient_until != Time{} || client.is_muted) delivery_.look_at_queue(client, now_);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= client.last_sent + client.ttl / 2)
     delivery_.heartbeat(client, now_);
@@ -269,6 +281,7 @@ Time Broker::next_of(const Client& client) const {
   Time next = silent_until(client);
   if (client.grant_ends != Time{}) next = std::min(next, client.grant_ends);
   if (client.hold_until != Time{}) next = std::min(next, client.hold_until);
+  if (client.is_renewing && client.connection != 0) next = std::min(next, client.renewed_until);
   if (client.patient_until != Time{}) next = std::min(next, now_ + queue_looked_at_every);
   if (client.is_muted) next = std::min(next, now_ + muted_looked_at_every);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms) {

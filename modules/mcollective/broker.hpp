@@ -91,12 +91,14 @@ class Broker {
   void leave_connection(Client& client);
   void add_subscription(Client& client, std::string_view topic);
   void end_subscription(Client& client, Topic& topic, Leaving how);
+  void renew(Client& client);
   void end_stale(Client& client);
   void end_forbidden(Client& client);
   void end_session(Client& client, const std::string& why, Transport::Closing when = Transport::Closing::at_once);
   void own(Client& client, Topic& topic);
   void pass_on(Topic& topic);
   void pass_on(Topic& topic, std::string_view identity);
+  void lost(const Client& client, std::size_t messages, const std::string& why);
   void hold(Client& client);
   void release(Client& client);
   void look_at(Client& client);
@@ -112,7 +114,7 @@ class Broker {
   Counters counters_;
   Deadlines<Client> deadlines_;
   Delivery delivery_;
-  Complaint strangers_;
+  Complaint strangers_, losses_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -7,11 +7,9 @@
 namespace gorgone::mcollective {
 namespace {
 
-std::string_view topic_of(const Frames& message) {
-  for (std::size_t i = 2; i + 1 < message.size() && !message[i].empty(); i += 2)
-    if (message[i] == "TOPIC") return message[i + 1];
-  return {};
-}
+using namespace std::chrono_literals;
+
+constexpr milliseconds renewing_max = 60s;
 
 }  // namespace
 
@@ -62,20 +60,21 @@ void Broker::own(Client& client, Topic& topic) {
   if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
 }
 
+// In a restart of ours all clients subscribe again at the same time, so each has longer than it would need.
+void Broker::renew(Client& client) {
+  const auto time = client.ttl > 0ms ? std::min<milliseconds>(client.ttl / 2, renewing_max) : renewing_max;
+  client.renewed_until = now_ + std::max(time, limits_.grace);
+}
+
 void Broker::end_stale(Client& client) {
   client.is_renewing = false;
   std::vector<Topic*> stale;
   for (const auto& subscription : client.subscriptions)
     if (subscription.is_stale) stale.push_back(subscription.topic);
   if (stale.empty()) return;
-  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::unsubscribed);
-  if (client.backlog)
-    std::erase_if(client.backlog->parcels, [&](const Parcel& parcel) {
-      auto* const topic = topics_.find(topic_of(*parcel.frames));
-      const bool is_wanted = topic && Topics::find(client, *topic);
-      if (!is_wanted) client.backlog->bytes -= parcel.bytes;
-      return !is_wanted;
-    });
+  // It may only have been slow, so it keeps what it owns.
+  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::gone);
+  lost(client, Delivery::drop_unasked(client), "it did not subscribe again");
   parts_.session_changed(client.peer.routing_id);
 }
 

@@ -134,6 +134,30 @@ TEST_CASE("the owner that unsubscribes leaves its queue to the next, one that is
   }
 }
 
+TEST_CASE("an owner that is slow to subscribe again after CONNECT is still the owner of its queue, and hears nothing of it before") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "owner", {"q"});
+  world.join(2, "second", {"q"}, "100000");
+  world.lose(1);
+  world.open(3, "owner");
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  world.say(3, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.pass(5s);
+  CHECK(world.heard(3) == Lines{"OK ID 1"});
+  SECTION("it does") {
+    world.say(3, {"SUB", "ID", "2", "", "q"});
+    world.pass(200ms);
+    CHECK(world.heard(3) == Lines{"OK ID 2", "MESSAGE TOPIC q | x"});
+  }
+  SECTION("it never does: the queue is left, and nothing of it counts as lost") {
+    world.pass(11s);
+    CHECK_FALSE(world.kept.attached.contains("q"));
+    CHECK(world.broker->counters().session_over == 0);
+  }
+  CHECK(world.kept.owners.at("q") == "owner");
+}
+
 TEST_CASE("of two clients of one identity the newer one is offered its queue") {
   World world;
   world.kept.persistent.insert("q");
