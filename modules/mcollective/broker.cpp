@@ -50,6 +50,7 @@ void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
 
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
   if (const auto old = session.connection; old != 0) {
+    lost(session, lost_of(session, parts_.outlet.waiting(old).messages), "they were still in its old connection");
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
@@ -100,11 +101,16 @@ void Broker::message(ConnectionId from, Frames frames, Time now) {
   handle(*client, std::move(parsed.command));
 }
 
-void Broker::closed(ConnectionId connection, const Error& why, Time now) {
+void Broker::closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now) {
   now_ = now;
   auto* const client = clients_.at(connection);
-  if (!client) return;
+  if (!client) {
+    // Its session was ended while what it had was still being sent.
+    counters_.session_over += unsent;
+    return;
+  }
   log_.debug("connection of \"{}\" from {} closed: {}", printable(client->peer.routing_id), client->peer.address, why.message);
+  lost(*client, lost_of(*client, unsent), "they were still in its connection when that ended");
   leave_connection(*client);
   // Nobody can come back under a name that we gave.
   if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
@@ -142,11 +148,11 @@ void Broker::not_owner(const std::string& topic, const std::string& identity, co
   known->owner = nullptr;
   std::uint64_t count = 0;
   if (Delivery::is_due(strangers_, now, count))
-    log_.info(
-        "the queue of topic \"{}\", to which client \"{}\" subscribes, {}: told of {} since the last time", printable(topic),
-        printable(client.peer.routing_id),
-        owner == identity ? "is taken at another broker now, by the same identity" : "belongs to the identity \"" + printable(owner) + "\"",
-        count);
+    log_.info("the queue of topic \"{}\", to which client \"{}\" subscribes, {}: told of {} since the last time", printable(topic),
+              printable(client.peer.routing_id),
+              owner == identity ? "is taken at another broker now, by the same identity"
+                                : "belongs to another identity, \"" + printable(owner) + "\"",
+              count);
   // It may have been kept from whom it belongs to for as long as nobody knew.
   if (owner != identity) pass_on(*known, owner);
 }
@@ -202,8 +208,10 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   const auto routing_id = client.peer.routing_id;
   const bool was_kept = client.has_session && client.peer.named_itself;
   const auto connection = client.connection;
+  const bool is_cut = connection != 0 && when == Transport::Closing::at_once;
+  const auto unsent = is_cut ? lost_of(client, parts_.outlet.waiting(connection).messages) : 0;
   while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
-  lost(client, client.parcels(), why);
+  lost(client, client.parcels() + unsent, why);
   delivery_.release_publishers(client);
   deadlines_.remove(client);
   clients_.remove(client);
@@ -212,6 +220,12 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
     parts_.outlet.close(connection, why, when);
   }
   if (was_kept) parts_.session_changed(routing_id);
+}
+
+// Those of queues are offered again.
+std::size_t Broker::lost_of(const Client& client, std::size_t unsent) {
+  const auto kept = client.backlog ? client.backlog->unconfirmed.size() : 0;
+  return unsent > kept ? unsent - kept : 0;
 }
 
 void Broker::lost(const Client& client, std::size_t messages, const std::string& why) {

@@ -37,7 +37,8 @@ class Broker {
   Result<void> admit(const Peer& peer) const;
   void opened(ConnectionId connection, const Peer& peer, Time now);
   void message(ConnectionId from, Frames frames, Time now);
-  void closed(ConnectionId connection, const Error& why, Time now);
+  /// `unsent`: messages that were still in its queue.
+  void closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now);
   void taken(ConnectionId by, std::uint64_t number, Time now);
   void room(ConnectionId of, Time now);
 
@@ -99,6 +100,7 @@ class Broker {
   void pass_on(Topic& topic);
   void pass_on(Topic& topic, std::string_view identity);
   void lost(const Client& client, std::size_t messages, const std::string& why);
+  static std::size_t lost_of(const Client& client, std::size_t unsent);
   void hold(Client& client);
   void release(Client& client);
   void look_at(Client& client);

@@ -111,7 +111,9 @@ Transport::Events Service::transport_events() {
   events.admit = [this](const Peer& peer) { return broker_->admit(peer); };
   events.opened = [this](ConnectionId connection, const Peer& peer) { broker_->opened(connection, peer, Clock::now()); };
   events.message = [this](ConnectionId from, Frames frames) { broker_->message(from, std::move(frames), Clock::now()); };
-  events.closed = [this](ConnectionId connection, const Error& why) { broker_->closed(connection, why, Clock::now()); };
+  events.closed = [this](ConnectionId connection, const Error& why, std::size_t unsent) {
+    broker_->closed(connection, why, unsent, Clock::now());
+  };
   events.taken = [this](ConnectionId by, std::uint64_t number) { broker_->taken(by, number, Clock::now()); };
   events.room = [this](ConnectionId of) { broker_->room(of, Clock::now()); };
   return events;

@@ -76,6 +76,31 @@ TEST_CASE("a full queue first holds the publisher back, then messages are droppe
   CHECK(world.heard(2).size() == 5);
 }
 
+TEST_CASE("messages that a subscriber has not read when its connection ends are counted as lost, those of its queue are not") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "slow", {"t", "q"}, "1000");
+  world.join(3, "publisher", {}, "100000");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 5; ++i) world.put(3, "t", "x");
+  world.broker->offered("q", KeptMessage{7, std::make_shared<const Frames>(Frames{"", "MESSAGE", "TOPIC", "q", "", "k"})}, world.now);
+  REQUIRE(world.outlet.connections[1].queued.size() == 6);
+  SECTION("by a new one of the same client") { world.open(2, "slow"); }
+  SECTION("by itself") { world.lose(1); }
+  SECTION("by silence") { world.pass(2s); }
+  SECTION("by a revoked key") {
+    world.access.refused_keys.insert("key");
+    world.broker->grants_changed(world.now);
+  }
+  CHECK(world.broker->counters().session_over == 5);
+}
+
+TEST_CASE("what is still being sent when a session ends is lost where its connection ends before that") {
+  World world;
+  world.broker->closed(9, gorgone::Error{"it did not read"}, 3, world.now);
+  CHECK(world.broker->counters().session_over == 3);
+}
+
 TEST_CASE("publishers go on as soon as an eighth of the queue has drained, and a slow client that has drained is waited for again") {
   World world;
   world.join(1, "slow", {"t"});

@@ -167,7 +167,7 @@ TEST_CASE("a second connection of a client takes its session over, and the first
   world.join(3, "b");
   world.open(2, "a");
   CHECK_FALSE(world.is_open(1));
-  world.broker->closed(1, gorgone::Error{"as it was asked"}, world.now);
+  world.broker->closed(1, gorgone::Error{"as it was asked"}, 0, world.now);
   world.pass(200ms);
   CHECK(world.heard(2) == Lines{"NOOP"});
   world.put(3, "t", "x");

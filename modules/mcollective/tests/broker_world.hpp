@@ -184,8 +184,9 @@ class World {
   bool is_open(ConnectionId connection) { return !outlet.connections[connection].is_closed; }
   /// The clients' side of a connection goes away.
   void lose(ConnectionId connection) {
+    const auto unsent = outlet.connections[connection].queued.size();
     outlet.connections[connection].is_closed = true;
-    broker->closed(connection, Error{"reset"}, now);
+    broker->closed(connection, Error{"reset"}, unsent, now);
   }
 
   BrokerLimits limits;
