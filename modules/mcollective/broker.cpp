@@ -60,6 +60,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
     parts_.outlet.close(old, "the client has a new connection", Transport::Closing::at_once);
   }
   clients_.connect(session, connection);
+  if (std::exchange(session.is_kept_away, false)) parts_.session_changed(session.peer.routing_id);
   session.peer.address = peer.address;
   session.last_heard = now_;
   session.doubted_until = {};
@@ -79,6 +80,7 @@ void Broker::leave_connection(Client& client) {
   delivery_.forget_connection(client);
   clients_.disconnect(client);
   client.hold_until = {};
+  client.gone_at = now_;
   for (const auto& subscription : client.subscriptions) {
     if (subscription.topic->owner != &client) continue;
     subscription.topic->owner = nullptr;
@@ -114,6 +116,8 @@ void Broker::closed(ConnectionId connection, const Error& why, std::size_t unsen
   leave_connection(*client);
   // Nobody can come back under a name that we gave.
   if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
+  client->is_kept_away = true;
+  parts_.session_changed(client->peer.routing_id);
   schedule(*client);
 }
 
@@ -287,9 +291,12 @@ void Broker::look_at(Client& client) {
 Time Broker::silent_until(const Client& client) const {
   if (!client.has_session) return client.since + limits_.connect;
   if (client.doubted_until != Time{}) return client.doubted_until;
-  const auto allowed = client.ttl > 0ms ? client.ttl + client.ttl / 20 : limits_.idle;
-  return client.last_heard + allowed;
+  const auto until = client.last_heard + patience_with(client.ttl);
+  // Nobody keeps a place for days by naming a long TTL.
+  return client.connection == 0 ? std::min(until, client.gone_at + limits_.idle) : until;
 }
+
+milliseconds Broker::patience_with(milliseconds ttl) const { return ttl > 0ms ? ttl + ttl / 20 : limits_.idle; }
 
 Time Broker::next_of(const Client& client) const {
   Time next = silent_until(client);

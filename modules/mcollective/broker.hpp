@@ -107,6 +107,9 @@ class Broker {
   void schedule(Client& client);
   Time next_of(const Client& client) const;
   Time silent_until(const Client& client) const;
+  milliseconds patience_with(milliseconds ttl) const;
+  std::int64_t away_s(const Client& client) const;
+  bool make_room();
 
   Parts parts_;
   const BrokerLimits limits_;
@@ -116,7 +119,7 @@ class Broker {
   Counters counters_;
   Deadlines<Client> deadlines_;
   Delivery delivery_;
-  Complaint strangers_, losses_;
+  Complaint strangers_, losses_, evictions_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -63,7 +63,9 @@ struct Client {
   bool is_muted = false;            ///< reads no answers, so no more commands are read from it
   bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at `renewed_until` are ended
   std::uint32_t holds = 0;          ///< subscribers because of which it is held back
+  bool is_kept_away = false;        ///< its record says since when it is away
   Time since{}, last_heard{}, last_sent{};
+  Time gone_at{};     ///< since when it is away
   Time hold_until{};  ///< MESSAGE and NOOP wait; none: they do not
   Time renewed_until{};
   Time patient_until{};

@@ -91,7 +91,7 @@ void Broker::connect(Client& caller, const Command& command) {
     auto* const session = clients_.session(caller.peer.routing_id);
     if (session && session->peer.key != caller.peer.key)
       return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
-    if (!session && clients_.sessions() >= limits_.clients) {
+    if (!session && clients_.sessions() >= limits_.clients && !make_room()) {
       log_.warning("client \"{}\" from {} is refused, there are {} sessions already (clients_max)", printable(caller.peer.routing_id),
                    caller.peer.address, clients_.sessions());
       return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
