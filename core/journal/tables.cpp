@@ -250,8 +250,8 @@ void Tables::drop_kept(const std::string& collection, const std::string& key) {
 Tables::Records Tables::kept(const std::string& collection, const KeptRange& range) {
   Records found;
   std::size_t bytes = 0;
-  auto& statement = database_.prepare(
-      "SELECT key, data FROM gorgone_kept WHERE collection = ?1 AND key >= ?2 AND (?3 = '' OR key < ?3) ORDER BY key");
+  auto& statement =
+      database_.prepare("SELECT key, data FROM gorgone_kept WHERE collection = ?1 AND key >= ?2 AND (?3 = '' OR key < ?3) ORDER BY key");
   statement.bind(1, collection).bind(2, range.from).bind(3, range.until);
   while (statement.step()) {
     if (range.limit > 0 && (found.records.size() == range.limit || bytes >= KeptRange::portion_bytes)) {

@@ -22,7 +22,8 @@ struct Fixture {
 
   Kept read(Journal& journal, const std::string& collection, KeptRange range = {}) {
     std::optional<Kept> found;
-    journal.kept(collection, [&](Result<Kept> records) { found = std::move(*records); }, std::move(range));
+    journal.kept(
+        collection, [&](Result<Kept> records) { found = std::move(*records); }, std::move(range));
     loop.restart();
     while (!found) loop.run_one();
     return *found;
