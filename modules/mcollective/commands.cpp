@@ -1,6 +1,7 @@
 // The verbs of mc0, as the broker takes them (docs/protocol.md).
 
 #include <charconv>
+#include <utility>
 
 #include "broker.hpp"
 
@@ -62,6 +63,13 @@ void Broker::refuse_and_close(Client& client, const std::string& why, const std:
   end_session(client, why, Transport::Closing::after_queue);
 }
 
+// A client that is refused may come again at once.
+void Broker::note_refusal(const Client& client, const std::string& why) {
+  const auto& address = client.peer.address;
+  refusals_.note(address.substr(0, address.rfind(':')), fmt::format("client \"{}\" from {}", printable(client.peer.routing_id), address),
+                 why, now_);
+}
+
 void Broker::not_allowed(Client& client, const std::string& what, const std::string* id) {
   ++counters_.not_allowed;
   std::uint64_t count = 0;
@@ -78,8 +86,7 @@ void Broker::connect(Client& caller, const Command& command) {
   if (!ttl) return refuse(caller, ttl.error().message, id);
   if (const auto* const certificate = command.header("CERTIFICATE")) {
     if (const auto taken = parts_.access.take_certificate(*certificate); !taken) {
-      log_.warning("client \"{}\" from {}: its certificate is refused: {}", printable(caller.peer.routing_id), caller.peer.address,
-                   taken.error().message);
+      note_refusal(caller, "its certificate is refused: " + taken.error().message);
       return refuse_and_close(caller, "the certificate is refused: " + taken.error().message, id);
     }
   }
@@ -90,9 +97,8 @@ void Broker::connect(Client& caller, const Command& command) {
     auto* const session = clients_.session(caller.peer.routing_id);
     if (session && session->peer.key != caller.peer.key)
       return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
-    if (!session && clients_.sessions() >= limits_.clients) {
-      log_.warning("client \"{}\" from {} is refused, there are {} sessions already (clients_max)", printable(caller.peer.routing_id),
-                   caller.peer.address, clients_.sessions());
+    if (!session && clients_.sessions() >= limits_.clients && !make_room()) {
+      note_refusal(caller, fmt::format("there are {} sessions already (clients_max)", clients_.sessions()));
       return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
     }
     if (session) {
@@ -115,6 +121,10 @@ void Broker::connect(Client& caller, const Command& command) {
   client->version = version ? version->substr(0, shown) : std::string();
   for (auto& subscription : client->subscriptions) subscription.is_stale = true;
   client->is_renewing = !client->subscriptions.empty();
+  if (client->is_renewing) {
+    Delivery::set_aside(*client);
+    renew(*client);
+  }
   log_.debug("client \"{}\" from {} connects: ttl_ms={} version={} key={}", printable(client->peer.routing_id), client->peer.address,
              client->ttl.count(), printable(client->version), printable(client->grant.name));
   if (client->peer.named_itself) parts_.session_changed(client->peer.routing_id);
@@ -142,9 +152,9 @@ void Broker::subscribe(Client& client, const Command& command) {
   for (const auto& name : command.body) {
     auto* topic = topics_.find(name);
     auto* const known = topic ? Topics::find(client, *topic) : nullptr;
-    if (known)
-      known->is_stale = false;
-    else
+    if (known && std::exchange(known->is_stale, false))
+      Delivery::take_back(client, name);
+    else if (!known)
       add_subscription(client, name);
     topic = topics_.find(name);
     if (topic->is_persistent) persistent.push_back(topic->name);
@@ -152,7 +162,11 @@ void Broker::subscribe(Client& client, const Command& command) {
   if (client.peer.named_itself && added > 0) parts_.session_changed(client.peer.routing_id);
   // What waits in a queue comes behind the answer.
   succeed(client, id);
-  if (id) hold(client);
+  if (client.is_renewing) renew(client);
+  if (id)
+    hold(client);
+  else
+    delivery_.flush(client, now_);
   for (const auto name : persistent)
     if (auto* const topic = topics_.find(name)) own(client, *topic);
 }
@@ -248,7 +262,9 @@ void Broker::disconnect(Client& client, const std::string* id) {
     const auto connection = client.connection;
     const Peer peer = client.peer;
     Grant grant = client.grant;
-    // It keeps its connection, and may CONNECT again.
+    // It keeps its connection, and may CONNECT again; what it has asked before is answered.
+    std::deque<Backlog::Answer> owed;
+    if (client.backlog) owed.swap(client.backlog->answers);
     if (client.holds > 0 || client.is_muted) parts_.outlet.resume(connection);
     leave_connection(client);
     end_session(client, "it said DISCONNECT");
@@ -256,6 +272,7 @@ void Broker::disconnect(Client& client, const std::string* id) {
     clients_.connect(fresh, connection);
     fresh.since = fresh.last_heard = fresh.last_sent = now_;
     set_grant(fresh, std::move(grant));
+    if (!owed.empty()) fresh.more().answers = std::move(owed);
     succeed(fresh, pointer_to(own_id));
     schedule(fresh);
     return;
