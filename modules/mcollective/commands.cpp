@@ -248,7 +248,9 @@ void Broker::disconnect(Client& client, const std::string* id) {
     const auto connection = client.connection;
     const Peer peer = client.peer;
     Grant grant = client.grant;
-    // It keeps its connection, and may CONNECT again.
+    // It keeps its connection, and may CONNECT again; what it has asked before is answered.
+    std::deque<Backlog::Answer> owed;
+    if (client.backlog) owed.swap(client.backlog->answers);
     if (client.holds > 0 || client.is_muted) parts_.outlet.resume(connection);
     leave_connection(client);
     end_session(client, "it said DISCONNECT");
@@ -256,6 +258,7 @@ void Broker::disconnect(Client& client, const std::string* id) {
     clients_.connect(fresh, connection);
     fresh.since = fresh.last_heard = fresh.last_sent = now_;
     set_grant(fresh, std::move(grant));
+    if (!owed.empty()) fresh.more().answers = std::move(owed);
     succeed(fresh, pointer_to(own_id));
     schedule(fresh);
     return;

@@ -159,7 +159,7 @@ class Run final : public Outlet {
     const auto which = input_.byte();
     const auto topic = [this] { return topics[input_.below(static_cast<unsigned>(topics.size()))]; };
     if (which % 2 != 0) frames.insert(frames.end(), {"ID", std::to_string(++questions_)});
-    if (frames[1] == "CONNECT" && (which & 2U) != 0) frames.insert(frames.end(), {"TTL", std::to_string(input_.byte() * 100)});
+    if (frames[1] == "CONNECT" && (which & 2U) != 0) frames.insert(frames.end(), {"TTL", std::to_string(input_.byte() * 1000)});
     if (frames[1] == "PUT" && (which & 4U) == 0) frames.insert(frames.end(), {"TOPIC", topic()});
     if ((which & 8U) == 0) frames.emplace_back();
     if (frames.back().empty()) {

@@ -45,6 +45,17 @@ TEST_CASE("a PUT that cannot be kept is answered ERROR, with or without an ID") 
   CHECK(world.broker->counters().kept_refused == 2);
 }
 
+TEST_CASE("what was asked before DISCONNECT is answered before it") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.say(1, {"DISCONNECT", "ID", "2"});
+  CHECK(world.heard(1).empty());
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1) == Lines{"OK ID 1", "OK ID 2"});
+}
+
 TEST_CASE("an answer that comes after its client has gone does nothing") {
   World world;
   world.kept.persistent.insert("q");
