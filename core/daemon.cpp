@@ -149,7 +149,7 @@ class Daemon {
     journal_.close();
     log_.info("gorgoned stopped");
     flush_log();
-    // libzmq aborts where a peer of an old protocol has said half of its greeting when the socket is closed.
+    // libzmq was seen to abort (zmtp_engine.cpp:446) while its socket was closed among connections that were half made.
     std::signal(SIGABRT, [](int) { _exit(0); });
     alarm(last_steps_s);
     pool_.join();
