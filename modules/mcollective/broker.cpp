@@ -50,6 +50,7 @@ void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
 
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
   if (const auto old = session.connection; old != 0) {
+    lost(session, lost_of(session, parts_.outlet.waiting(old).messages), "they were still in its old connection");
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
@@ -59,6 +60,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
     parts_.outlet.close(old, "the client has a new connection", Transport::Closing::at_once);
   }
   clients_.connect(session, connection);
+  if (std::exchange(session.is_kept_away, false)) parts_.session_changed(session.peer.routing_id);
   session.peer.address = peer.address;
   session.last_heard = now_;
   session.doubted_until = {};
@@ -66,6 +68,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
   session.last_sent = now_ - session.ttl;
   set_grant(session, std::move(grant));
   end_forbidden(session);
+  if (session.is_renewing) renew(session);
   // A new socket under the old name begins with CONNECT, an old one that found us again with nothing.
   hold(session);
   for (std::size_t i = 0; i < session.subscriptions.size(); ++i) own(session, *session.subscriptions[i].topic);
@@ -77,11 +80,12 @@ void Broker::leave_connection(Client& client) {
   delivery_.forget_connection(client);
   clients_.disconnect(client);
   client.hold_until = {};
+  client.gone_at = now_;
   for (const auto& subscription : client.subscriptions) {
     if (subscription.topic->owner != &client) continue;
     subscription.topic->owner = nullptr;
     parts_.kept.detach(std::string(subscription.topic->name), identity);
-    pass_on(*subscription.topic);
+    pass_on(*subscription.topic, identity);
   }
 }
 
@@ -99,14 +103,21 @@ void Broker::message(ConnectionId from, Frames frames, Time now) {
   handle(*client, std::move(parsed.command));
 }
 
-void Broker::closed(ConnectionId connection, const Error& why, Time now) {
+void Broker::closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now) {
   now_ = now;
   auto* const client = clients_.at(connection);
-  if (!client) return;
+  if (!client) {
+    // Its session was ended while what it had was still being sent.
+    counters_.session_over += unsent;
+    return;
+  }
   log_.debug("connection of \"{}\" from {} closed: {}", printable(client->peer.routing_id), client->peer.address, why.message);
+  lost(*client, lost_of(*client, unsent), "they were still in its connection when that ended");
   leave_connection(*client);
   // Nobody can come back under a name that we gave.
   if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
+  client->is_kept_away = true;
+  parts_.session_changed(client->peer.routing_id);
   schedule(*client);
 }
 
@@ -127,16 +138,27 @@ void Broker::offered(const std::string& topic, const KeptMessage& message, Time 
   auto* const known = topics_.find(topic);
   if (!known || !known->owner) return;
   auto& owner = *known->owner;
+  const auto* const subscription = owner.is_renewing ? Topics::find(owner, *known) : nullptr;
   delivery_.offer(owner, Parcel{message.frames, size_of(*message.frames), std::make_shared<KeptPlace>(KeptPlace{topic, message.number})},
-                  now);
+                  !subscription || !subscription->is_stale, now);
 }
 
-void Broker::not_owner(const std::string& topic, const std::string& identity, Time now) {
+void Broker::not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now) {
   now_ = now;
   auto* const known = topics_.find(topic);
   if (!known || !known->owner || identity_of(known->owner->peer.routing_id) != identity) return;
-  Delivery::forget_queue(*known->owner, topic);
+  auto& client = *known->owner;
+  Delivery::forget_queue(client, topic);
   known->owner = nullptr;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(strangers_, now, count))
+    log_.info("the queue of topic \"{}\", to which client \"{}\" subscribes, {}: told of {} since the last time", printable(topic),
+              printable(client.peer.routing_id),
+              owner == identity ? "is taken at another broker now, by the same identity"
+                                : "belongs to another identity, \"" + printable(owner) + "\"",
+              count);
+  // It may have been kept from whom it belongs to for as long as nobody knew.
+  if (owner != identity) pass_on(*known, owner);
 }
 
 void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {
@@ -170,7 +192,8 @@ Broker::FanOut Broker::fan_out(Topic& topic, const SharedFrames& message, std::s
     // Who is away may be the owner, and others get of a queue what comes while they are here.
     if (!to_owner && (subscriber.client == topic.owner || subscriber.client->connection == 0)) continue;
     auto& client = *subscriber.client;
-    const bool is_taken = delivery_.deliver(client, message, bytes, publisher, now_);
+    const bool is_asked = !client.is_renewing || !client.subscriptions[subscriber.place].is_stale;
+    const bool is_taken = delivery_.deliver(client, message, bytes, publisher, is_asked, now_);
     ++(is_taken ? result.reached : result.refused);
     if (client.patient_until != Time{}) schedule(client);
   }
@@ -189,8 +212,10 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   const auto routing_id = client.peer.routing_id;
   const bool was_kept = client.has_session && client.peer.named_itself;
   const auto connection = client.connection;
+  const bool is_cut = connection != 0 && when == Transport::Closing::at_once;
+  const auto unsent = is_cut ? lost_of(client, parts_.outlet.waiting(connection).messages) : 0;
   while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
-  if (client.backlog) counters_.session_over += client.backlog->parcels.size();
+  lost(client, client.parcels() + unsent, why);
   delivery_.release_publishers(client);
   deadlines_.remove(client);
   clients_.remove(client);
@@ -201,6 +226,21 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   if (was_kept) parts_.session_changed(routing_id);
 }
 
+// Those of queues are offered again.
+std::size_t Broker::lost_of(const Client& client, std::size_t unsent) {
+  const auto kept = client.backlog ? client.backlog->unconfirmed.size() : 0;
+  return unsent > kept ? unsent - kept : 0;
+}
+
+void Broker::lost(const Client& client, std::size_t messages, const std::string& why) {
+  if (messages == 0) return;
+  counters_.session_over += messages;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(losses_, now_, count, messages))
+    log_.warning("client \"{}\": {} messages that waited for it are lost, {}: lost for all clients since the last time={}",
+                 printable(client.peer.routing_id), messages, why, count);
+}
+
 void Broker::hold(Client& client) {
   if (limits_.grace == 0ms) return release(client);
   client.hold_until = now_ + limits_.grace;
@@ -209,7 +249,6 @@ void Broker::hold(Client& client) {
 
 void Broker::release(Client& client) {
   client.hold_until = {};
-  if (client.is_renewing) end_stale(client);
   delivery_.flush(client, now_);
 }
 
@@ -242,6 +281,7 @@ void Broker::look_at(Client& client) {
     client.doubted_until = now_ + doubt;
   }
   if (client.hold_until != Time{} && now_ >= client.hold_until) release(client);
+  if (client.is_renewing && client.connection != 0 && now_ >= client.renewed_until) end_stale(client);
   if (client.patient_until != Time{} || client.is_muted) delivery_.look_at_queue(client, now_);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= client.last_sent + client.ttl / 2)
     delivery_.heartbeat(client, now_);
@@ -251,14 +291,18 @@ void Broker::look_at(Client& client) {
 Time Broker::silent_until(const Client& client) const {
   if (!client.has_session) return client.since + limits_.connect;
   if (client.doubted_until != Time{}) return client.doubted_until;
-  const auto allowed = client.ttl > 0ms ? client.ttl + client.ttl / 20 : limits_.idle;
-  return client.last_heard + allowed;
+  const auto until = client.last_heard + patience_with(client.ttl);
+  // Nobody keeps a place for days by naming a long TTL.
+  return client.connection == 0 ? std::min(until, client.gone_at + limits_.idle) : until;
 }
+
+milliseconds Broker::patience_with(milliseconds ttl) const { return ttl > 0ms ? ttl + ttl / 20 : limits_.idle; }
 
 Time Broker::next_of(const Client& client) const {
   Time next = silent_until(client);
   if (client.grant_ends != Time{}) next = std::min(next, client.grant_ends);
   if (client.hold_until != Time{}) next = std::min(next, client.hold_until);
+  if (client.is_renewing && client.connection != 0) next = std::min(next, client.renewed_until);
   if (client.patient_until != Time{}) next = std::min(next, now_ + queue_looked_at_every);
   if (client.is_muted) next = std::min(next, now_ + muted_looked_at_every);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms) {

@@ -37,14 +37,15 @@ class Broker {
   Result<void> admit(const Peer& peer) const;
   void opened(ConnectionId connection, const Peer& peer, Time now);
   void message(ConnectionId from, Frames frames, Time now);
-  void closed(ConnectionId connection, const Error& why, Time now);
+  /// `unsent`: messages that were still in its queue.
+  void closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now);
   void taken(ConnectionId by, std::uint64_t number, Time now);
   void room(ConnectionId of, Time now);
 
   // What comes from the other parts.
   void offered(const std::string& topic, const KeptMessage& message, Time now);
-  /// The queue is not this identity's, or not any more.
-  void not_owner(const std::string& topic, const std::string& identity, Time now);
+  /// The queue is not this identity's, or not any more, but `owner`'s.
+  void not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
   void grants_changed(Time now);
 
@@ -57,6 +58,9 @@ class Broker {
   Result<void> restore(const std::string& routing_id, std::string_view record, Time now);
   /// As it is to be kept; nothing where there is no such session, or its client cannot come back.
   std::optional<std::string> record_of(const std::string& routing_id) const;
+
+  /// From now on only record_of() is asked: answers of the queues that are under way get nowhere.
+  void stop() { alive_.reset(); }
 
   const Clients& clients() const { return clients_; }
   const Topics& topics() const { return topics_; }
@@ -88,17 +92,24 @@ class Broker {
   void leave_connection(Client& client);
   void add_subscription(Client& client, std::string_view topic);
   void end_subscription(Client& client, Topic& topic, Leaving how);
+  void renew(Client& client);
   void end_stale(Client& client);
   void end_forbidden(Client& client);
   void end_session(Client& client, const std::string& why, Transport::Closing when = Transport::Closing::at_once);
   void own(Client& client, Topic& topic);
   void pass_on(Topic& topic);
+  void pass_on(Topic& topic, std::string_view identity);
+  void lost(const Client& client, std::size_t messages, const std::string& why);
+  static std::size_t lost_of(const Client& client, std::size_t unsent);
   void hold(Client& client);
   void release(Client& client);
   void look_at(Client& client);
   void schedule(Client& client);
   Time next_of(const Client& client) const;
   Time silent_until(const Client& client) const;
+  milliseconds patience_with(milliseconds ttl) const;
+  std::int64_t away_s(const Client& client) const;
+  bool make_room();
 
   Parts parts_;
   const BrokerLimits limits_;
@@ -108,6 +119,7 @@ class Broker {
   Counters counters_;
   Deadlines<Client> deadlines_;
   Delivery delivery_;
+  Complaint strangers_, losses_, evictions_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -43,8 +43,11 @@ Schema broker_schema() {
              "connector takes whatever comes after such a command for its answer, and ends where it is another message. 0: not at all"}
           .in("milliseconds")
           .range(0, 10000),
-      Option{"idle_timeout", integer, "3600", "a client that named no TTL is dropped after so long a silence"}.in("seconds").range(1,
-                                                                                                                                   604800),
+      Option{"idle_timeout", integer, "3600",
+             "a client that named no TTL is dropped after so long a silence, and one that has lost its connection after so long whatever "
+             "its TTL"}
+          .in("seconds")
+          .range(1, 604800),
       Option{"connect_timeout", integer, "30", "a connection that has not said CONNECT for so long is closed"}.in("seconds").range(1, 3600),
       Option{"handshakes_max", integer, "64", "connections that may be proving their keys at the same time; more wait their turn"}.range(
           1, 10000),

@@ -32,7 +32,8 @@ struct Parcel {
 /// What most clients have nothing of.
 struct Backlog {
   std::deque<Parcel> parcels;  ///< held back: the client is away, or has asked something and not got its answer
-  std::size_t bytes = 0;       ///< of the parcels
+  std::deque<Parcel> unasked;  ///< of subscriptions that are stale: until it subscribes to them again
+  std::size_t bytes = 0;       ///< of both
   struct Answer {
     std::uint64_t ticket = 0;
     SharedFrames frames;  ///< nullptr while it is not known
@@ -60,10 +61,13 @@ struct Client {
   bool is_asking = false;           ///< its command is being carried out, and is answered at the end of that
   bool is_slow = false;             ///< publishers do not wait for it any more
   bool is_muted = false;            ///< reads no answers, so no more commands are read from it
-  bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at the end of the hold are ended
+  bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at `renewed_until` are ended
   std::uint32_t holds = 0;          ///< subscribers because of which it is held back
+  bool is_kept_away = false;        ///< its record says since when it is away
   Time since{}, last_heard{}, last_sent{};
+  Time gone_at{};     ///< since when it is away
   Time hold_until{};  ///< MESSAGE and NOOP wait; none: they do not
+  Time renewed_until{};
   Time patient_until{};
   Time doubted_until{};  ///< silent for too long; what has come meanwhile is looked at before it is ended
   Time grant_ends{};
@@ -79,9 +83,11 @@ struct Client {
   }
   bool awaits_answer() const { return backlog && !backlog->answers.empty(); }
   bool is_held() const { return connection == 0 || hold_until != Time{} || is_asking || awaits_answer(); }
+  std::size_t parcels() const { return backlog ? backlog->parcels.size() + backlog->unasked.size() : 0; }
   /// Gives memory back that idle clients need not have.
   void trim() {
-    if (backlog && backlog->parcels.empty() && backlog->answers.empty() && backlog->unconfirmed.empty() && backlog->publishers.empty())
+    if (backlog && backlog->parcels.empty() && backlog->unasked.empty() && backlog->answers.empty() && backlog->unconfirmed.empty() &&
+        backlog->publishers.empty())
       backlog.reset();
   }
 };

@@ -1,6 +1,7 @@
 // The verbs of mc0, as the broker takes them (docs/protocol.md).
 
 #include <charconv>
+#include <utility>
 
 #include "broker.hpp"
 
@@ -90,7 +91,7 @@ void Broker::connect(Client& caller, const Command& command) {
     auto* const session = clients_.session(caller.peer.routing_id);
     if (session && session->peer.key != caller.peer.key)
       return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
-    if (!session && clients_.sessions() >= limits_.clients) {
+    if (!session && clients_.sessions() >= limits_.clients && !make_room()) {
       log_.warning("client \"{}\" from {} is refused, there are {} sessions already (clients_max)", printable(caller.peer.routing_id),
                    caller.peer.address, clients_.sessions());
       return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
@@ -115,6 +116,10 @@ void Broker::connect(Client& caller, const Command& command) {
   client->version = version ? version->substr(0, shown) : std::string();
   for (auto& subscription : client->subscriptions) subscription.is_stale = true;
   client->is_renewing = !client->subscriptions.empty();
+  if (client->is_renewing) {
+    Delivery::set_aside(*client);
+    renew(*client);
+  }
   log_.debug("client \"{}\" from {} connects: ttl_ms={} version={} key={}", printable(client->peer.routing_id), client->peer.address,
              client->ttl.count(), printable(client->version), printable(client->grant.name));
   if (client->peer.named_itself) parts_.session_changed(client->peer.routing_id);
@@ -142,9 +147,9 @@ void Broker::subscribe(Client& client, const Command& command) {
   for (const auto& name : command.body) {
     auto* topic = topics_.find(name);
     auto* const known = topic ? Topics::find(client, *topic) : nullptr;
-    if (known)
-      known->is_stale = false;
-    else
+    if (known && std::exchange(known->is_stale, false))
+      Delivery::take_back(client, name);
+    else if (!known)
       add_subscription(client, name);
     topic = topics_.find(name);
     if (topic->is_persistent) persistent.push_back(topic->name);
@@ -152,7 +157,11 @@ void Broker::subscribe(Client& client, const Command& command) {
   if (client.peer.named_itself && added > 0) parts_.session_changed(client.peer.routing_id);
   // What waits in a queue comes behind the answer.
   succeed(client, id);
-  if (id) hold(client);
+  if (client.is_renewing) renew(client);
+  if (id)
+    hold(client);
+  else
+    delivery_.flush(client, now_);
   for (const auto name : persistent)
     if (auto* const topic = topics_.find(name)) own(client, *topic);
 }

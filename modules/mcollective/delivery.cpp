@@ -1,6 +1,7 @@
 #include "delivery.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace gorgone::mcollective {
@@ -12,6 +13,23 @@ constexpr auto complaint_every = 60s;
 // Of a queue, in eighths: where publishers are held back, where they go on, and where a slow client counts as quick again.
 constexpr std::size_t hold_back_at = 6, go_on_at = 5, quick_at = 4, eighths_of_all = 8;
 
+std::string_view topic_of(const Parcel& parcel) {
+  if (parcel.kept) return parcel.kept->topic;
+  const auto& message = *parcel.frames;
+  for (std::size_t i = 2; i + 1 < message.size() && !message[i].empty(); i += 2)
+    if (message[i] == "TOPIC") return message[i + 1];
+  return {};
+}
+
+template <class F>
+std::size_t remove(Backlog& backlog, std::deque<Parcel>& parcels, F is_over) {
+  return std::erase_if(parcels, [&](const Parcel& parcel) {
+    if (!is_over(parcel)) return false;
+    backlog.bytes -= parcel.bytes;
+    return true;
+  });
+}
+
 }  // namespace
 
 Delivery::Load Delivery::load_of(const Client& client) const {
@@ -21,7 +39,7 @@ Delivery::Load Delivery::load_of(const Client& client) const {
     load = {waiting.messages, waiting.bytes};
   }
   if (client.backlog) {
-    load.messages += client.backlog->parcels.size();
+    load.messages += client.parcels();
     load.bytes += client.backlog->bytes;
   }
   return load;
@@ -33,13 +51,13 @@ bool Delivery::is_above(const Load& load, std::size_t eighths) const {
                                load.bytes * eighths_of_all >= limits_.queue_bytes * eighths);
 }
 
-bool Delivery::deliver(Client& to, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, Time now) {
+bool Delivery::deliver(Client& to, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool is_asked, Time now) {
   auto load = load_of(to);
   if (load.messages >= limits_.queue_messages || (load.messages > 0 && load.bytes + bytes > limits_.queue_bytes)) {
     dropped(to, load, now);
     return false;
   }
-  offer(to, Parcel{message, bytes}, now);
+  offer(to, Parcel{message, bytes}, is_asked, now);
   ++counters_.delivered;
   load = {load.messages + 1, load.bytes + bytes};
   if (to.is_slow && !is_above(load, quick_at)) to.is_slow = false;
@@ -47,15 +65,15 @@ bool Delivery::deliver(Client& to, const SharedFrames& message, std::size_t byte
   return true;
 }
 
-void Delivery::offer(Client& to, Parcel parcel, Time now) {
+void Delivery::offer(Client& to, Parcel parcel, bool is_asked, Time now) {
   ++to.out;
-  if (!to.is_held()) {
+  if (is_asked && !to.is_held()) {
     send(to, std::move(parcel), now);
     return;
   }
   auto& backlog = to.more();
   backlog.bytes += parcel.bytes;
-  backlog.parcels.push_back(std::move(parcel));
+  (is_asked ? backlog.parcels : backlog.unasked).push_back(std::move(parcel));
 }
 
 std::uint64_t Delivery::send(Client& to, Parcel parcel, Time now) {
@@ -113,7 +131,7 @@ void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames
 void Delivery::flush(Client& client, Time now) {
   if (!client.backlog || client.is_held()) return;
   auto parcels = std::exchange(client.backlog->parcels, {});
-  client.backlog->bytes = 0;
+  for (const auto& parcel : parcels) client.backlog->bytes -= parcel.bytes;
   for (auto& parcel : parcels) send(client, std::move(parcel), now);
   client.trim();
 }
@@ -187,15 +205,39 @@ bool Delivery::look_at_queue(Client& client, Time now) {
   return client.is_muted || (client.backlog && !client.backlog->publishers.empty());
 }
 
+void Delivery::set_aside(Client& client) {
+  if (!client.backlog) return;
+  auto& parcels = client.backlog->parcels;
+  auto& unasked = client.backlog->unasked;
+  for (auto& parcel : parcels) unasked.push_back(std::move(parcel));
+  parcels.clear();
+}
+
+void Delivery::take_back(Client& client, std::string_view topic) {
+  if (!client.backlog) return;
+  auto& backlog = *client.backlog;
+  const auto first = std::stable_partition(backlog.unasked.begin(), backlog.unasked.end(),
+                                           [topic](const Parcel& parcel) { return topic_of(parcel) != topic; });
+  std::move(first, backlog.unasked.end(), std::back_inserter(backlog.parcels));
+  backlog.unasked.erase(first, backlog.unasked.end());
+}
+
+std::size_t Delivery::drop_unasked(Client& client) {
+  if (!client.backlog) return 0;
+  auto& backlog = *client.backlog;
+  const auto lost = remove(backlog, backlog.unasked, [](const Parcel& parcel) { return !parcel.kept; });
+  remove(backlog, backlog.unasked, [](const Parcel&) { return true; });
+  client.trim();
+  return lost;
+}
+
 void Delivery::forget_queue(Client& client, std::string_view topic) {
   if (!client.backlog) return;
   auto& backlog = *client.backlog;
   std::erase_if(backlog.unconfirmed, [topic](const auto& sent) { return sent.second->topic == topic; });
-  std::erase_if(backlog.parcels, [&backlog, topic](const Parcel& parcel) {
-    if (!parcel.kept || parcel.kept->topic != topic) return false;
-    backlog.bytes -= parcel.bytes;
-    return true;
-  });
+  const auto is_of_queue = [topic](const Parcel& parcel) { return parcel.kept && parcel.kept->topic == topic; };
+  remove(backlog, backlog.parcels, is_of_queue);
+  remove(backlog, backlog.unasked, is_of_queue);
   client.trim();
 }
 
@@ -208,15 +250,14 @@ void Delivery::forget_connection(Client& client) {
   backlog.answers.clear();
   backlog.unconfirmed.clear();
   backlog.is_confirming = false;
-  std::erase_if(backlog.parcels, [&backlog](const Parcel& parcel) {
-    if (parcel.kept) backlog.bytes -= parcel.bytes;
-    return parcel.kept != nullptr;
-  });
+  const auto is_kept = [](const Parcel& parcel) { return parcel.kept != nullptr; };
+  remove(backlog, backlog.parcels, is_kept);
+  remove(backlog, backlog.unasked, is_kept);
   client.trim();
 }
 
-bool Delivery::is_due(Complaint& complaint, Time now, std::uint64_t& count) {
-  ++complaint.untold;
+bool Delivery::is_due(Complaint& complaint, Time now, std::uint64_t& count, std::uint64_t added) {
+  complaint.untold += added;
   if (complaint.told != Time{} && now - complaint.told < complaint_every) return false;
   complaint.told = now;
   count = std::exchange(complaint.untold, 0);

@@ -30,7 +30,7 @@ struct Counters {
   std::uint64_t put = 0, delivered = 0, kept = 0, from_backbone = 0;
   std::uint64_t unheard = 0;       ///< PUT on a topic without subscribers here
   std::uint64_t queue_full = 0;    ///< dropped for a subscriber whose queue was full
-  std::uint64_t session_over = 0;  ///< waited for a client that did not come back
+  std::uint64_t session_over = 0;  ///< waited for a client that did not come back, or in a connection that ended
   std::uint64_t not_allowed = 0, kept_refused = 0, backbone_away = 0;
   std::uint64_t malformed = 0, refused = 0;  ///< no commands, and commands that were answered ERROR for other reasons
   std::uint64_t expired = 0, handovers = 0, held_back = 0;
@@ -42,9 +42,10 @@ class Delivery {
       : outlet_(outlet), limits_(limits), clients_(clients), counters_(counters), log_(log) {}
 
   /// False where the client's queue is full. `publisher` is who may be held back for it; 0: nobody.
-  bool deliver(Client& to, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, Time now);
+  /// `is_asked` false: the subscription is stale, see Backlog::unasked.
+  bool deliver(Client& to, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool is_asked, Time now);
   /// A message of a queue that has a bound of its own.
-  void offer(Client& to, Parcel parcel, Time now);
+  void offer(Client& to, Parcel parcel, bool is_asked, Time now);
 
   /// An answer to a command, behind those to earlier ones.
   void answer(Client& to, Frames frames, Time now);
@@ -59,6 +60,12 @@ class Delivery {
   void confirmed(Client& client, std::uint64_t number, const std::function<void(const KeptPlace&)>& taken);
   /// Whoever waits for this client's queue goes on when there is room, or when its time is up. True: someone still waits.
   bool look_at_queue(Client& client, Time now);
+  /// All subscriptions of the client are stale now.
+  static void set_aside(Client& client);
+  /// It has subscribed again: what was set aside of the topic waits behind the rest.
+  static void take_back(Client& client, std::string_view topic);
+  /// How many messages were still set aside and are lost; those of queues are not.
+  static std::size_t drop_unasked(Client& client);
   /// The queue of a topic is offered to somebody else now.
   static void forget_queue(Client& client, std::string_view topic);
   /// The connection is gone: what it was to get of queues is offered again, answers are not.
@@ -66,7 +73,7 @@ class Delivery {
   /// Nobody waits for it any more.
   void release_publishers(Client& client);
   /// True where a complaint is due; `count` is of those since the last one.
-  static bool is_due(Complaint& complaint, Time now, std::uint64_t& count);
+  static bool is_due(Complaint& complaint, Time now, std::uint64_t& count, std::uint64_t added = 1);
 
  private:
   struct Load {

@@ -35,8 +35,9 @@ class KeptQueues {
     /// in order, up to `unconfirmed_max`. Never called from inside a call of the owner of this object.
     std::function<void(const std::string& topic, const KeptMessage&)> offer;
     /// Only with a backbone; may be empty. attach() said true for want of better knowledge, and the queue is somebody else's, or its owner
-    /// has subscribed at another broker since: this client is a subscriber like any other from now on.
-    std::function<void(const std::string& topic, const std::string& identity)> not_owner = {};
+    /// has subscribed at another broker since: this client is a subscriber like any other from now on. `owner`: whose it is; the same
+    /// identity where that is at another broker.
+    std::function<void(const std::string& topic, const std::string& identity, const std::string& owner)> not_owner = {};
   };
   virtual ~KeptQueues() = default;
 

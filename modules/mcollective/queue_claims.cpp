@@ -30,17 +30,17 @@ void QueueClaims::write(const std::string& topic, const std::string& claim, cons
   auto stored = [this, topic, claim, identity, attempts, done = std::move(done),
                  alive = std::weak_ptr<bool>(alive_)](const Result<std::uint64_t>& result) {
     if (alive.expired()) return;
-    if (result) return done(Answer::ours);
+    if (result) return done(Answer::ours, {});
     if (result.error().code == "changed" && attempts > 1) return try_claim(topic, claim, identity, attempts - 1, done);
-    done(Answer::unknown);
+    done(Answer::unknown, {});
   };
   streams_.store(names_.owner(topic), {}, claim + ' ' + identity, after, std::move(stored));
 }
 
 void QueueClaims::try_claim(const std::string& topic, const std::string& claim, const std::string& identity, int attempts, Done done) {
   look(topic, [this, topic, claim, identity, attempts, done = std::move(done)](const Result<Record>& record) {
-    if (!record) return done(Answer::unknown);
-    if (record->sequence != 0 && record->identity != identity) return done(Answer::not_ours);
+    if (!record) return done(Answer::unknown, {});
+    if (record->sequence != 0 && record->identity != identity) return done(Answer::not_ours, record->identity);
     write(topic, claim, identity, record->sequence, attempts, done);
   });
 }
@@ -51,10 +51,10 @@ void QueueClaims::claim(const std::string& topic, const std::string& claim, cons
 
 void QueueClaims::check(const std::string& topic, const std::string& claim, const std::string& identity, bool is_renewed, Done done) {
   look(topic, [this, topic, claim, identity, is_renewed, done = std::move(done)](const Result<Record>& record) {
-    if (!record) return done(Answer::unknown);
-    if (record->sequence != 0 && record->identity != identity) return done(Answer::not_ours);
-    if (record->sequence != 0 && record->claim != claim) return done(Answer::moved);
-    if (record->sequence != 0 && !is_renewed) return done(Answer::ours);
+    if (!record) return done(Answer::unknown, {});
+    if (record->sequence != 0 && record->identity != identity) return done(Answer::not_ours, record->identity);
+    if (record->sequence != 0 && record->claim != claim) return done(Answer::moved, identity);
+    if (record->sequence != 0 && !is_renewed) return done(Answer::ours, {});
     write(topic, claim, identity, record->sequence, 1, done);
   });
 }

@@ -19,7 +19,8 @@ class QueueClaims {
     not_ours,
     unknown
   };  ///< moved: the same identity, by a claim of another broker; unknown: the backbone is away
-  using Done = std::function<void(Answer)>;
+  /// `owner`: whose record it is where the answer is not_ours.
+  using Done = std::function<void(Answer, const std::string& owner)>;
 
   QueueClaims(NatsConnection& connection, const StreamNames& names) : streams_(connection), names_(names) {}
   QueueClaims(const QueueClaims&) = delete;

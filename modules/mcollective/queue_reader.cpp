@@ -61,12 +61,12 @@ void QueueReader::set_ready(bool is_ready) {
 void QueueReader::renew() {
   if (!is_ready_) return;
   for (auto& [topic, state] : topics_)
-    if (state.is_claimed) claims_.check(topic, state.claim, state.identity, true, [](QueueClaims::Answer) {});
+    if (state.is_claimed) claims_.check(topic, state.claim, state.identity, true, [](QueueClaims::Answer, const std::string&) {});
 }
 
 bool QueueReader::attach(const std::string& topic, const std::string& identity) {
   if (const auto known = topics_.find(topic); known != topics_.end() && known->second.identity != identity) return false;
-  released_.erase(topic);
+  if (const auto former = released_.find(topic); former != released_.end() && former->second == identity) released_.erase(former);
   auto& state = topics_[topic];
   state = Topic{};
   state.identity = identity;
@@ -100,14 +100,25 @@ void QueueReader::disown(const std::string& topic, const std::string& identity) 
 }
 
 void QueueReader::release(const std::string& topic, const std::string& identity) {
+  releasing_.insert(topic);
   claims_.release(topic, identity, [this, topic, identity, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
-    if (alive.expired() || topics_.contains(topic)) return;
-    if (!result) {
-      released_[topic] = identity;
-      return;
-    }
+    if (alive.expired()) return;
+    releasing_.erase(releasing_.find(topic));
+    const auto next = topics_.find(topic);
+    const bool is_wanted_again = next != topics_.end() && next->second.identity == identity;
+    if (!result && !is_wanted_again) return release_again(topic, identity);
+    if (next != topics_.end()) return go_on(topic);
     NatsOutgoing told{names_.news(topic), {}, "o"};
     connection_.send(std::move(told));
+  });
+}
+
+void QueueReader::release_again(const std::string& topic, const std::string& identity) {
+  released_[topic] = identity;
+  auto timer = std::make_shared<asio::steady_timer>(agent_.loop(), again_after);
+  timer->async_wait([this, topic, timer, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code&) {
+    if (alive.expired() || !is_ready_) return;  // again when it is
+    if (const auto left = released_.extract(topic)) release(topic, left.mapped());
   });
 }
 
@@ -147,7 +158,7 @@ void QueueReader::news(const std::string& topic) {
 
 void QueueReader::go_on(const std::string& topic) {
   const auto found = topics_.find(topic);
-  if (found == topics_.end() || !is_ready_ || found->second.is_asking) return;
+  if (found == topics_.end() || !is_ready_ || found->second.is_asking || releasing_.contains(topic) || released_.contains(topic)) return;
   auto& state = found->second;
   if (!state.is_claimed || state.must_check) return claim(topic, state);
   if (state.unconfirmed.size() < KeptQueues::unconfirmed_max) read(topic, state);
@@ -156,12 +167,13 @@ void QueueReader::go_on(const std::string& topic) {
 void QueueReader::claim(const std::string& topic, Topic& state) {
   state.is_asking = true;
   state.again.reset();
-  auto answered = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](QueueClaims::Answer answer) {
+  auto answered = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](QueueClaims::Answer answer,
+                                                                                          const std::string& owner) {
     if (alive.expired()) return;
     auto* const waiting = find(topic, claim);
     if (!waiting) return;
     waiting->is_asking = false;
-    claimed(topic, *waiting, answer);
+    claimed(topic, *waiting, answer, owner);
   };
   const bool is_known = std::exchange(state.must_check, false) && state.is_claimed;
   if (is_known)
@@ -170,7 +182,7 @@ void QueueReader::claim(const std::string& topic, Topic& state) {
     claims_.claim(topic, state.claim, state.identity, std::move(answered));
 }
 
-void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer) {
+void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer, const std::string& owner) {
   switch (answer) {
     case QueueClaims::Answer::ours: {
       if (!std::exchange(state.is_claimed, true)) {
@@ -185,11 +197,8 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
     case QueueClaims::Answer::moved:
     case QueueClaims::Answer::not_ours: {
       const auto identity = state.identity;
-      agent_.log().info(
-          "the queue of topic \"{}\" {}", printable(topic),
-          answer == QueueClaims::Answer::moved ? "is taken at another broker now, by the same identity" : "belongs to another identity");
       erase(topic);
-      if (events_.not_owner) events_.not_owner(topic, identity);
+      if (events_.not_owner) events_.not_owner(topic, identity, owner);
     }
   }
 }

@@ -50,13 +50,14 @@ class QueueReader {
   Topic* find(const std::string& topic, const std::string& claim);
   void go_on(const std::string& topic);
   void claim(const std::string& topic, Topic& state);
-  void claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer);
+  void claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer, const std::string& owner);
   void read(const std::string& topic, Topic& state);
   void found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record);
   void look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after);
   void erase(const std::string& topic);
   void remove(const std::string& stream, std::uint64_t sequence);
   void release(const std::string& topic, const std::string& identity);
+  void release_again(const std::string& topic, const std::string& identity);
 
   Agent& agent_;
   NatsConnection& connection_;
@@ -70,7 +71,8 @@ class QueueReader {
   std::map<std::string, Topic> topics_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;
-  std::map<std::string, std::string> released_;  ///< topic → identity, while the backbone is away
+  std::map<std::string, std::string> released_;  ///< topic → identity, to be given back when the servers answer
+  std::multiset<std::string> releasing_;         ///< topics that are being given back: nobody else claims them meanwhile
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -52,8 +52,8 @@ asio::awaitable<Result<void>> Service::start() {
   kept_events.offer = [this](const std::string& topic, const KeptMessage& message) {
     if (!is_stopping_) broker_->offered(topic, message, Clock::now());
   };
-  kept_events.not_owner = [this](const std::string& topic, const std::string& identity) {
-    if (!is_stopping_) broker_->not_owner(topic, identity, Clock::now());
+  kept_events.not_owner = [this](const std::string& topic, const std::string& identity, const std::string& owner) {
+    if (!is_stopping_) broker_->not_owner(topic, identity, owner, Clock::now());
   };
   if (auto ready = co_await kept_->start(std::move(kept_events)); !ready) co_return ready.error();
   if (backbone_) {
@@ -111,7 +111,9 @@ Transport::Events Service::transport_events() {
   events.admit = [this](const Peer& peer) { return broker_->admit(peer); };
   events.opened = [this](ConnectionId connection, const Peer& peer) { broker_->opened(connection, peer, Clock::now()); };
   events.message = [this](ConnectionId from, Frames frames) { broker_->message(from, std::move(frames), Clock::now()); };
-  events.closed = [this](ConnectionId connection, const Error& why) { broker_->closed(connection, why, Clock::now()); };
+  events.closed = [this](ConnectionId connection, const Error& why, std::size_t unsent) {
+    broker_->closed(connection, why, unsent, Clock::now());
+  };
   events.taken = [this](ConnectionId by, std::uint64_t number) { broker_->taken(by, number, Clock::now()); };
   events.room = [this](ConnectionId of) { broker_->room(of, Clock::now()); };
   return events;
@@ -120,6 +122,7 @@ Transport::Events Service::transport_events() {
 asio::awaitable<void> Service::stop() {
   is_stopping_ = true;
   timer_.cancel();
+  if (broker_) broker_->stop();
   transport_.reset();
   kept_.reset();
   backbone_.reset();

@@ -5,7 +5,7 @@
 namespace gorgone::mcollective {
 namespace {
 
-constexpr char form = 1;
+constexpr char form = 2;
 
 void put_number(std::string& out, std::uint64_t number, int bytes) {
   for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(number >> (8 * i)));
@@ -39,6 +39,7 @@ std::string write_session(const SessionRecord& session) {
   put_text(out, session.key);
   put_text(out, session.version);
   put_number(out, static_cast<std::uint64_t>(session.ttl_ms), 8);
+  put_number(out, static_cast<std::uint64_t>(session.away_s), 8);
   for (const auto topic : session.topics) put_text(out, topic);
   return out;
 }
@@ -47,9 +48,9 @@ Result<SessionRecord> read_session(std::string_view text) {
   if (text.empty() || text[0] != form) return Error{"a session of an unknown form"};
   text.remove_prefix(1);
   const auto key = take_text(text), version = take_text(text);
-  const auto ttl = take_number(text, 8);
-  if (!key || !version || !ttl) return Error{"a session that ends too early"};
-  SessionRecord session{std::string(*key), std::string(*version), static_cast<std::int64_t>(*ttl), {}};
+  const auto ttl = take_number(text, 8), away = take_number(text, 8);
+  if (!key || !version || !ttl || !away) return Error{"a session that ends too early"};
+  SessionRecord session{std::string(*key), std::string(*version), static_cast<std::int64_t>(*ttl), static_cast<std::int64_t>(*away), {}};
   while (!text.empty()) {
     const auto topic = take_text(text);
     if (!topic) return Error{"a session whose last topic ends too early"};

@@ -1,6 +1,7 @@
 #pragma once
-// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 1, then texts and numbers,
-// each text with four bytes of length before it, the least significant first: key, version, TTL (8 bytes, ms), topics to the end.
+// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 2, then texts and numbers,
+// each text with four bytes of length before it, the least significant first: key, version, TTL (8 bytes, ms), since when the client is
+// away (8 bytes, seconds since 1970; 0: it is connected), topics to the end.
 
 #include <gorgone/result.hpp>
 
@@ -14,6 +15,7 @@ namespace gorgone::mcollective {
 struct SessionRecord {
   std::string key, version;
   std::int64_t ttl_ms = 0;
+  std::int64_t away_s = 0;               ///< since 1970; 0: it is connected
   std::vector<std::string_view> topics;  ///< of the text that was read, or of who writes
 };
 

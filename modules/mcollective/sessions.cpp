@@ -1,11 +1,41 @@
 // Sessions as they outlive the broker.
 
 #include <algorithm>
+#include <ctime>
 
 #include "broker.hpp"
 #include "session_record.hpp"
 
 namespace gorgone::mcollective {
+namespace {
+
+constexpr std::int64_t longest_s = 366 * 86400;
+
+std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
+
+}  // namespace
+
+// By the clock on the wall, for a time after a restart.
+std::int64_t Broker::away_s(const Client& client) const {
+  if (client.connection != 0) return 0;
+  return std::max<std::int64_t>(1, wall_s() - std::chrono::duration_cast<std::chrono::seconds>(now_ - client.gone_at).count());
+}
+
+// The session that can be spared most when there are too many.
+bool Broker::make_room() {
+  Client* longest = nullptr;
+  for (const auto& client : clients_.all())
+    if (client->has_session && client->connection == 0 && (!longest || client->gone_at < longest->gone_at)) longest = client.get();
+  if (!longest) return false;
+  std::uint64_t count = 0;
+  if (Delivery::is_due(evictions_, now_, count))
+    log_.warning("there are {} sessions (clients_max): that of \"{}\", away for {} s, makes room for a new one: since the last time={}",
+                 clients_.sessions(), printable(longest->peer.routing_id),
+                 std::chrono::duration_cast<std::chrono::seconds>(now_ - longest->gone_at).count(), count);
+  ++counters_.expired;
+  end_session(*longest, "it was away, and its place was needed");
+  return true;
+}
 
 Result<void> Broker::restore(const std::string& routing_id, std::string_view record, Time now) {
   now_ = now;
@@ -15,14 +45,20 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
   auto grant = parts_.access.grant(read->key, routing_id);
   if (!grant) return grant.error();
   if (grant->awaits_certificate) return Error{"its certificate has ended"};
+  // It is not given its time anew by each restart.
+  const std::chrono::seconds away(read->away_s == 0 ? 0 : std::clamp<std::int64_t>(wall_s() - read->away_s, 0, longest_s));
+  const milliseconds ttl(std::clamp<std::int64_t>(read->ttl_ms, 0, ttl_ms_max));
+  if (away >= std::min(patience_with(ttl), limits_.idle)) return Error{fmt::format("it has been away for {} s", away.count())};
   Peer peer;
   peer.routing_id = routing_id;
   peer.key = read->key;
   auto& client = clients_.add(peer);
   clients_.begin_session(client);
   client.version = read->version;
-  client.ttl = milliseconds(std::min(read->ttl_ms, ttl_ms_max));
-  client.since = client.last_heard = client.last_sent = now;
+  client.ttl = ttl;
+  client.since = client.last_sent = now;
+  client.last_heard = client.gone_at = now - away;
+  client.is_kept_away = read->away_s != 0;
   set_grant(client, std::move(*grant));
   for (const auto topic : read->topics)
     if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(topic)) add_subscription(client, topic);
@@ -33,7 +69,7 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
 std::optional<std::string> Broker::record_of(const std::string& routing_id) const {
   const auto* const client = clients_.session(routing_id);
   if (!client || !client->peer.named_itself) return {};
-  SessionRecord record{client->peer.key, client->version, client->ttl.count(), {}};
+  SessionRecord record{client->peer.key, client->version, client->ttl.count(), away_s(*client), {}};
   record.topics.reserve(client->subscriptions.size());
   for (const auto& subscription : client->subscriptions) record.topics.push_back(subscription.topic->name);
   return write_session(record);

@@ -74,7 +74,7 @@ void tell_clients(const Service& service, std::string_view match, const TellPort
     Transport::Waiting queue;
     if (client->connection != 0) queue = service.transport()->waiting(client->connection);
     if (client->backlog) {
-      queue.messages += client->backlog->parcels.size();
+      queue.messages += client->parcels();
       queue.bytes += client->backlog->bytes;
     }
     portions.add({{"identity", to_utf8(identity_of(client->peer.routing_id))},

@@ -7,11 +7,9 @@
 namespace gorgone::mcollective {
 namespace {
 
-std::string_view topic_of(const Frames& message) {
-  for (std::size_t i = 2; i + 1 < message.size() && !message[i].empty(); i += 2)
-    if (message[i] == "TOPIC") return message[i + 1];
-  return {};
-}
+using namespace std::chrono_literals;
+
+constexpr milliseconds renewing_max = 60s;
 
 }  // namespace
 
@@ -25,11 +23,11 @@ void Broker::add_subscription(Client& client, std::string_view name) {
 
 void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
   const std::string name(topic.name);
+  const std::string identity(identity_of(client.peer.routing_id));
   const bool was_owner = topic.owner == &client;
   if (was_owner) {
     topic.owner = nullptr;
     Delivery::forget_queue(client, name);
-    const auto identity = identity_of(client.peer.routing_id);
     if (how == Leaving::unsubscribed)
       parts_.kept.disown(name, identity);
     else
@@ -38,12 +36,16 @@ void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
   if (topics_.remove(client, topic)) {
     if (parts_.backbone) parts_.backbone->unwant(name);
   } else if (was_owner) {
-    pass_on(topic);
+    if (how == Leaving::unsubscribed)
+      pass_on(topic);
+    else
+      pass_on(topic, identity);
   }
 }
 
 void Broker::own(Client& client, Topic& topic) {
-  if (!topic.is_persistent || client.connection == 0) return;
+  // A name that we gave may be another client's after a restart.
+  if (!topic.is_persistent || client.connection == 0 || !client.peer.named_itself) return;
   const auto identity = identity_of(client.peer.routing_id);
   const std::string name(topic.name);
   if (auto* const former = topic.owner; former == &client) {
@@ -58,20 +60,21 @@ void Broker::own(Client& client, Topic& topic) {
   if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
 }
 
+// In a restart of ours all clients subscribe again at the same time, so each has longer than it would need.
+void Broker::renew(Client& client) {
+  const auto time = client.ttl > 0ms ? std::min<milliseconds>(client.ttl / 2, renewing_max) : renewing_max;
+  client.renewed_until = now_ + std::max(time, limits_.grace);
+}
+
 void Broker::end_stale(Client& client) {
   client.is_renewing = false;
   std::vector<Topic*> stale;
   for (const auto& subscription : client.subscriptions)
     if (subscription.is_stale) stale.push_back(subscription.topic);
   if (stale.empty()) return;
-  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::unsubscribed);
-  if (client.backlog)
-    std::erase_if(client.backlog->parcels, [&](const Parcel& parcel) {
-      auto* const topic = topics_.find(topic_of(*parcel.frames));
-      const bool is_wanted = topic && Topics::find(client, *topic);
-      if (!is_wanted) client.backlog->bytes -= parcel.bytes;
-      return !is_wanted;
-    });
+  // It may only have been slow, so it keeps what it owns.
+  for (auto* const topic : stale) end_subscription(client, *topic, Leaving::gone);
+  lost(client, Delivery::drop_unasked(client), "it did not subscribe again");
   parts_.session_changed(client.peer.routing_id);
 }
 
@@ -86,9 +89,17 @@ void Broker::end_forbidden(Client& client) {
   if (!forbidden.empty()) parts_.session_changed(client.peer.routing_id);
 }
 
-// To the next of those who are here, in case the queue may be his.
+// To the next of those who are here: nobody owns it.
 void Broker::pass_on(Topic& topic) {
   for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) own(*topic.subscribers[i].client, topic);
+}
+
+// To another client of the identity that owns it.
+void Broker::pass_on(Topic& topic, std::string_view identity) {
+  for (std::size_t i = 0; i < topic.subscribers.size() && !topic.owner; ++i) {
+    auto& client = *topic.subscribers[i].client;
+    if (identity_of(client.peer.routing_id) == identity) own(client, topic);
+  }
 }
 
 }  // namespace gorgone::mcollective

@@ -115,7 +115,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   void on_ended(Connection& connection, const Error& why) override {
     forget(connection);
     if (connection.is_admitted()) {
-      if (events.closed) events.closed(connection.id(), why);
+      if (events.closed) events.closed(connection.id(), why, connection.waiting().messages);
       return;
     }
     ++(connection.is_refused() ? counters.refused : counters.failed_handshakes);
@@ -305,7 +305,7 @@ void Transport::close(ConnectionId which, const std::string& why, Closing when) 
   state_->forget(*connection);
   if (!connection->is_admitted()) return;
   boost::asio::post(state_->agent.loop(), [state = state_, which, error = Error{why}] {
-    if (state->is_open && state->events.closed) state->events.closed(which, error);
+    if (state->is_open && state->events.closed) state->events.closed(which, error, 0);
   });
 }
 

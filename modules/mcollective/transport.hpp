@@ -45,8 +45,9 @@ class Transport {
     std::function<Result<void>(const Peer&)> admit;
     std::function<void(ConnectionId, const Peer&)> opened;
     std::function<void(ConnectionId, Frames)> message;
-    /// Comes once for each `opened`, also after close().
-    std::function<void(ConnectionId, const Error& why)> closed;
+    /// Comes once for each `opened`, also after close(). `unsent`: messages that the kernel has not been given; 0 after close(at_once),
+    /// which is told by waiting() before.
+    std::function<void(ConnectionId, const Error& why, std::size_t unsent)> closed;
     /// What was sent up to this number (see send) has been taken: the client answered a ZMTP PING sent behind it or, where it speaks a
     /// ZMTP without PING, its kernel has acknowledged the bytes. Asked for by confirm().
     std::function<void(ConnectionId, std::uint64_t number)> taken;

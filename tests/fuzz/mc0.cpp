@@ -142,7 +142,7 @@ class Run final : public Outlet {
     auto& line = lines_[slot - 1];
     if (!line.is_open) return;
     line.is_open = false;
-    broker_->closed(ids_[slot - 1], Error{"reset"}, now_);
+    broker_->closed(ids_[slot - 1], Error{"reset"}, line.queued.size(), now_);
   }
 
   void say_anything(ConnectionId slot) {
@@ -282,7 +282,7 @@ class Run final : public Outlet {
 
   // The transport tells of each close once, later.
   void settle_closed() {
-    for (const auto connection : std::exchange(closing_, {})) broker_->closed(connection, Error{"closed"}, now_);
+    for (const auto connection : std::exchange(closing_, {})) broker_->closed(connection, Error{"closed"}, 0, now_);
   }
 
   void compare() {
@@ -295,14 +295,16 @@ class Run final : public Outlet {
       require(client->subscriptions.size() <= limits_.topics, "nobody has more topics than allowed");
       std::size_t bytes = 0, bounded = 0;
       if (client->backlog)
-        for (const auto& parcel : client->backlog->parcels) {
-          bytes += parcel.bytes;
-          bounded += parcel.kept ? 0 : 1;
-        }
+        for (const auto* parcels : {&client->backlog->parcels, &client->backlog->unasked})
+          for (const auto& parcel : *parcels) {
+            bytes += parcel.bytes;
+            bounded += parcel.kept ? 0 : 1;
+          }
       require(bounded <= limits_.queue_messages, "what waits is bounded");
       require(!client->backlog || client->backlog->bytes == bytes, "the bytes that wait are counted right");
       for (std::uint32_t i = 0; i < client->subscriptions.size(); ++i) {
         const auto& [topic, place, is_stale] = client->subscriptions[i];
+        require(!is_stale || client->is_renewing, "a subscription is stale only while its client is renewing");
         wanted.insert(topic->name);
         require(topic->subscribers[place].client == client.get() && topic->subscribers[place].place == i,
                 "both sides of a subscription agree");

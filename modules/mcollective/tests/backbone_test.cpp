@@ -211,3 +211,17 @@ TEST_CASE_METHOD(Fixture, "a server that is killed and comes back costs no messa
   CHECK(first_times == accepted);
   CHECK(b->offers[reply].size() <= accepted.size() + 60);  // repeated, at the most what was under way
 }
+
+TEST_CASE_METHOD(Fixture, "a queue that its owner gives up goes to who asks for it in the same moment") {
+  auto a = open_up("a");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  REQUIRE(a->queues().attach(reply, "web1"));
+  a->put(reply, "first");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 1; }));
+  a->queues().disown(reply, "web1");
+  REQUIRE(a->queues().attach(reply, "web2"));
+  a->put(reply, "second");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 2 || !a->refused_owners.empty(); }));
+  CHECK(a->refused_owners.empty());
+  CHECK(a->offers[reply].back() == "second");
+}

@@ -25,6 +25,71 @@ TEST_CASE("more clients than clients_max are answered ERROR and closed") {
   CHECK(world.is_open(3));
 }
 
+TEST_CASE("at clients_max the session that has been away for longest makes room for a new client") {
+  auto limits = World::quick_limits();
+  limits.clients = 3;
+  World world(limits);
+  for (ConnectionId i = 1; i <= 3; ++i) world.join(i, "c" + std::to_string(i), {"t"}, "100000");
+  world.lose(2);
+  world.pass(1s);
+  world.lose(1);
+  world.join(4, "new");
+  CHECK(world.is_open(4));
+  CHECK(world.broker->clients().session("c1") != nullptr);
+  CHECK(world.broker->clients().session("c2") == nullptr);
+  CHECK(world.broker->clients().session("c3") != nullptr);
+  CHECK(world.broker->topics().subscriptions() == 2);
+  CHECK_FALSE(world.broker->record_of("c2").has_value());
+}
+
+TEST_CASE("a client that is away is kept for idle_timeout at most, however long the TTL that it named") {
+  World world;
+  world.join(1, "a", {"t"}, "604800000");
+  world.pass(1000s);
+  REQUIRE(world.is_open(1));
+  world.lose(1);
+  world.pass(99s);
+  CHECK(world.broker->clients().session("a") != nullptr);
+  world.pass(2s);
+  CHECK(world.broker->clients().session("a") == nullptr);
+}
+
+TEST_CASE("a restart does not prolong the time of a session whose client is away") {
+  World before;
+  before.join(1, "a", {"t"}, "50000");
+  const auto here = before.broker->record_of("a");
+  before.changed.clear();
+  before.lose(1);
+  CHECK(before.changed.contains("a"));
+  before.now += 30s;
+  before.broker->tick(before.now);
+  const auto away = before.broker->record_of("a");
+  before.changed.clear();
+  before.open(2, "a");
+  CHECK(before.changed.contains("a"));
+  before.lose(2);
+  before.now += 60s;
+  const auto over = [&] {
+    // As of a broker that died before it could end the session.
+    before.broker->room(0, before.now);
+    return before.broker->record_of("a");
+  }();
+  REQUIRE((here && away && over));
+
+  World after;
+  REQUIRE(after.broker->restore("a", *here, after.now).has_value());
+  after.pass(45s);
+  CHECK(after.broker->clients().session("a") != nullptr);
+  World later;
+  REQUIRE(later.broker->restore("a", *away, later.now).has_value());
+  later.pass(15s);
+  CHECK(later.broker->clients().session("a") != nullptr);
+  later.pass(10s);
+  CHECK(later.broker->clients().session("a") == nullptr);
+  World last;
+  CHECK_FALSE(last.broker->restore("a", *over, last.now).has_value());
+}
+
 TEST_CASE("a SUB over the limit of topics is refused as a whole, and topics asked for twice count once") {
   auto limits = World::quick_limits();
   limits.topics = 3;
@@ -74,6 +139,31 @@ TEST_CASE("a full queue first holds the publisher back, then messages are droppe
   CHECK(only(world.heard(3)) == "ERROR MESSAGE the queues of 1 of 2 subscribers are full ID 1");
   CHECK(world.broker->counters().queue_full == 1);
   CHECK(world.heard(2).size() == 5);
+}
+
+TEST_CASE("messages that a subscriber has not read when its connection ends are counted as lost, those of its queue are not") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "slow", {"t", "q"}, "1000");
+  world.join(3, "publisher", {}, "100000");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 5; ++i) world.put(3, "t", "x");
+  world.broker->offered("q", KeptMessage{7, std::make_shared<const Frames>(Frames{"", "MESSAGE", "TOPIC", "q", "", "k"})}, world.now);
+  REQUIRE(world.outlet.connections[1].queued.size() == 6);
+  SECTION("by a new one of the same client") { world.open(2, "slow"); }
+  SECTION("by itself") { world.lose(1); }
+  SECTION("by silence") { world.pass(2s); }
+  SECTION("by a revoked key") {
+    world.access.refused_keys.insert("key");
+    world.broker->grants_changed(world.now);
+  }
+  CHECK(world.broker->counters().session_over == 5);
+}
+
+TEST_CASE("what is still being sent when a session ends is lost where its connection ends before that") {
+  World world;
+  world.broker->closed(9, gorgone::Error{"it did not read"}, 3, world.now);
+  CHECK(world.broker->counters().session_over == 3);
 }
 
 TEST_CASE("publishers go on as soon as an eighth of the queue has drained, and a slow client that has drained is waited for again") {

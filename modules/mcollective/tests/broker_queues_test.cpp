@@ -69,6 +69,20 @@ TEST_CASE("an answer that comes after its client has gone does nothing") {
   CHECK(world.heard(2).empty());
 }
 
+TEST_CASE("an answer that comes after the broker has stopped gets nowhere, for there is no transport any more") {
+  World world(World::quick_limits(), true);
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher", {"q"});
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.put(1, "q", "y");
+  world.broker->stop();
+  world.outlet.is_gone = true;
+  world.kept.puts[0].second(gorgone::Error{"the queue is full"});
+  CHECK_NOTHROW(world.kept.puts[1].second({}));
+  CHECK(world.backbone.published.empty());
+  CHECK(world.broker->record_of("publisher").has_value());
+}
+
 TEST_CASE("the owner of a queue is offered its messages, and what its client has taken is told") {
   World world;
   world.kept.persistent.insert("q");
@@ -131,6 +145,30 @@ TEST_CASE("the owner that unsubscribes leaves its queue to the next, one that is
   }
 }
 
+TEST_CASE("an owner that is slow to subscribe again after CONNECT is still the owner of its queue, and hears nothing of it before") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "owner", {"q"});
+  world.join(2, "second", {"q"}, "100000");
+  world.lose(1);
+  world.open(3, "owner");
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  world.say(3, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.pass(5s);
+  CHECK(world.heard(3) == Lines{"OK ID 1"});
+  SECTION("it does") {
+    world.say(3, {"SUB", "ID", "2", "", "q"});
+    world.pass(200ms);
+    CHECK(world.heard(3) == Lines{"OK ID 2", "MESSAGE TOPIC q | x"});
+  }
+  SECTION("it never does: the queue is left, and nothing of it counts as lost") {
+    world.pass(11s);
+    CHECK_FALSE(world.kept.attached.contains("q"));
+    CHECK(world.broker->counters().session_over == 0);
+  }
+  CHECK(world.kept.owners.at("q") == "owner");
+}
+
 TEST_CASE("of two clients of one identity the newer one is offered its queue") {
   World world;
   world.kept.persistent.insert("q");
@@ -151,15 +189,65 @@ TEST_CASE("a client whose queue turns out to be somebody else's is a subscriber 
   world.kept.persistent.insert("q");
   world.join(1, "a", {"q"});
   world.join(2, "publisher");
-  world.broker->not_owner("q", "b", world.now);
+  world.broker->not_owner("q", "b", "a", world.now);
   world.broker->offered("q", kept_message(7, "x"), world.now);
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | x"});
-  world.broker->not_owner("q", "a", world.now);
+  world.broker->not_owner("q", "a", "c", world.now);
   world.broker->offered("q", kept_message(8, "y"), world.now);
   CHECK(world.heard(1).empty());
   world.put(2, "q", "z");
   world.kept.puts[0].second({});
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | z"});
+}
+
+TEST_CASE("an owner that takes a new connection keeps its queue though another subscriber is here") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.kept.is_unsure = true;
+  world.join(1, "a 1", {"q"});
+  world.join(2, "b", {"q"});
+  world.open(3, "a 1");
+  CHECK(world.kept.attached_by.at("q") == "a");
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  world.pass(200ms);
+  CHECK(world.heard(3) == Lines{"MESSAGE TOPIC q | x"});
+}
+
+TEST_CASE("the owner of a queue is asked when another one, who came first, turns out not to be") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.kept.is_unsure = true;
+  world.join(1, "b", {"q"});
+  world.join(2, "a", {"q"});
+  REQUIRE(world.kept.attached_by.at("q") == "b");
+  SECTION("it is here") {
+    world.broker->not_owner("q", "b", "a", world.now);
+    CHECK(world.kept.attached_by.at("q") == "a");
+    world.broker->offered("q", kept_message(7, "x"), world.now);
+    CHECK(world.heard(1).empty());
+    CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x"});
+  }
+  SECTION("it is at another broker") {
+    world.broker->not_owner("q", "b", "c", world.now);
+    CHECK(world.kept.attached_by.at("q") == "b");
+  }
+}
+
+TEST_CASE("a client that gave itself no name owns no queue, for its name may be another's after a restart") {
+  World world;
+  world.kept.persistent.insert("q");
+  Peer peer;
+  peer.routing_id = std::string("\0drawn", 6);
+  peer.named_itself = false;
+  world.broker->opened(1, peer, world.now);
+  world.say(1, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(1, {"SUB", "ID", "2", "", "q"});
+  CHECK(world.kept.owners.empty());
+  world.join(2, "publisher");
+  world.put(2, "q", "x");
+  world.kept.puts[0].second({});
+  world.pass(200ms);
+  CHECK(world.heard(1) == Lines{"OK ID 1", "OK ID 2", "MESSAGE TOPIC q | x"});
 }
 
 TEST_CASE("the backbone is asked for topics from their first subscriber to their last") {

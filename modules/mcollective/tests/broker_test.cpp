@@ -167,7 +167,7 @@ TEST_CASE("a second connection of a client takes its session over, and the first
   world.join(3, "b");
   world.open(2, "a");
   CHECK_FALSE(world.is_open(1));
-  world.broker->closed(1, gorgone::Error{"as it was asked"}, world.now);
+  world.broker->closed(1, gorgone::Error{"as it was asked"}, 0, world.now);
   world.pass(200ms);
   CHECK(world.heard(2) == Lines{"NOOP"});
   world.put(3, "t", "x");
@@ -199,8 +199,38 @@ TEST_CASE("a CONNECT on a new connection renews the session: topics that are not
   CHECK(world.heard(2) == Lines{"OK ID 1", "OK ID 2"});
   world.pass(200ms);
   CHECK(world.heard(2) == Lines{"MESSAGE TOPIC both | 2"});
+  world.put(3, "old", "3");
+  world.pass(14s);
+  CHECK(world.broker->topics().subscriptions() == 3);
+  world.say(2, {"NOOP"});
+  world.pass(1s);
+  CHECK(world.heard(2) == Lines{"NOOP"});
+  CHECK(world.broker->counters().session_over == 2);
   CHECK(world.broker->topics().subscriptions() == 2);
   CHECK(world.broker->topics().size() == 2);
+}
+
+TEST_CASE("a client of before a restart that subscribes late, or publishes first, loses nothing that waited for it") {
+  World world;
+  world.join(1, "a", {"t", "u"});
+  world.join(3, "b");
+  world.lose(1);
+  world.put(3, "t", "1");
+  world.put(3, "u", "2");
+  world.open(2, "a");
+  world.say(2, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(2, {"PUT", "TOPIC", "elsewhere", "", "x"});
+  world.pass(10s);
+  world.put(3, "t", "3");
+  CHECK(world.heard(2) == Lines{"OK ID 1"});
+  world.say(2, {"SUB", "ID", "2", "", "t"});
+  world.put(3, "t", "4");
+  world.pass(10s);
+  CHECK(world.heard(2) == Lines{"OK ID 2", "MESSAGE TOPIC t | 1", "MESSAGE TOPIC t | 3", "MESSAGE TOPIC t | 4"});
+  world.say(2, {"SUB", "", "u"});
+  world.put(3, "u", "5");
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC u | 2", "MESSAGE TOPIC u | 5"});
+  CHECK(world.broker->counters().session_over == 0);
 }
 
 TEST_CASE("messages wait for a client that has lost its connection, until it is back or its TTL is over") {

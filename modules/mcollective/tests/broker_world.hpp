@@ -23,14 +23,17 @@ struct FakeOutlet final : Outlet {
     std::string why;
   };
   std::map<ConnectionId, Connection> connections;
+  bool is_gone = false;  ///< nobody may ask for anything any more
 
   std::uint64_t send(ConnectionId to, SharedFrames frames) override {
+    if (is_gone) throw std::logic_error("there is no transport");
     auto& connection = connections[to];
     if (connection.is_closed) return 0;
     (connection.reads ? connection.sent : connection.queued).push_back(std::move(frames));
     return ++connection.number;
   }
   Transport::Waiting waiting(ConnectionId of) const override {
+    if (is_gone) throw std::logic_error("there is no transport");
     Transport::Waiting waiting;
     const auto known = connections.find(of);
     if (known == connections.end()) return waiting;
@@ -73,6 +76,8 @@ struct FakeKept final : KeptQueues {
   std::set<std::string, std::less<>> persistent;
   std::map<std::string, std::string> owners;
   std::set<std::string> attached;
+  bool is_unsure = false;                          ///< attach() says true to anybody, as with a backbone
+  std::map<std::string, std::string> attached_by;  ///< who was told so last
   std::vector<std::pair<std::string, std::function<void(Result<void>)>>> puts;
   std::vector<std::pair<std::string, std::uint64_t>> taken_by;
 
@@ -83,7 +88,8 @@ struct FakeKept final : KeptQueues {
   }
   bool attach(const std::string& topic, const std::string& identity) override {
     const auto& owner = owners.emplace(topic, identity).first->second;
-    if (owner != identity) return false;
+    if (owner != identity && !is_unsure) return false;
+    attached_by[topic] = identity;
     attached.insert(topic);
     return true;
   }
@@ -178,8 +184,9 @@ class World {
   bool is_open(ConnectionId connection) { return !outlet.connections[connection].is_closed; }
   /// The clients' side of a connection goes away.
   void lose(ConnectionId connection) {
+    const auto unsent = outlet.connections[connection].queued.size();
     outlet.connections[connection].is_closed = true;
-    broker->closed(connection, Error{"reset"}, now);
+    broker->closed(connection, Error{"reset"}, unsent, now);
   }
 
   BrokerLimits limits;

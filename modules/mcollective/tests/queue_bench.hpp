@@ -71,7 +71,10 @@ class Bench {
       numbers_[topic].push_back(offered.number);
       if (takes) queues_->taken(topic, offered.number);
     };
-    events.not_owner = [this](const std::string& topic, const std::string& identity) { refused_owners.push_back(topic + ": " + identity); };
+    events.not_owner = [this](const std::string& topic, const std::string& identity, const std::string& owner) {
+      refused_owners.push_back(topic + ": " + identity);
+      rightful_owners.push_back(owner);
+    };
     REQUIRE(agent_.wait_for(queues_->start(std::move(events))).has_value());
     if (!backbone_) return;
     Backbone::Events of_backbone;
@@ -94,7 +97,7 @@ class Bench {
   bool takes = true;  ///< each message at once
   std::map<std::string, std::vector<std::string>> offers, heard;
   std::map<std::string, std::string> results;
-  std::vector<std::string> refused_owners;
+  std::vector<std::string> refused_owners, rightful_owners;
 
  private:
   JournalAgent agent_;

@@ -259,6 +259,8 @@ TEST_CASE("a client is closed after its queue, or after a second where it does n
   REQUIRE(broker.client(0).closed);
   CHECK(broker.client(0).closed->message == "goodbye");
   CHECK(broker.client(1).closed->message == "goodbye");
+  CHECK(broker.client(0).unsent == 0);
+  CHECK(broker.client(1).unsent > 0);
 }
 
 TEST_CASE("more clients than are admitted wait until there is room") {
