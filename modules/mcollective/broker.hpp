@@ -10,6 +10,7 @@
 #include "delivery.hpp"
 #include "kept_queues.hpp"
 #include "mc0.hpp"
+#include "refusal_log.hpp"
 
 namespace gorgone::mcollective {
 
@@ -84,6 +85,7 @@ class Broker {
   void succeed(Client& client, const std::string* id);
   void refuse(Client& client, const std::string& why, const std::string* id);
   void refuse_and_close(Client& client, const std::string& why, const std::string* id);
+  void note_refusal(const Client& client, const std::string& why);
   void not_allowed(Client& client, const std::string& what, const std::string* id);
 
   FanOut fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner);
@@ -119,6 +121,7 @@ class Broker {
   Counters counters_;
   Deadlines<Client> deadlines_;
   Delivery delivery_;
+  RefusalLog refusals_{log_};
   Complaint strangers_, losses_, evictions_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

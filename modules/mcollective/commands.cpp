@@ -63,6 +63,13 @@ void Broker::refuse_and_close(Client& client, const std::string& why, const std:
   end_session(client, why, Transport::Closing::after_queue);
 }
 
+// A client that is refused may come again at once.
+void Broker::note_refusal(const Client& client, const std::string& why) {
+  const auto& address = client.peer.address;
+  refusals_.note(address.substr(0, address.rfind(':')), fmt::format("client \"{}\" from {}", printable(client.peer.routing_id), address),
+                 why, now_);
+}
+
 void Broker::not_allowed(Client& client, const std::string& what, const std::string* id) {
   ++counters_.not_allowed;
   std::uint64_t count = 0;
@@ -79,8 +86,7 @@ void Broker::connect(Client& caller, const Command& command) {
   if (!ttl) return refuse(caller, ttl.error().message, id);
   if (const auto* const certificate = command.header("CERTIFICATE")) {
     if (const auto taken = parts_.access.take_certificate(*certificate); !taken) {
-      log_.warning("client \"{}\" from {}: its certificate is refused: {}", printable(caller.peer.routing_id), caller.peer.address,
-                   taken.error().message);
+      note_refusal(caller, "its certificate is refused: " + taken.error().message);
       return refuse_and_close(caller, "the certificate is refused: " + taken.error().message, id);
     }
   }
@@ -92,8 +98,7 @@ void Broker::connect(Client& caller, const Command& command) {
     if (session && session->peer.key != caller.peer.key)
       return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
     if (!session && clients_.sessions() >= limits_.clients && !make_room()) {
-      log_.warning("client \"{}\" from {} is refused, there are {} sessions already (clients_max)", printable(caller.peer.routing_id),
-                   caller.peer.address, clients_.sessions());
+      note_refusal(caller, fmt::format("there are {} sessions already (clients_max)", clients_.sessions()));
       return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
     }
     if (session) {

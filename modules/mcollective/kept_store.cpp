@@ -38,6 +38,8 @@ std::uint64_t microseconds_now() {
   return static_cast<std::uint64_t>(duration_cast<microseconds>(system_clock::now().time_since_epoch()).count());
 }
 
+constexpr std::int64_t told_every_s = 60;
+
 }  // namespace
 
 asio::awaitable<Result<Kept>> kept_records(Journal& journal, const std::string& of, const KeptRange& range) {
@@ -200,8 +202,14 @@ std::vector<std::string> KeptStore::expire(std::int64_t now_s) {
     if (expired == 0) continue;
     counters_[&limits(topic)].expired += expired;
     topics.push_back(topic);
-    agent_.log().warning("{} messages of topic \"{}\" were not taken within age_max_s and are dropped age_max_s={} left={}", expired,
-                         printable(topic), age_max, queue.entries.size());
+    untold_ += expired;
+    // Whoever publishes on ever new topics must not fill the log.
+    if (now_s - told_s_ >= told_every_s) {
+      agent_.log().warning("{} messages of topic \"{}\"{} were not taken within age_max_s and are dropped: age_max_s={} left={}", untold_,
+                           printable(topic), untold_ > expired ? " and of others" : "", age_max, queue.entries.size());
+      told_s_ = now_s;
+      untold_ = 0;
+    }
     if (queue.entries.empty()) queues_.erase(place);
   }
   return topics;

@@ -72,6 +72,8 @@ class KeptStore {
   std::map<const KeptLimits*, std::size_t> bytes_;
   std::map<const KeptLimits*, Counters> counters_;
   std::uint64_t last_number_ = 0;
+  std::uint64_t untold_ = 0;  ///< too old, and not in the log yet
+  std::int64_t told_s_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,4 +1,10 @@
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
+
+#include <array>
+#include <cstdio>
+#include <string_view>
 
 #include "broker_world.hpp"
 
@@ -9,6 +15,29 @@ using Lines = std::vector<std::string>;
 namespace {
 
 std::string only(const Lines& lines) { return lines.size() == 1 ? lines[0] : "not one line but " + std::to_string(lines.size()); }
+
+/// What is logged from here on; the log of a test goes to the standard error.
+class LogLines {
+ public:
+  LogLines() { dup2(fileno(file_), STDERR_FILENO); }
+  ~LogLines() {
+    dup2(stderr_, STDERR_FILENO);
+    close(stderr_);
+    std::fclose(file_);
+  }
+  LogLines(const LogLines&) = delete;
+  std::size_t count(const std::string& text) {
+    std::size_t found = 0;
+    std::rewind(file_);
+    for (std::array<char, 2000> line{}; std::fgets(line.data(), line.size(), file_);)
+      found += std::string_view(line.data()).find(text) != std::string_view::npos ? 1 : 0;
+    return found;
+  }
+
+ private:
+  std::FILE* file_ = std::tmpfile();
+  int stderr_ = dup(STDERR_FILENO);
+};
 
 }  // namespace
 
@@ -278,4 +307,25 @@ TEST_CASE("who awaits a certificate may only CONNECT with one") {
   world.open(3, "a");
   world.say(3, {"CONNECT", "ID", "3", "CERTIFICATE", "good"});
   CHECK(only(world.heard(3)) == "OK ID 3");
+}
+
+TEST_CASE("what a client can bring about at will is told once a minute for its address") {
+  auto limits = World::quick_limits();
+  limits.clients = 1;
+  World world(limits);
+  world.join(1, "a");
+  LogLines lines;
+  for (ConnectionId i = 2; i < 12; ++i) {
+    world.open(i, "b");
+    if (i % 2 == 0)
+      world.say(i, {"CONNECT", "ID", "1", "CERTIFICATE", "bad"});
+    else
+      world.say(i, {"CONNECT", "ID", "1"});
+  }
+  CHECK(lines.count("is not let in") == 1);
+  world.pass(61s);
+  world.open(12, "b");
+  world.say(12, {"CONNECT", "ID", "1"});
+  CHECK(lines.count("is not let in") == 2);
+  CHECK(lines.count("9 more from 192.0.2.1 were not written") == 1);
 }
