@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds everything and runs all tests.
 #
-#   tests/run.sh [--preset PRESET] [--jobs N] [FILTER]
+#   tests/run.sh [--preset PRESET] [--jobs N] [FILTER]...
 #
 #   --preset PRESET   dev (the default), release, asan or tsan; see CMakePresets.json
 #   --jobs N          suites at once (default: one more than there are processors, for most of them wait)
-#   FILTER            runs only the suites whose name holds this text, such as test_core or test_push
+#   FILTER            runs only the suites whose name fits one of these expressions, such as test_push or test_content$
 #
 # One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
 # build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: alone, …" runs when
@@ -14,14 +14,14 @@
 # run stays above it. A sanitizer's report is not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-preset=dev filter="" jobs=$(($(nproc) + 1))
+preset=dev filters=() jobs=$(($(nproc) + 1))
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
     --jobs) jobs=${2:?run.sh: --jobs needs a number, such as 3}; shift ;;
     -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "run.sh: unknown argument '$1', expected --preset PRESET, --jobs N or a filter" >&2; exit 2 ;;
-    *) filter=$1 ;;
+    *) filters+=("$1") ;;
   esac
   shift
 done
@@ -38,7 +38,7 @@ flock --timeout 1800 9 || { echo "run.sh: build/$preset is still in use by anoth
 export GORGONE_BIN=${GORGONE_BIN:-$root/build/$preset/bin} PYTHONDONTWRITEBYTECODE=1
 logs=$root/build/$preset/test-logs
 mkdir -p "$logs"
-[ -n "$filter" ] || rm -f "$logs"/*
+[ ${#filters[@]} -gt 0 ] || rm -f "$logs"/*
 # shellcheck source=tests/sanitizers.sh
 source "$root/tests/sanitizers.sh"
 results=$(mktemp -d)
@@ -102,10 +102,16 @@ bc_minus() { local a=${1/[.,]/} b=${2/[.,]/}; printf '%d.%06d' $(((a - b) / 1000
 # Starts a suite as soon as there is room, or keeps it for the end.
 names=() alone=() twins=0
 declare -A entry_of
+is_asked_for() {  # NAME
+  local filter
+  [ ${#filters[@]} -gt 0 ] || return 0
+  for filter in "${filters[@]}"; do [[ ! $1 =~ $filter ]] || return 0; done
+  return 1
+}
 suite() {  # COUNTER NAME FILE COMMAND...
   local counter=$1 name=$2 file=$3
   shift 3
-  [[ $name == *"$filter"* ]] || return 0
+  is_asked_for "$name" || return 0
   [ -z "${entry_of[$name]:-}" ] || { echo "run.sh: two suites are called $name; rename one" >&2; twins=$((twins + 1)); return 0; }
   names+=("$name")
   entry_of[$name]="$counter $name $file"

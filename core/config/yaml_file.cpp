@@ -114,7 +114,7 @@ Result<ConfigValue> YamlLoader::load(const std::string& file, std::size_t depth)
     *loaded = build(*text, builder);
     if (loaded->where.file.empty()) loaded->where.file = file;
   } catch (const YAML::Exception& e) {
-    loaded = Error{fmt::format("{}: cannot be parsed as YAML: {}", Where{file, e.mark.line + 1}.text(), e.msg)};
+    loaded = Error{fmt::format("{}: cannot be parsed as YAML: {}", Where{file, e.mark.line + 1}.text(), printable(e.msg, 300))};
   }
   chain_.pop_back();
   return loaded;

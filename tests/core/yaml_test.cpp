@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <core/config/yaml_file.hpp>
 #include <gorgone/config.hpp>
+#include <gorgone/json.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -155,6 +156,16 @@ TEST_CASE("a broken included file is an error with file and line, and the others
   CHECK(all.problems[0].severity == Problem::Severity::error);
   CHECK(has(all.problems[0].message, "2.yaml:3: cannot be parsed as YAML"));
   CHECK(has(all.problems[0].message, "(included at main.yaml:1)"));
+}
+
+TEST_CASE("what the parser says of a broken file is told in UTF-8, for it quotes single bytes") {
+  const Folder folder;
+  folder.write("main.yaml", "a: !include b.yaml\n");
+  folder.write("b.yaml", "x: \"\\\xC3\xBF\"\n");
+  const Loaded all = loaded(folder);
+  REQUIRE(all.problems.size() == 1);
+  CHECK(has(all.problems[0].message, "cannot be parsed as YAML: unknown escape character"));
+  CHECK(to_utf8(all.problems[0].message) == all.problems[0].message);
 }
 
 TEST_CASE("an include loop is an error that names the chain") {

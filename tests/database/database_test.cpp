@@ -136,7 +136,7 @@ TEST_CASE("statements run one after the other, in their order, while the loop go
     }
   }(f.agent.loop(), ticks));
   f.agent.run_for(300ms);
-  CHECK(ticks >= 15);
+  CHECK(ticks >= 5);
   CHECK(ended < 20);
   f.agent.run();
   CHECK(ended == 20);

@@ -187,6 +187,7 @@ def yaml():
     yield "aliases", "a: &a [1, 2]\nb: &b [*a, *a]\nc: {<<: *b, d: *b}\n"
     yield "twice", 'a: 1\na: 2\n"\\e[31m\\n": x\n? [x]\n: y\n'
     yield "documents", "a: 1\n---\nb: 2\n"
+    yield "half_a_character", b'x: "\\\xc3\xbf"\n'
     yield "tags", "a: !!binary aGVsbG8=\nb: !x y\nc: ~\nd: |\n  text\n  more\ne: >-\n  folded\n"
     yield "pattern", "a.yaml*.y*"
     yield "modules", ("configuration:\n  gorgone:\n    modules:\n      - name: a\n        library: x\n      - name: a\n        package: nonsense\n"

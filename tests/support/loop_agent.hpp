@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "pace.hpp"
+
 namespace gorgone::test {
 
 class RecordingJournal : public Journal {
@@ -124,9 +126,9 @@ class LoopAgent : public Agent {
     for (auto& signal : signals_) signal.emit(asio::cancellation_type::terminal);
   }
 
-  /// Runs the loop until all that was spawned has ended; throws where that takes longer than `limit`.
+  /// Runs the loop until all that was spawned has ended; throws where that takes longer than `limit` (of a plain build).
   void run(std::chrono::milliseconds limit = std::chrono::seconds(20)) {
-    auto until = std::chrono::steady_clock::now() + limit;
+    auto until = std::chrono::steady_clock::now() + slowness() * limit;
     loop_.restart();
     auto guard = asio::make_work_guard(loop_);
     while (running() > 0) {

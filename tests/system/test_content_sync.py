@@ -430,9 +430,9 @@ class Killed(ContentCase):
             self.assert_same()
 
     def push_under_way(self, central, node=2):
-        """Starts a push of 40 MB and returns when content comes to the node."""
+        """Starts a push of 40 MB (of a plain build) and returns when content comes to the node."""
         write_tree(self.source, 50)
-        (self.source / "big").write_bytes(os.urandom(40_000_000))
+        (self.source / "big").write_bytes(os.urandom(int(40_000_000 / SLOWNESS)))
         self.token = self.start_push(central, node)
         blobs = self.destination.parent / ".tree.gorgone" / "blobs"
         eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")

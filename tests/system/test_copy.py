@@ -23,7 +23,7 @@ from wss_fleet import WssCase
 
 SHARED = pathlib.Path(os.environ.get("GORGONE_SHARED") or ROOT.parent / "shared") / "conformance"
 PYTHON = "/usr/bin/python3"
-BIG = 30_000_000
+BIG = int(30_000_000 / SLOWNESS)
 
 
 def noise(size, seed=1):
@@ -238,7 +238,7 @@ class Neighbours(CopyCase):
 class Breaks(CopyCase):
     """Something breaks in the middle of a copy; it ends well all the same, and leaves nothing behind."""
 
-    def under_way(self, bytes_min=3_000_000 // SLOWNESS):
+    def under_way(self, bytes_min=BIG // 10):
         """Waits until part of a copy has come."""
         def look():
             return any(path.stat().st_size >= bytes_min for path in self.cache.glob("copy_*"))
@@ -260,7 +260,7 @@ class Breaks(CopyCase):
         central.nodes({**poller.node(2), "port": path.port})
         central.start()
         self.wait_seen(central, 2)
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         path.cut()
@@ -284,7 +284,7 @@ class Breaks(CopyCase):
 
     def test_a_receiver_that_is_killed_in_the_middle(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         poller.kill()
@@ -294,7 +294,7 @@ class Breaks(CopyCase):
 
     def test_a_receiver_that_is_stopped_in_the_middle_takes_its_partial_file_away(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         token = self.order(central.api(), 2, source, self.target / "big")
         self.under_way()
         poller.stop()
@@ -304,7 +304,7 @@ class Breaks(CopyCase):
 
     def test_a_sender_that_is_killed_in_the_middle_goes_on_with_all_that_was_accepted_in_its_order(self):
         central, poller = self.start_pair()
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         api = central.api()
         token = self.order(api, 2, source, self.target / "big")
         second = self.order(api, 2, self.make_file("second", 1000), self.target / "second")
@@ -338,7 +338,7 @@ class Breaks(CopyCase):
 
     def test_a_remote_that_is_killed_in_the_middle(self):
         central, remote, poller = self.start_chain()
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         token = self.order(central.api(), 4, source, self.target / "big")
         self.under_way()
         remote.kill()
@@ -348,7 +348,7 @@ class Breaks(CopyCase):
 
     def test_a_receiver_behind_a_remote_that_is_killed_in_the_middle(self):
         central, remote, poller = self.start_chain()
-        source = self.make_file(size=3 * BIG // SLOWNESS)
+        source = self.make_file(size=3 * BIG)
         token = self.order(central.api(), 4, source, self.target / "big")
         self.under_way()
         poller.kill()
