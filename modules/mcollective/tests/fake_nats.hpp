@@ -94,10 +94,11 @@ class FakeNats {
         const auto missing = bytes + 2 - in.size();
         co_await asio::async_read(socket, asio::dynamic_buffer(in), asio::transfer_exactly(missing), asio::use_awaitable);
       }
-      const auto payload = in.substr(has_headers ? std::stoul(words[words.size() - 2]) : 0, bytes);
+      const auto header_bytes = has_headers ? std::stoul(words[words.size() - 2]) : 0;
+      const auto payload = in.substr(header_bytes, bytes - header_bytes);
       in.erase(0, bytes + 2);
       if (words.size() != (has_headers ? 5U : 4U)) continue;
-      const auto answer = answer_to(words[1], payload.substr(0, bytes));
+      const auto answer = answer_to(words[1], payload);
       const auto& reply = words[2];
       const auto subscription = subscriptions.find(reply.substr(0, reply.rfind('.')) + ".*");
       if (answer.empty() || subscription == subscriptions.end()) continue;
