@@ -142,6 +142,7 @@ bool Connection::perform(ZmtpServer::Step step) {
 
 void Connection::compute() {
   is_computing_ = true;
+  has_spoken_ = true;
   const auto loop = socket_.get_executor();
   owner_->on_pool([self = shared_from_this(), loop]() mutable {
     self->machine_.compute();
@@ -196,6 +197,7 @@ void Connection::close_after_queue(const std::string& why) {
   if (is_closing_) return;
   is_closing_ = true;
   is_paused_ = false;
+  in_ = std::string();
   why_closing_ = why;
   closing_until_ = Clock::now() + closing_limit;
   owner_->flush_soon(*this);

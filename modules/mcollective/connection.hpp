@@ -63,6 +63,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const std::string& host() const { return host_; }
   bool is_admitted() const { return is_admitted_; }
   bool is_refused() const { return is_refused_; }  ///< by admit()
+  bool has_spoken() const { return has_spoken_; }  ///< more than a greeting
   bool is_open() const { return is_open_; }
   Transport::Waiting waiting() const { return queue_.waiting(); }
   bool flush_is_asked = false, look_is_asked = false;  ///< the owner's
@@ -100,8 +101,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t written_ = 0;  // bytes of the wire that the kernel took
   std::uint64_t confirm_until_ = 0, mark_ = 0, mark_at_ = 0, ping_ = 0;
   Clock::time_point closing_until_;
-  bool is_open_ = true, is_admitted_ = false, is_refused_ = false, is_paused_ = false, is_computing_ = false, is_reading_ = false,
-       is_writing_ = false;
+  bool is_open_ = true, is_admitted_ = false, is_refused_ = false, has_spoken_ = false, is_paused_ = false, is_computing_ = false,
+       is_reading_ = false, is_writing_ = false;
   bool is_closing_ = false, is_shut_ = false, is_over_room_ = false, has_ping_ = false, wants_ping_ = false, wants_look_ = false,
        has_mark_ = false;
 };

@@ -22,7 +22,7 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr int accepted_at_once = 64;
-constexpr auto crowded_timeout = std::chrono::milliseconds(1000);
+constexpr auto crowded_timeout = std::chrono::seconds(2);
 constexpr auto look_pause = std::chrono::milliseconds(20), deadline_pause = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -183,11 +183,8 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       each->look_is_asked = false;
       if (is_open && each->is_open() && each->look()) look_soon(*each);
     }
-    // While others wait for a place, who says nothing has less time.
-    auto until = now;
-    if (handshakes >= spec.handshakes_max && spec.handshake_timeout > crowded_timeout && somebody_waits())
-      until += spec.handshake_timeout - crowded_timeout;
-    while (is_open && !deadlines.empty() && deadlines.front().first <= until) {
+    end_silent(now);
+    while (is_open && !deadlines.empty() && deadlines.front().first <= now) {
       const auto found = connections.find(deadlines.front().second);
       deadlines.pop_front();
       if (found == connections.end() || found->second->is_admitted()) continue;
@@ -198,6 +195,19 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
       no_accept_until = {};
       for (auto& door : doors) wait_to_accept(*door);
     }
+  }
+
+  // While others wait for a place, who says nothing has less time. Who has begun to prove his key has all of it: on a busy machine that
+  // takes long, and beginning anew would take longer.
+  void end_silent(Clock::time_point now) {
+    if (handshakes < spec.handshakes_max || !somebody_waits()) return;
+    std::vector<std::shared_ptr<Connection>> silent;
+    for (const auto& [deadline, id] : deadlines) {
+      if (deadline - spec.handshake_timeout + crowded_timeout > now) break;
+      const auto found = connections.find(id);
+      if (found != connections.end() && !found->second->is_admitted() && !found->second->has_spoken()) silent.push_back(found->second);
+    }
+    for (const auto& connection : silent) connection->end(Error{"it says nothing, and others wait for its place"});
   }
 
   bool somebody_waits() const {

@@ -2,11 +2,12 @@
 # Builds and measures the MCollective broker with clients of libzmq: point to point, fan-out, memory of an idle client, the time after a
 # restart. Prints a table beside what libzmq's own ROUTER does in the same run; README.md says what it means.
 #
-#   tests/bench/mcollective.sh [--preset PRESET] [--quick] [--only FIGURE]
+#   tests/bench/mcollective.sh [--preset PRESET] [--quick] [--only FIGURE] [--rounds N]
 #
 #   --preset PRESET   what to build and measure (default: release)
 #   --quick           few clients and messages, as a test of the benchmark itself
 #   --only FIGURE     p2p, fanout or idle
+#   --rounds N        of each figure, of which the median counts (default: 5)
 #
 # GORGONE_BIN names the programs of a build that is there already, with bench_mcollective beside them in ../bench; then nothing is built.
 set -euo pipefail
@@ -18,8 +19,9 @@ while [ $# -gt 0 ]; do
     --preset) preset=${2:?mcollective.sh: --preset needs a name, such as release}; shift ;;
     --quick) passed+=(--quick) ;;
     --only) passed+=(--only "${2:?mcollective.sh: --only needs a figure, such as p2p}"); shift ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "mcollective.sh: unknown argument '$1', expected --preset PRESET, --quick or --only FIGURE" >&2; exit 2 ;;
+    --rounds) passed+=(--rounds "${2:?mcollective.sh: --rounds needs a number}"); shift ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "mcollective.sh: unknown argument '$1', expected --preset PRESET, --quick, --only FIGURE or --rounds N" >&2; exit 2 ;;
   esac
   shift
 done

@@ -79,7 +79,7 @@ TEST_CASE("garbage, half a greeting, silence and old versions are closed; who is
   CHECK(broker.order.size() == 1);
 }
 
-TEST_CASE("strangers that fill all places of the handshake hold up others for a second, and nobody who is connected") {
+TEST_CASE("strangers that fill all places of the handshake hold up others for two seconds, and nobody who is connected") {
   Broker broker(true, 1000, [](Transport::Spec& spec) {
     spec.handshakes_max = 10;
     spec.handshake_timeout = 60s;

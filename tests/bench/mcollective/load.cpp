@@ -198,7 +198,7 @@ void idle(const Target& target, int count) {
     while (heard < clients.size()) {
       if (Clock::now() >= next) {
         publisher.put(topic, {}, "round " + std::to_string(round));
-        next = Clock::now() + std::chrono::milliseconds(50);
+        next = Clock::now() + std::chrono::milliseconds(250);
       }
       for (std::size_t i = 0; i < clients.size(); ++i) {
         while (clients[i]->receive(frames)) {

@@ -151,11 +151,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few clients and messages: shows that all works, not how fast")
     parser.add_argument("--only", default="", choices=("p2p", "fanout", "idle"))
+    parser.add_argument("--rounds", type=int, default=5, help="of each figure, of which the median counts")
     given = parser.parse_args()
     wanted = lambda name: given.only in ("", name)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
-    quick, rounds = given.quick, 1 if given.quick else 5
+    quick, rounds = given.quick, 1 if given.quick else given.rounds
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before", flush=True)
     if wanted("p2p"):
         measure("point to point with acknowledgement, 1 kB", 19, rounds, "p2p", 800 if quick else 100000, 8)
