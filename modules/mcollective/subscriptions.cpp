@@ -23,7 +23,7 @@ void Broker::add_subscription(Client& client, std::string_view name) {
 
 void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
   const std::string name(topic.name);
-  const std::string identity(identity_of(client.peer.routing_id));
+  const auto identity = identity_of(client.peer.routing_id);
   const bool was_owner = topic.owner == &client;
   if (was_owner) {
     topic.owner = nullptr;
@@ -71,11 +71,10 @@ void Broker::end_stale(Client& client) {
   std::vector<Topic*> stale;
   for (const auto& subscription : client.subscriptions)
     if (subscription.is_stale) stale.push_back(subscription.topic);
-  if (stale.empty()) return;
   // It may only have been slow, so it keeps what it owns.
   for (auto* const topic : stale) end_subscription(client, *topic, Leaving::gone);
   lost(client, Delivery::drop_unasked(client), "it did not subscribe again");
-  parts_.session_changed(client.peer.routing_id);
+  if (!stale.empty()) parts_.session_changed(client.peer.routing_id);
 }
 
 void Broker::end_forbidden(Client& client) {

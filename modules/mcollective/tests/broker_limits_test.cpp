@@ -313,7 +313,7 @@ TEST_CASE("what a client can bring about at will is told once a minute for its a
   auto limits = World::quick_limits();
   limits.clients = 1;
   World world(limits);
-  world.join(1, "a");
+  world.join(1, "a", {}, "600000");
   LogLines lines;
   for (ConnectionId i = 2; i < 12; ++i) {
     world.open(i, "b");

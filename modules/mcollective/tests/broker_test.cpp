@@ -233,6 +233,21 @@ TEST_CASE("a client of before a restart that subscribes late, or publishes first
   CHECK(world.broker->counters().session_over == 0);
 }
 
+TEST_CASE("what waited on a topic that a client unsubscribes instead of subscribing again is lost and counted") {
+  World world;
+  world.join(1, "a", {"t", "u"});
+  world.join(3, "b");
+  world.lose(1);
+  world.put(3, "t", "1");
+  world.open(2, "a");
+  world.say(2, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(2, {"SUB", "ID", "2", "", "u"});
+  world.say(2, {"UNSUB", "ID", "3", "", "t"});
+  world.pass(16s);
+  CHECK(world.broker->counters().session_over == 1);
+  CHECK(world.broker->clients().session("a")->backlog == nullptr);
+}
+
 TEST_CASE("messages wait for a client that has lost its connection, until it is back or its TTL is over") {
   World world;
   world.join(1, "a", {"t"}, "1000");
