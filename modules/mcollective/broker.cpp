@@ -213,39 +213,6 @@ void Broker::set_grant(Client& client, Grant grant) {
   client.grant_ends = now_ + std::chrono::seconds(std::min<std::int64_t>(left, 86400));
 }
 
-void Broker::end_session(Client& client, const std::string& why, Transport::Closing when) {
-  const auto routing_id = client.peer.routing_id;
-  const bool was_kept = client.has_session && client.peer.named_itself;
-  const auto connection = client.connection;
-  const bool is_cut = connection != 0 && when == Transport::Closing::at_once;
-  const auto unsent = is_cut ? lost_of(client, parts_.outlet.waiting(connection).messages) : 0;
-  while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
-  lost(client, client.parcels() + unsent, why);
-  delivery_.release_publishers(client);
-  deadlines_.remove(client);
-  clients_.remove(client);
-  if (connection != 0) {
-    log_.debug("connection {} of \"{}\" is closed: {}", connection, printable(routing_id), why);
-    parts_.outlet.close(connection, why, when);
-  }
-  if (was_kept) parts_.session_changed(routing_id);
-}
-
-// Those of queues are offered again.
-std::size_t Broker::lost_of(const Client& client, std::size_t unsent) {
-  const auto kept = client.backlog ? client.backlog->unconfirmed.size() : 0;
-  return unsent > kept ? unsent - kept : 0;
-}
-
-void Broker::lost(const Client& client, std::size_t messages, const std::string& why) {
-  if (messages == 0) return;
-  counters_.session_over += messages;
-  std::uint64_t count = 0;
-  if (Delivery::is_due(losses_, now_, count, messages))
-    log_.warning("client \"{}\": {} messages that waited for it are lost, {}: lost for all clients since the last time={}",
-                 printable(client.peer.routing_id), messages, why, count);
-}
-
 void Broker::hold(Client& client) {
   if (limits_.grace == 0ms) return release(client);
   client.hold_until = now_ + limits_.grace;
