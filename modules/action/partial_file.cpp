@@ -73,6 +73,8 @@ Result<std::uint64_t> PartialFile::append(std::string_view base64, std::int64_t 
   if (!bytes) return bytes.error();
   if (static_cast<std::int64_t>(bytes->size()) != size)
     return Error{fmt::format("a chunk holds {} bytes, expected the {} that its size says", bytes->size(), size)};
+  const std::lock_guard lock(mutex_);
+  if (is_removed_) return Error{"the copy has ended already"};
   auto made = make_folder(std::filesystem::path(path_).parent_path());
   if (!made) return made.error();
   FileDescriptor out(::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
@@ -112,6 +114,10 @@ Result<std::string> PartialFile::md5() {
   return hex;
 }
 
-void PartialFile::remove() { ::unlink(path_.c_str()); }
+void PartialFile::remove() {
+  const std::lock_guard lock(mutex_);
+  is_removed_ = true;
+  ::unlink(path_.c_str());
+}
 
 }  // namespace gorgone::action

@@ -1,10 +1,12 @@
 #pragma once
-// The file that gathers a copy's chunks, and their MD5 while they come. Blocks: on a pool thread, one call at a time.
+// The file that gathers a copy's chunks, and their MD5 while they come. Blocks: on pool threads, one call at a time but for remove(), which
+// may come while a chunk is being written.
 
 #include <gorgone/result.hpp>
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,10 +29,13 @@ class PartialFile {
 
   /// The MD5 of the whole as hex.
   Result<std::string> md5();
+  /// For good: a chunk that comes after it is refused and makes no new file.
   void remove();
 
  private:
   struct Digest;
+  std::mutex mutex_;
+  bool is_removed_ = false;
   std::string path_;
   std::unique_ptr<Digest> digest_;
 };

@@ -1,6 +1,7 @@
 // PROCESSCOPY: rows and what is on the disk after.
 #include "copier.hpp"
 #include "files.hpp"
+#include "partial_file.hpp"
 #include "runner_fixture.hpp"
 
 #include <openssl/evp.h>
@@ -122,6 +123,15 @@ TEST_CASE_METHOD(CopyFixture, "a file in chunks is put together, checked and giv
   CHECK((status.st_mode & 07777) == 0604);
   CHECK(is_clean());
   CHECK(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 2);
+}
+
+TEST_CASE_METHOD(CopyFixture, "a chunk that was under way when its copy ended makes no new file") {
+  action::PartialFile file((cache / "copy_x").string());
+  fs::create_directories(cache);
+  REQUIRE(file.append("YQ==", 1, 0).has_value());
+  file.remove();
+  CHECK_FALSE(file.append("YQ==", 1, 0).has_value());
+  CHECK(fs::is_empty(cache));
 }
 
 TEST_CASE_METHOD(CopyFixture, "copies of several tokens do not mix") {
