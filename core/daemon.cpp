@@ -20,6 +20,7 @@
 #include "core/config/document.hpp"
 #include "core/core_actions.hpp"
 #include "core/deliveries.hpp"
+#include "core/heap_trimmer.hpp"
 #include "core/host/module_host.hpp"
 #include "core/host/module_library.hpp"
 #include "core/journal/journal_file.hpp"
@@ -143,6 +144,7 @@ class Daemon {
       if (error) log_.error("the modules were not all started: an unexpected failure");
       deliveries_.resume();
     });
+    trimmer_.start();
     loop_.run();
     // All that is owed to anybody is written; a job that hangs on a disk does not keep the process.
     std::signal(SIGALRM, [](int) { _exit(0); });
@@ -228,6 +230,7 @@ class Daemon {
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{loop_};
+  HeapTrimmer trimmer_{loop_, pool_};
 };
 
 // True where one of them is an error; each is told.
