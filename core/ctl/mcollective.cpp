@@ -15,6 +15,7 @@
 
 #include "core/ctl/http_api.hpp"
 #include "core/ctl/mcollective_access.hpp"
+#include "modules/mcollective/signed_text.hpp"
 
 namespace gorgone::ctl {
 namespace {
@@ -112,6 +113,8 @@ void print_tree(const json::value& value, const std::string& path) {
     for (const auto& [key, inner] : *object) print_tree(inner, path.empty() ? std::string(key) : path + "." + std::string(key));
   } else if (const auto* array = value.if_array()) {
     for (const auto& inner : *array) print_tree(inner, path);
+  } else if (const auto seconds = integer_of(&value); seconds && *seconds > 0 && path.ends_with("since")) {
+    fmt::print("{:<40} {}\n", path, mcollective::time_text(*seconds));
   } else {
     fmt::print("{:<40} {}\n", path, text_of(&value).value_or("-"));
   }

@@ -3,6 +3,7 @@
 MCOLLECTIVE_CONNECTOR_LIB names the folder that holds mcollective/connector/zeromq.rb, the connector's own files: they are no part of
 this project. Without it nothing is run. The packages are installed by `packaging/dependencies.sh --mcollective`, which this test calls.
 """
+import json
 import os
 import pathlib
 import re
@@ -60,7 +61,8 @@ class RealFramework(FleetCase):
         """Connected clients by identity."""
         status, body = self.broker.api().request("GET", "/api/mcollective/clients?log_wait=5000000")
         assert status == 200, body
-        return {client["identity"]: client for row in body["data"] for client in _members(row["data"], "clients")}
+        rows = [json.loads(row["data"]) for row in body["data"]]
+        return {client["identity"]: client for data in rows for client in data.get("clients", [])}
 
     def configure(self, name):
         public, secret = zmq.curve_keypair()
@@ -122,12 +124,6 @@ class RealFramework(FleetCase):
         for name in SERVERS:
             self.assertNotIn("Reconnecting", self.log_of(name))
         self.all_are_there()
-
-
-def _members(data, key):
-    import json
-    value = json.loads(data) if isinstance(data, str) else data
-    return value.get(key, []) if isinstance(value, dict) else []
 
 
 if __name__ == "__main__":
