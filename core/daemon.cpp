@@ -114,7 +114,7 @@ class Daemon {
                   {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
                    [this](std::function<void()> work) { asio::post(pool_, std::move(work)); }},
                   [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, zmq_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
+        modules_(Services{loop_, pool_, crypto_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
                  std::move(modules_dir)) {}
 
   int run() {
@@ -125,7 +125,6 @@ class Daemon {
     router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
     listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);
-    zmq_.set(zmq::ctxopt::max_sockets, zmq_.get(zmq::ctxopt::socket_limit));
     await_signals();
     if (!config_.core.text("external_com_type").empty()) {
       if (const auto path = config_.core.text("external_com_path"); has_wrong_port(path)) {

@@ -15,10 +15,6 @@
 #include "core/parents.hpp"
 #include "core/router.hpp"
 
-namespace zmq {
-class context_t;
-}
-
 namespace gorgone::net {
 class Listener;
 }
@@ -33,7 +29,6 @@ struct Services {
   asio::io_context& loop;
   asio::thread_pool& pool;
   asio::thread_pool& crypto;  ///< RSA only: no slow disk holds up a handshake
-  zmq::context_t& zmq;
   Journal& journal;
   Router& router;
   Parents& parents;

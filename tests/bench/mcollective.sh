@@ -2,12 +2,13 @@
 # Builds and measures the MCollective broker with clients of libzmq: point to point, fan-out, memory of an idle client, the time after a
 # restart. Prints a table beside what libzmq's own ROUTER does in the same run; README.md says what it means.
 #
-#   tests/bench/mcollective.sh [--preset PRESET] [--quick] [--only FIGURE] [--rounds N]
+#   tests/bench/mcollective.sh [--preset PRESET] [--quick] [--only FIGURE] [--rounds N] [--mc0d PROGRAM]
 #
 #   --preset PRESET   what to build and measure (default: release)
 #   --quick           few clients and messages, as a test of the benchmark itself
 #   --only FIGURE     p2p, fanout or idle
 #   --rounds N        of each figure, of which the median counts (default: 5)
+#   --mc0d PROGRAM    a build of mc0d, to be measured in the same run
 #
 # GORGONE_BIN names the programs of a build that is there already, with bench_mcollective beside them in ../bench; then nothing is built.
 set -euo pipefail
@@ -20,8 +21,9 @@ while [ $# -gt 0 ]; do
     --quick) passed+=(--quick) ;;
     --only) passed+=(--only "${2:?mcollective.sh: --only needs a figure, such as p2p}"); shift ;;
     --rounds) passed+=(--rounds "${2:?mcollective.sh: --rounds needs a number}"); shift ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "mcollective.sh: unknown argument '$1', expected --preset PRESET, --quick, --only FIGURE or --rounds N" >&2; exit 2 ;;
+    --mc0d) passed+=(--mc0d "${2:?mcollective.sh: --mc0d needs a program}"); shift ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "mcollective.sh: unknown argument '$1', expected --preset PRESET, --quick, --only FIGURE, --rounds N or --mc0d PROGRAM" >&2; exit 2 ;;
   esac
   shift
 done

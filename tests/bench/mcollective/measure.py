@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The MCollective broker with clients of libzmq, beside libzmq's own ROUTER and beside the broker's transport alone, in turn.
+"""The MCollective broker with clients of libzmq, beside libzmq's own ROUTER, the broker's transport alone and, where it is given, mc0d, in turn.
 
 Started by tests/bench/mcollective.sh, which says how; README.md says what the figures mean.
 """
@@ -14,11 +14,14 @@ import sys
 import tempfile
 import time
 
+import zmq
+
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]), str(pathlib.Path(__file__).resolve().parents[2] / "system")]
 
 from bench import cpu_s, median_of, pss_mb
 from fleet import BIN
 from mc0 import Broker
+from nats import free_ports
 
 LOAD = BIN.parent / "bench" / "bench_mcollective"
 rows = []
@@ -54,6 +57,27 @@ class Real:
 
     def end(self):
         self.daemon.stop()
+        shutil.rmtree(self.directory)
+
+
+class Rival:
+    """mc0d, the C++ broker of the connector's authors; --mc0d names the program."""
+
+    program = ""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-bench-"))
+        public, secret = zmq.curve_keypair()
+        (self.directory / "key").write_bytes(secret)
+        [port] = free_ports(1)
+        self.process = subprocess.Popen([self.program, "--bind", "127.0.0.1", "--port", str(port), "--curve-private-key", self.directory / "key"],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.pid = self.process.pid
+        self.endpoint, self.key = f"tcp://127.0.0.1:{port}", public.decode()
+
+    def end(self):
+        self.process.kill()
+        self.process.wait(30)
         shutil.rmtree(self.directory)
 
 
@@ -103,10 +127,10 @@ def measure(name, goal, rounds, what, *numbers):
             results[kind].append(once(kind, what, *numbers))
     middle = {kind: {key: median_of(results[kind], key) for key in ("us", "rate")} for kind in SERVERS}
     refused = sum(result["refused"] for result in results["broker"])
-    broker, raw, own = middle["broker"], middle["libzmq"], middle["transport"]
-    reached = "yes" if broker["us"] < goal else "**no**"
-    rows.append([name, f"{goal} µs", f"{broker['us']:.1f} µs, {broker['rate']:,.0f}/s", reached, f"{raw['us']:.1f} µs, {raw['rate']:,.0f}/s",
-                 f"transport alone {own['us']:.1f} µs, {own['rate']:,.0f}/s" + (f"; {refused} refused" if refused else "")])
+    reached = "yes" if middle["broker"]["us"] < goal else "**no**"
+    text = {kind: f"{figures['us']:.1f} µs, {figures['rate']:,.0f}/s" for kind, figures in middle.items()}
+    more = f"transport alone {text['transport']}" + (f"; mc0d {text['mc0d']}" if "mc0d" in text else "") + (f"; {refused} refused" if refused else "")
+    rows.append([name, f"{goal} µs", text["broker"], reached, text["libzmq"], more])
     print(rows[-1], flush=True)
 
 
@@ -152,7 +176,11 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few clients and messages: shows that all works, not how fast")
     parser.add_argument("--only", default="", choices=("p2p", "fanout", "idle"))
     parser.add_argument("--rounds", type=int, default=5, help="of each figure, of which the median counts")
+    parser.add_argument("--mc0d", metavar="PROGRAM", help="a build of mc0d, to be measured in the same run")
     given = parser.parse_args()
+    if given.mc0d:
+        Rival.program = given.mc0d
+        SERVERS["mc0d"] = Rival
     wanted = lambda name: given.only in ("", name)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 65536)), hard))
