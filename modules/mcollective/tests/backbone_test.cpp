@@ -23,7 +23,7 @@ NatsCluster& cluster() {
 struct Fixture {
   Fixture() { cluster().tell("start"); }
   ~Fixture() {
-    if (std::uncaught_exceptions() > 0) cluster().is_kept = true;
+    if (std::uncaught_exceptions() > 0) cluster().keep();
   }
   /// A broker; each test has a network of its own.
   std::unique_ptr<Bench> open(const std::string& name, const std::string& more = persistent) {
