@@ -52,7 +52,7 @@ void unpack(Sandbox& sandbox, const std::string& archive, const action::Attribut
   std::ofstream(file, std::ios::binary | std::ios::trunc) << archive;
   const auto before = sandbox.listing();
   const auto bytes_before = bytes_in(sandbox.destination());
-  action::Notes notes;
+  Notes notes;
   guard_names(sandbox.destination().string());
   const auto unpacked = action::unpack(file, sandbox.destination().string(), ids, notes, bytes_max);
   guard_names({});
