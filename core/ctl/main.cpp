@@ -3,6 +3,7 @@
 #include "core/ctl/content.hpp"
 #include "core/ctl/keys.hpp"
 #include "core/ctl/mcollective.hpp"
+#include "core/ctl/one_step.hpp"
 #include "core/ctl/trust.hpp"
 #include "core/version.hpp"
 
@@ -26,6 +27,7 @@ int run(int argc, char** argv) {
   gorgone::ctl::add_keys(program, outcome);
   gorgone::ctl::add_trust(program, outcome);
   gorgone::ctl::add_content(program, outcome);
+  gorgone::ctl::add_one_step(program, outcome);
   gorgone::ctl::add_mcollective(program, outcome);
   try {
     program.parse(argc, argv);

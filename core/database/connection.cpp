@@ -54,7 +54,8 @@ Result<void> Connection::connect() {
     const my_bool enforce = 1, verify = access_.tls_verify ? 1 : 0;
     // A CA that is given is checked against, whatever the option says.
     const auto* ca = access_.tls_verify ? file(access_.tls_ca) : nullptr;
-    mysql_ssl_set(mysql, file(access_.tls_key), file(access_.tls_cert), ca, nullptr, nullptr);
+    const auto* ca_path = access_.tls_verify ? file(access_.tls_ca_path) : nullptr;
+    mysql_ssl_set(mysql, file(access_.tls_key), file(access_.tls_cert), ca, ca_path, file(access_.tls_cipher));
     mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &enforce);
     mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify);
   }

@@ -136,8 +136,10 @@ struct Database::Worker {
 
 Database::Database(Agent& agent, DatabaseAccess access) : Database(agent, std::move(access), Limits()) {}
 
-Database::Database(Agent& agent, DatabaseAccess access, Limits limits)
-    : worker_(std::make_shared<Worker>(agent.loop(), std::move(access), limits)) {}
+Database::Database(Agent& agent, DatabaseAccess access, Limits limits) {
+  for (const auto& part : access.not_followed) agent.log().warning("database '{}': {}", printable(access.name), part);
+  worker_ = std::make_shared<Worker>(agent.loop(), std::move(access), limits);
+}
 
 Database::~Database() {
   std::unique_lock lock(worker_->mutex);

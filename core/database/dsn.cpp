@@ -35,6 +35,15 @@ struct Reader {
       return flag(key, value, access.tls_verify);
     } else if (key == "mysql_ssl_ca_file") {
       access.tls_ca = std::move(value);
+    } else if (key == "mysql_ssl_ca_path") {
+      access.tls_ca_path = std::move(value);
+    } else if (key == "mysql_ssl_cipher") {
+      access.tls_cipher = std::move(value);
+    } else if (key == "mysql_ssl_optional") {
+      bool is_optional = false;
+      if (auto read = flag(key, value, is_optional); !read) return read;
+      if (is_optional)
+        access.not_followed.push_back("mysql_ssl_optional=1: where mysql_ssl=1 asks for TLS, no connection is made without it");
     } else if (key == "mysql_ssl_client_cert") {
       access.tls_cert = std::move(value);
     } else if (key == "mysql_ssl_client_key") {
@@ -89,7 +98,7 @@ Result<DatabaseAccess> read_dsn(std::string_view dsn) {
   if (reader.access.host.empty()) reader.access.host = "localhost";
   if (reader.access.name.empty()) return Error{fmt::format("names no database, {}", expected)};
   // As Perl's client has it: a certificate is checked where it is said so; and where it is said against what.
-  if (!reader.verify_said) reader.access.tls_verify = !reader.access.tls_ca.empty();
+  if (!reader.verify_said) reader.access.tls_verify = !reader.access.tls_ca.empty() || !reader.access.tls_ca_path.empty();
   return reader.access;
 }
 

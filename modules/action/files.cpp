@@ -62,13 +62,31 @@ Result<void> fill(int fd, const std::string& source, const std::string& name) {
   return {};
 }
 
+/// Gets the room for all of it before anything is changed; what is in the file, and its length, stay as they are.
+Result<void> reserve(int fd, const std::string& path, off_t bytes) {
+  struct stat status {};
+  if (bytes == 0 || ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG))
+    return {};
+  auto why = system_error("get room for", path, errno);
+  // What it has got of it is given back.
+  if (::fstat(fd, &status) == 0) (void)::ftruncate(fd, status.st_size);
+  return why;
+}
+
 /// For a file that we may write in a folder that we may not: what deployed daemons do always.
 Result<void> overwrite(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes) {
-  FileDescriptor out(::open(destination.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+  FileDescriptor out(::open(destination.c_str(), O_WRONLY | O_CLOEXEC));
   if (!out) return system_error("write", destination, errno);
+  struct stat wanted {};
+  if (::stat(source.c_str(), &wanted) != 0) return system_error("open", source, errno);
+  if (auto reserved = reserve(out.get(), destination, wanted.st_size); !reserved) return reserved;
   auto filled = fill(out.get(), source, destination);
-  if (filled) apply(out.get(), destination, ids, notes);
-  return filled;
+  if (!filled) return filled;
+  if (::ftruncate(out.get(), wanted.st_size) != 0 || ::fsync(out.get()) != 0) return system_error("write", destination, errno);
+  apply(out.get(), destination, ids, notes);
+  notes.add(fmt::format("'{}' was written over in place, where a failure leaves half of it: this daemon may not write to its folder",
+                        destination));
+  return {};
 }
 
 void sync_folder(const std::string& path) {

@@ -18,7 +18,7 @@ using namespace gorgone::content;
 class ContentModule final : public Module {
  public:
   ContentModule(Agent& agent, const Settings& settings)
-      : agent_(agent), ground_{read_options(settings, agent.gorgone_config()), {}, {}}, keeper_(agent, ground_) {}
+      : agent_(agent), ground_{read_options(settings, agent.gorgone_config()), {}, {}, {}}, keeper_(agent, ground_) {}
 
   asio::awaitable<Result<void>> start() override {
     co_await keeper_.resume_all();

@@ -1,5 +1,8 @@
 #include "ground.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -71,16 +74,28 @@ std::vector<std::string> Places::list() const {
 }
 
 void Places::add(const std::string& path) const {
-  auto paths = list();
-  if (std::find(paths.begin(), paths.end(), path) != paths.end()) return;
-  paths.push_back(path);
-  if (paths.size() > places_max) paths.erase(paths.begin());
-  keep_only(paths);
+  change([&path](std::vector<std::string>& paths) {
+    if (std::find(paths.begin(), paths.end(), path) != paths.end()) return false;
+    paths.push_back(path);
+    if (paths.size() > places_max) paths.erase(paths.begin());
+    return true;
+  });
 }
 
-void Places::keep_only(const std::vector<std::string>& paths) const {
+void Places::remove(const std::vector<std::string>& gone) const {
+  change([&gone](std::vector<std::string>& paths) {
+    return std::erase_if(paths, [&gone](const auto& path) { return std::find(gone.begin(), gone.end(), path) != gone.end(); }) > 0;
+  });
+}
+
+void Places::change(const std::function<bool(std::vector<std::string>&)>& change_them) const {
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(file_).parent_path(), ignored);
+  // Of the file, not of this process: while a module is replaced there may be two of it. Without the lock it is better than nothing.
+  const FileDescriptor lock(::open((file_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (lock) ::flock(lock.get(), LOCK_EX);
+  auto paths = list();
+  if (!change_them(paths)) return;
   std::string bytes;
   for (const auto& path : paths) put_text(bytes, path);
   (void)write_file(file_, bytes);

@@ -43,15 +43,17 @@ class EndedPushes {
   std::deque<std::string> tokens_;
 };
 
-/// Destinations with a staging folder, in a file of the state folder. Blocking: on a pool thread.
+/// Destinations with a staging folder, in a file of the state folder. Blocking: on a pool thread, and on several at once.
 class Places {
  public:
   explicit Places(std::string folder) : file_(std::move(folder) + "/places") {}
   std::vector<std::string> list() const;
   void add(const std::string& path) const;
-  void keep_only(const std::vector<std::string>& paths) const;
+  void remove(const std::vector<std::string>& paths) const;
 
  private:
+  void change(const std::function<bool(std::vector<std::string>&)>& change_them) const;
+
   std::string file_;
 };
 

@@ -58,7 +58,7 @@ asio::awaitable<std::vector<std::string>> Keeper::places() {
 }
 
 asio::awaitable<void> Keeper::resume_all() {
-  std::vector<std::string> kept;
+  std::vector<std::string> gone;
   const auto all = co_await places();
   for (const auto& path : all) {
     auto work = [path] { return look(path); };
@@ -66,14 +66,14 @@ asio::awaitable<void> Keeper::resume_all() {
     if (!looked.wrong.empty())
       agent_.log().error("a switch of '{}' that was interrupted cannot be finished: {}", printable(path), looked.wrong);
     if (looked.was_finished) agent_.log().info("'{}': a switch that was interrupted is finished", printable(path));
-    if (looked.is_there) kept.push_back(path);
+    if (!looked.is_there) gone.push_back(path);
   }
-  if (kept.size() == all.size()) co_return;
-  auto keep = [places = Places(ground_.options.state_dir), kept] {
-    places.keep_only(kept);
+  if (gone.empty()) co_return;
+  auto remove = [places = Places(ground_.options.state_dir), gone] {
+    places.remove(gone);
     return true;
   };
-  co_await agent_.blocking(keep);
+  co_await agent_.blocking(remove);
 }
 
 asio::awaitable<void> Keeper::every_hour() {

@@ -143,7 +143,10 @@ asio::awaitable<Result<void>> Landing::open_place() {
   auto find = [path = offer_.wish.destination] { return locate(path); };
   const auto at = co_await agent_.blocking(find);
   if (!at) co_return at.error();
-  if (!is_allowed(ground_.options.allowed, at->path))
+  // A folder that is named there may be a link itself.
+  auto resolve = [folders = ground_.options.allowed] { return with_links_resolved(folders); };
+  const auto allowed = co_await agent_.blocking(resolve);
+  if (!is_allowed(allowed, at->path))
     co_return Error{
         fmt::format("destination '{}' does not lie in a folder that this node allows (content.allowed_destinations)", printable(at->path))};
   const std::weak_ptr<Landing> weak = weak_from_this();

@@ -7,6 +7,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "blobs.hpp"
@@ -24,6 +25,7 @@ struct Ground {
   Options options;
   Destinations destinations;
   EndedPushes ended;
+  std::set<std::string> told_by_files;  // destinations of which it was told that they are not put in place in one step
 };
 
 class Landing : public std::enable_shared_from_this<Landing> {

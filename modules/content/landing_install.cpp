@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr auto slice = 50ms;
 constexpr int attempts_max = 3;
-constexpr std::size_t output_max = 2000;
+constexpr std::size_t output_max = 2000, told_max = 1000;
 constexpr const char* staged_word = "{staged}";
 
 // In single quotes for a shell, for a path may hold anything.
@@ -180,6 +180,13 @@ void Landing::tell_installed() {
   }
   agent_.log().info("'{}' has new content: {} of {} files, switch={} token={}", printable(staging_->destination().path), changed,
                     offer_.files, by_files_.empty() ? "tree" : "files", printable(token_));
+  const auto& there = staging_->destination().path;
+  if (!by_files_.empty() && ground_.told_by_files.size() < told_max && ground_.told_by_files.insert(there).second)
+    agent_.log().warning("'{}' is put in place file by file, and who reads it at that moment may see old and new files together: {}{}",
+                         printable(there), by_files_,
+                         staging_->lacks_folder_above()
+                             ? fmt::format("; 'gorgonectl one-step {}', run once as root here, ends that", printable(there))
+                             : std::string());
   end(code::finished, std::move(data));
 }
 

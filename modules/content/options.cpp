@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 namespace gorgone::content {
 namespace {
@@ -75,6 +76,15 @@ std::vector<Problem> check_options(const Settings& settings) {
                                                  "folders (default: anywhere)",
                                                  folder, settings.where("allowed_destinations").text())});
   return problems;
+}
+
+std::vector<std::string> with_links_resolved(std::vector<std::string> folders) {
+  for (std::size_t i = 0, count = folders.size(); i < count; ++i) {
+    std::error_code unknown;
+    const auto resolved = std::filesystem::canonical(folders[i], unknown);
+    if (!unknown && resolved != folders[i]) folders.push_back(resolved.string());
+  }
+  return folders;
 }
 
 bool is_allowed(const std::vector<std::string>& folders, const std::string& path) {

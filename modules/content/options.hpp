@@ -27,6 +27,8 @@ Schema schema();
 Options read_options(const Settings& settings, const ConfigValue& gorgone);
 std::vector<Problem> check_options(const Settings& settings);
 
+/// The folders, and where those of them lead that are links. Blocking: on a pool thread.
+std::vector<std::string> with_links_resolved(std::vector<std::string> folders);
 /// True where a resolved path is one of the folders, or lies in one.
 bool is_allowed(const std::vector<std::string>& folders, const std::string& path);
 

@@ -52,7 +52,7 @@ struct RolledBack {
 Result<RolledBack> roll_back_at(const Options& options, const std::string& destination) {
   const auto at = locate(destination);
   if (!at) return at.error();
-  if (!is_allowed(options.allowed, at->path))
+  if (!is_allowed(with_links_resolved(options.allowed), at->path))
     return Error{
         fmt::format("destination '{}' does not lie in a folder that this node allows (content.allowed_destinations)", printable(at->path))};
   const Error nothing{fmt::format("no earlier content of '{}' is kept", printable(at->path))};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <set>
@@ -64,6 +65,7 @@ Result<Staging> Staging::open(const Location& destination, bool makes) {
     }
     if (!is_folder || folder.error().code == "space") return folder.error();
     staging.not_in_one_step_ = folder.error().message;
+    staging.lacks_folder_above_ = ::access(destination.parent.c_str(), W_OK) != 0;
   }
   auto folder = open_own(destination.path + "/" + inside_name, makes);
   if (!folder) return folder.error();

@@ -33,6 +33,8 @@ class Staging {
   std::string shown(const std::string& name = {}) const { return name.empty() ? shown_ : shown_ + "/" + name; }
   /// True where the whole destination can be exchanged in one step: otherwise file by file, and why.
   const std::string& not_in_one_step() const { return not_in_one_step_; }
+  /// Whether that is because this daemon may not write to the folder above: `gorgonectl one-step` helps.
+  bool lacks_folder_above() const { return lacks_folder_above_; }
 
   bool has(const std::string& name) const;
   std::uint64_t inode_of(const std::string& name) const;  ///< 0 where it is missing
@@ -52,6 +54,7 @@ class Staging {
   Location destination_;
   FileDescriptor folder_;
   std::string shown_, not_in_one_step_;
+  bool lacks_folder_above_ = false;
 };
 
 }  // namespace gorgone::content

@@ -44,7 +44,8 @@ class CommandPipe {
   asio::awaitable<Turn> enter();
   /// Something may have been written in part, before this process: the next line is kept apart from it.
   void assume_torn() { is_torn_ = true; }
-  bool is_idle() const { return !is_taken_ && waiting_.empty(); }
+  /// Nothing is lost with it.
+  bool is_idle() const { return !is_taken_ && waiting_.empty() && !is_torn_; }
 
   /// Opens it where it is not, waiting for a reader. `since`: when the request came; what waited behind another one has waited too.
   asio::awaitable<Result<void>> open(Clock::time_point since);

@@ -7,7 +7,7 @@
 namespace gorgone::legacycmd {
 namespace {
 
-constexpr std::string_view mask = "********";
+constexpr std::string_view mask = "********", in_vault = "secret::";
 
 std::string scalar_of(const ConfigValue& entry, std::string_view key) {
   const auto* value = entry.find(key);
@@ -43,8 +43,15 @@ asio::awaitable<bool> Worker::run(std::string token) {
   };
   std::string shown = argv_.front() + " -u \"" + user_ + "\" -p \"" + std::string(mask) + "\" -w -o CentreonWorker -a processQueue";
   json::object command{{"command", shown}};
-  if (user_.empty() || password_.empty()) {
-    const auto why = fmt::format("tpapi: no entry \"{}\" with username and password, which the worker needs", entry_);
+  const bool is_in_vault = user_.starts_with(in_vault) || password_.starts_with(in_vault);
+  if (user_.empty() || password_.empty() || is_in_vault) {
+    const auto why =
+        is_in_vault
+            ? fmt::format(
+                  "tpapi: username or password of the entry \"{}\" is kept in a vault, which cannot be read yet; expected the values "
+                  "themselves",
+                  entry_)
+            : fmt::format("tpapi: no entry \"{}\" with username and password, which the worker needs", entry_);
     agent_.log().error("{}", why);
     command["result"] = json::object{{"exit_code", -1}, {"stdout", why}};
     tell(code::failed, "command execution issue", std::move(command));

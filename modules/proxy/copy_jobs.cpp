@@ -6,7 +6,12 @@
 #include <fmt/format.h>
 
 namespace gorgone::proxy {
-namespace {}  // namespace
+namespace {
+
+// For each that may run, as many may be held up: they keep what they have begun to send in memory.
+constexpr std::size_t held_up_max = 16;
+
+}  // namespace
 
 bool starts_copy(const Message& message) { return message.action == "REMOTECOPY" || message.action == "CONTENTPUSH"; }
 
@@ -152,12 +157,12 @@ void CopyJobs::pump(const std::string& target) {
       ways_.release(std::move(item->message), item->until - now_s());
       continue;
     }
-    if (running_ >= limits_.running || now_s() < line.paused_until) return;
+    if (running_ >= limits_.running || held_up_ >= held_up_max * limits_.running || now_s() < line.paused_until) return;
     // A module that is stopping, or was unloaded, may come back.
     if (item->message.action == "CONTENTPUSH" && !has_content()) return;
     auto way = ways_.way_to(target);
     if (!way) return;
-    line.is_running = true;
+    line.is_running = item->is_counted = true;
     ++running_;
     agent_.spawn(run(target, item, std::move(*way)));
     return;
@@ -165,10 +170,26 @@ void CopyJobs::pump(const std::string& target) {
   if (line.items.empty()) lines_.erase(found);
 }
 
-void CopyJobs::leave(const std::string& target) {
+void CopyJobs::leave(const std::string& target, Item& item) {
+  count(item, true);
   --running_;
+  item.is_counted = false;
   if (const auto line = lines_.find(target); line != lines_.end()) line->second.is_running = false;
   // There is room for another, of this line or of others.
+  pump_all_soon();
+}
+
+// One that is held up and goes on is counted again, even where they are then more than may run: it goes on by itself.
+void CopyJobs::count(Item& item, bool is_counted) {
+  if (item.is_counted == is_counted) return;
+  item.is_counted = is_counted;
+  ++(is_counted ? running_ : held_up_);
+  --(is_counted ? held_up_ : running_);
+  if (!is_counted) pump_all_soon();
+}
+
+// Not from inside the call: whoever calls is in the middle of something.
+void CopyJobs::pump_all_soon() {
   asio::post(agent_.loop(), [this, alive = std::weak_ptr<bool>(alive_)] {
     if (!alive.expired()) pump_all();
   });
@@ -182,10 +203,7 @@ void CopyJobs::answered(const std::string& token, const Result<void>& outcome) {
 void CopyJobs::way_changed(const std::string& node) {
   for (const auto& [token, copy] : tries_)
     if (copy->way().node == node) copy->interrupt(Error{"the link to node '" + node + "' was lost, or its daemon restarted", ""});
-  // Not from inside the call: the node is in the middle of something.
-  asio::post(agent_.loop(), [this, alive = std::weak_ptr<bool>(alive_)] {
-    if (!alive.expired()) pump_all();
-  });
+  pump_all_soon();
 }
 
 void CopyJobs::stop() {

@@ -52,6 +52,7 @@ class CopyJobs {
     Message message;
     std::int64_t until = 0;  // now_s()
     bool is_copy = true, is_stored = false, is_checked = false;
+    bool is_counted = false;  // among those that run
     int tries = 0, wrong_contents = 0;
     std::uint64_t best = 0;  // confirmed bytes of the best try
   };
@@ -65,8 +66,10 @@ class CopyJobs {
   void settle(const std::shared_ptr<Acceptance>& acceptance);
   void drop(const std::string& target, const std::shared_ptr<Item>& item);
   void pump(const std::string& target);
-  void leave(const std::string& target);
+  void leave(const std::string& target, Item& item);
+  void count(Item& item, bool is_counted);
   void pump_all();
+  void pump_all_soon();
   void tick();
   bool give_up_if_late(Line& line, const std::shared_ptr<Item>& item);
   asio::awaitable<void> run(std::string target, std::shared_ptr<Item> item, CopyWay way);
@@ -82,7 +85,7 @@ class CopyJobs {
   Limits limits_;
   std::map<std::string, Line> lines_;
   std::map<std::string, RemoteCopy*> tries_;  // by their tokens
-  std::size_t running_ = 0;
+  std::size_t running_ = 0, held_up_ = 0;     // of the lines that are at work: whose copy is counted, and whose is not
   asio::steady_timer timer_;
   bool is_ticking_ = false, is_stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -11,6 +11,8 @@ namespace gorgone::proxy {
 namespace {
 
 constexpr std::int64_t pause_s_max = 5, interrupted_pause_s = 2;
+// A push whose node says nothing for so long, or that has no way to it, lets others run. A sender asks again after 8 s at most.
+constexpr auto silence_max = std::chrono::seconds(20);
 // A source that is written all the time, or a receiver that gets something else each time.
 constexpr int wrong_contents_max = 5;
 
@@ -34,8 +36,8 @@ Payload content_push(const Message& message, const std::string& target) {
 
 asio::awaitable<void> CopyJobs::run(std::string target, std::shared_ptr<Item> item, CopyWay way) {
   // Whichever way this coroutine ends.
-  auto leave_line = [this, target](const Item*) { leave(target); };
-  const std::unique_ptr<const Item, decltype(leave_line)> slot(item.get(), leave_line);
+  auto leave_line = [this, target](Item* ended_item) { leave(target, *ended_item); };
+  const std::unique_ptr<Item, decltype(leave_line)> slot(item.get(), leave_line);
   auto order = read_copy_order(item->message);
   const bool is_push = item->message.action == "CONTENTPUSH";
   bool is_content = is_push;
@@ -47,6 +49,7 @@ asio::awaitable<void> CopyJobs::run(std::string target, std::shared_ptr<Item> it
   if (is_stopped_) co_return;
   if (is_content) {
     const auto ran = co_await run_content(target, item);
+    count(*item, true);
     if (is_stopped_) co_return;
     if (!ran && is_push && has_content()) {
       end_badly(item, ran.error().message);
@@ -118,10 +121,12 @@ bool CopyJobs::has_content() const { return agent_.endpoint("POST", "/core/conte
 
 // True where the push has ended; false where the module content went away first.
 asio::awaitable<Result<bool>> CopyJobs::run_content(const std::string& target, const std::shared_ptr<Item>& item) {
+  using Clock = std::chrono::steady_clock;
   struct State {
     explicit State(asio::io_context& loop) : wake(loop) {}
     asio::steady_timer wake;
-    bool has_ended = false, is_interrupted = false;
+    bool has_ended = false, is_interrupted = false, is_there = true;
+    Clock::time_point heard_at = Clock::now();
     std::optional<Error> refused;
   };
   const auto& token = item->message.token;
@@ -136,6 +141,7 @@ asio::awaitable<Result<bool>> CopyJobs::run_content(const std::string& target, c
   }
   auto state = std::make_shared<State>(agent_.loop());
   const auto watch = agent_.journal().watch(token, [state](const HistoryRow& known) {
+    state->heard_at = Clock::now();
     if (ends_token(known)) state->has_ended = true;
     if (known.code == code::going_on && known.data.find(R"("stage":"interrupted")") != std::string::npos) state->is_interrupted = true;
     if (state->has_ended || state->is_interrupted) state->wake.cancel();
@@ -152,6 +158,11 @@ asio::awaitable<Result<bool>> CopyJobs::run_content(const std::string& target, c
     co_await state->wake.async_wait(asio::redirect_error(asio::use_awaitable, woken));
     const auto cancelled = (co_await asio::this_coro::cancellation_state).cancelled();
     if (cancelled != asio::cancellation_type::none) is_stopped_ = true;
+    if (is_stopped_) break;
+    const bool is_there = ways_.way_to(target).has_value();
+    if (is_there && !state->is_there) state->heard_at = Clock::now();
+    state->is_there = is_there;
+    count(*item, is_there && Clock::now() - state->heard_at < silence_max);
   }
   if (state->refused) co_return *state->refused;
   if (state->has_ended && !is_stopped_) agent_.journal().forget_outgoing(item->message.delivery);

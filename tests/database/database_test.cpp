@@ -5,7 +5,10 @@
 #define CATCH_CONFIG_EXTERNAL_INTERFACES
 #include <catch2/catch.hpp>
 
+#include <stdlib.h>
+
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include "database/server.hpp"
@@ -38,6 +41,15 @@ struct FailureCounter : Catch::TestEventListenerBase {
   }
 };
 CATCH_REGISTER_LISTENER(FailureCounter)
+
+struct Folder {
+  std::filesystem::path path;
+  Folder() {
+    std::string name = std::filesystem::temp_directory_path() / "gorgone-XXXXXX";
+    path = ::mkdtemp(name.data());
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
 
 // A server with a database "d", and a client of it.
 struct Fixture {
@@ -304,4 +316,23 @@ TEST_CASE("TLS is used where it is asked for, and a certificate of another CA is
   REQUIRE_FALSE(refused.has_value());
   CHECK(refused.error().code == "unreached");
   CHECK_THAT(refused.error().message, Catch::Contains("certificate"));
+
+  // A folder of CAs: the one that is in it is believed, and no other.
+  access.tls_ca.clear();
+  const Folder folder;
+  access.tls_ca_path = folder.path;
+  const auto put = [&folder, &f](const char* key) {
+    std::filesystem::copy_file(f.server.certificate(key), folder.path / (key + std::string(".pem")));
+    REQUIRE(std::system(("openssl rehash '" + folder.path.string() + "'").c_str()) == 0);
+  };
+  put("other_ca");
+  const auto unknown = cipher(access);
+  REQUIRE_FALSE(unknown.has_value());
+  CHECK_THAT(unknown.error().message, Catch::Contains("certificate"));
+  put("ca");
+  const auto known = cipher(access);
+  REQUIRE(known.has_value());
+  CHECK(*known != "");
+  access.tls_cipher = "NO-SUCH-CIPHER";
+  CHECK_FALSE(cipher(access).has_value());
 }

@@ -61,6 +61,23 @@ TEST_CASE("a certificate is checked where a CA is named, unless the DSN says oth
   CHECK_FALSE(read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_verify_server_cert=0;mysql_ssl_ca_file=/ca.pem").tls_verify);
 }
 
+TEST_CASE("a folder of CAs has the certificate checked as a file does, and a cipher is passed on") {
+  const auto access = read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_ca_path=/etc/ssl/certs;mysql_ssl_cipher=ECDHE-RSA-AES256-GCM-SHA384");
+  CHECK(access.tls_verify);
+  CHECK(access.tls_ca_path == "/etc/ssl/certs");
+  CHECK(access.tls_cipher == "ECDHE-RSA-AES256-GCM-SHA384");
+  CHECK(access.not_followed.empty());
+  CHECK_FALSE(read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_ca_path=/c;mysql_ssl_verify_server_cert=0").tls_verify);
+}
+
+TEST_CASE("TLS that a DSN calls optional stays required, and that is told") {
+  const auto access = read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_optional=1");
+  CHECK(access.tls);
+  REQUIRE(access.not_followed.size() == 1);
+  CHECK_THAT(access.not_followed.front(), Catch::Contains("mysql_ssl_optional"));
+  CHECK(read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_optional=0").not_followed.empty());
+}
+
 TEST_CASE("a wrong DSN is told by the part that is wrong and what was expected") {
   CHECK_THAT(refused("pgsql:host=a;dbname=c"), Catch::Contains("does not begin with \"mysql:\""));
   CHECK_THAT(refused(""), Catch::Contains("does not begin with \"mysql:\""));

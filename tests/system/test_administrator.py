@@ -8,6 +8,7 @@ import unittest
 from administrator import AdministratorCase
 from deployed_poller import DeployedPoller  # found by way of fleet
 from fleet import eventually
+from mariadb import MariaDb
 from protocol import draw_key
 
 
@@ -70,6 +71,49 @@ class Administrator(AdministratorCase):
         for expression in (r"- \[legacycmd\] .*77", r"- \[legacycmd\] .*NONSENSE", r"- \[legacycmd\] .*NOSUCHCOMMAND", r"- \[legacycmd\] .*config/engine/4"):
             central.wait_log(r"(WARNING|ERROR) " + expression)
         eventually(lambda: not (self.spool / "centcore.cmd_read").exists(), 10, "the end of the file")
+
+
+class Exports(AdministratorCase):
+    """A remote has a database, a spool and a worker of its own."""
+
+    def setUp(self):
+        super().setUp()
+        remote = self.nodes[2]
+        remote.stop()
+        self.own = MariaDb(self.directory / "mariadb-remote").start()
+        self.addCleanup(self.own.stop)
+        self.own.create_centreon("26").configure(remote)
+        self.there, self.worker_calls = self.directory / "remote-data", self.directory / "worker-calls"
+        program = self.directory / "centreon" / "bin" / "centreon"
+        program.parent.mkdir(parents=True)
+        # What it finds there when it runs, too.
+        program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >> {self.worker_calls}\nls {self.there} >> {self.worker_calls}\n'
+                           f'echo "the worker" >> "$FAKE_CALLS"\n')
+        program.chmod(0o755)
+        remote.configure("70-tpapi", {"tpapi": [{"name": "clapi", "username": "admin", "password": "clapi-password"}]})
+        spool = self.directory / "remote-spool"
+        (spool / "centcore").mkdir(parents=True)
+        remote.replace_module("legacycmd", package="gorgone::modules::centreon::legacycmd::hooks", cmd_file=str(spool / "centcore.cmd"),
+                              cmd_dir=str(spool / "centcore") + "/", centreon_dir=str(self.directory / "centreon"))
+        remote.start()
+        self.wait_seen(self.nodes[1], 2)
+
+    def test_an_export_for_a_remote_is_copied_and_its_import_task_its_worker_and_its_reload_follow(self):
+        export = self.cache / "config" / "export" / "2"
+        export.mkdir(parents=True)
+        for name, size in (("hosts.infile", 2_000_000), ("manifest.json", 100)):
+            (export / name).write_bytes(os.urandom(size))
+        self.write("SENDEXPORTFILE:2:77")
+        remote = self.installed[2]
+        eventually(lambda: len(remote.calls()) >= 2, 30, f"the worker and the reload, not {remote.calls()}")
+        self.assertEqual(remote.calls(), ["the worker", "service cbd reload"])
+        self.assertTrue(self.same(export, self.there))
+        self.assertEqual(self.worker_calls.read_text().splitlines(),
+                         ["-u admin -p clapi-password -w -o CentreonWorker -a processQueue", "hosts.infile", "manifest.json"])
+        task = "SELECT type, status, parent_id FROM task"
+        self.assertEqual(self.own.execute(task), [["import", "pending", "77"]])
+        self.assertEqual(self.database.execute(task), [], "the task is the remote's, not the central's")
+        eventually(lambda: not self.nodes[1].database_rows("gorgone_outbox"), 10, "an empty outbox")
 
 
 class DeployedPollers(AdministratorCase):

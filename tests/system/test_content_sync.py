@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import pathlib
+import pty
+import re
 import subprocess
 import threading
 import time
@@ -45,16 +47,27 @@ def digest(root):
 
 
 class Sampler:
-    """Hashes a tree all the time; what it has seen is in `seen`."""
+    """Hashes a tree all the time; what it has seen is in `seen`, without walks on which the tree changed or was not there."""
 
     def __init__(self, root):
-        self.root, self.seen, self.count, self.over = root, set(), 0, threading.Event()
+        self.root, self.seen, self.count, self.missed, self.over = root, set(), 0, 0, threading.Event()
         self.thread = threading.Thread(target=self.watch)
 
     def watch(self):
         while not self.over.is_set():
-            self.seen.add(digest(self.root))
-            self.count += 1
+            found = digest(self.root)
+            if found is None:
+                self.missed += 1
+            else:
+                self.seen.add(found)
+                self.count += 1
+
+    def assert_only_whole(self, case, whole, least=2):
+        """That it has seen at least so many trees of `whole`, often enough to mean something, and nothing else."""
+        print(f"{self.count} samples and {self.missed} broken off, {len(self.seen & whole)} whole trees of {len(whole)} seen", flush=True)
+        case.assertLessEqual(self.seen, whole, "a mixture of trees was seen")
+        case.assertGreater(self.count, 20, "the tree was hardly looked at")
+        case.assertGreaterEqual(len(self.seen & whole), least, "too few of the trees were seen")
 
     def __enter__(self):
         self.thread.start()
@@ -63,6 +76,21 @@ class Sampler:
     def __exit__(self, *_):
         self.over.set()
         self.thread.join()
+
+
+def on_a_terminal(words):
+    """Runs a program whose standard output is a terminal; its status and what it wrote."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    try:
+        while piece := os.read(ours, 4096):
+            shown += piece
+    except OSError:  # nobody has it open any more
+        pass
+    os.close(ours)
+    return process.wait(), shown.decode()
 
 
 class ContentCase(FleetCase):
@@ -248,6 +276,45 @@ class Direct(ContentCase):
         self.assertEqual(failed.returncode, 1)
         self.assertIn("source: cannot find", failed.stderr)
 
+    def test_progress_is_in_the_rows_and_as_a_bar_on_a_terminal(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint()).start()
+        path = FlakyPath(poller.port, bytes_per_s=3_000_000)
+        self.addCleanup(path.close)
+        central.nodes({**poller.node(2), "port": path.port})
+        central.start()
+        self.wait_seen(central, 2)
+        self.source.mkdir()
+        files, size = 6, 1_000_000
+        for i in range(files):
+            (self.source / f"{i}").write_bytes(os.urandom(size))
+        (self.destination).mkdir()
+        (self.destination / "0").write_bytes((self.source / "0").read_bytes())  # it is there, and counts for nothing
+        words = [BIN / "gorgonectl", "push", "2", self.source, self.destination, "--api", f"http://127.0.0.1:{central.http_port}"]
+        status, shown = on_a_terminal([str(word) for word in words])
+        self.assertEqual(status, 0, shown)
+        bars = re.findall(r"\r\[(=*)( *)\] (\d+) of 5 files, ([\d.]+) (B|kB|MB) of 5.0 MB, ([\d.]+) (B|kB|MB)/s\x1b\[K", shown)
+        self.assertGreater(len({bar[0] for bar in bars}), 2, f"the bar did not grow: {shown!r}")
+        units = {"B": 1, "kB": 1e3, "MB": 1e6}
+        for full, rest, *_ in bars:
+            self.assertEqual(len(full) + len(rest), 30)
+        for column in ([len(bar[0]) for bar in bars], [int(bar[2]) for bar in bars], [float(bar[3]) * units[bar[4]] for bar in bars]):
+            self.assertEqual(column, sorted(column))
+        self.assertTrue(any(0 < float(bar[5]) * units[bar[6]] < 3e6 for bar in bars), f"no rate that can be: {bars}")
+        self.assertIn("\r\x1b[K5 of 6 files are new or changed", shown.replace("\r\n", "\n"))
+
+        token = [row["token"] for row in central.database_rows() if '"stage":"lack"' in row["data"]][0]
+        contents = [row["data"].get("content", {}) for row in central.api().log(None, token)]
+        lack = [content for content in contents if content.get("stage") == "lack"]
+        self.assertEqual([(c["files"], c["files_of"], c["bytes"], c["bytes_of"]) for c in lack], [(5, 6, 5 * size, 6 * size)])
+        taken = [(c["files"], c["files_of"], c["bytes"], c["bytes_of"]) for c in contents if c.get("stage") == "taken"]
+        self.assertGreater(len(taken), 2)
+        self.assertEqual(taken, sorted(taken))
+        self.assertLess(taken[0][2], taken[-1][2])
+        for done, of, bytes_done, bytes_of in taken:
+            self.assertEqual((of, bytes_of), (5, 5 * size))
+            self.assertEqual(done, bytes_done // size)
+
     def test_content_comes_to_a_full_disk_and_the_old_file_stays(self):
         if os.geteuid() != 0:
             self.skipTest("a small file system needs root")
@@ -383,9 +450,7 @@ class Killed(ContentCase):
                 row = self.end_of(central, token, 90)
                 self.assertEqual(row["code"], 2, row)
                 self.assert_same()
-        self.assertGreater(sampler.count, 20)
-        print(f"{sampler.count} samples, {len(sampler.seen & whole)} whole trees seen", flush=True)
-        self.assertLessEqual(sampler.seen - {None}, whole)
+        sampler.assert_only_whole(self, whole)
         self.assertNotIn("switching", os.listdir(self.destination.parent / ".tree.gorgone"))
 
     def test_the_node_is_killed_in_the_middle(self):

@@ -326,6 +326,15 @@ class Requests(SpoolCase):
         eventually(lambda: self.called(1) == ["service cbd reload"], 15, "the reload")
         self.assertEqual(self.database.execute("SELECT type, status, parent_id FROM task"), [["import", "pending", "42"]])
 
+    def test_a_password_that_is_kept_in_a_vault_is_told_and_given_to_no_program(self):
+        self.central.configure("70-tpapi", {"tpapi": [{"name": "clapi", "username": "admin", "password": "secret::hashicorp_vault::centreon::clapi"}]})
+        self.start()
+        self.import_task({"parent_id": "43"})
+        told = r'tpapi: username or password of the entry "clapi" is kept in a vault, which cannot be read yet; expected the values themselves'
+        self.central.wait_log("ERROR .*" + told)
+        eventually(lambda: [row for row in self.rows("is kept in a vault") if row["code"] == 1], 10, "the row that says so")
+        self.assertEqual(self.called("worker.1"), [])
+
     def import_task(self, content):
         self.above().call("ADDIMPORTTASKWITHPARENT", {"content": content}, "import-token")
 

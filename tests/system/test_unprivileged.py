@@ -3,11 +3,14 @@ import os
 import pathlib
 import stat
 import subprocess
+import time
 import unittest
 
 from api import codes, outputs
 from fake_engine import FakeEngine
-from fleet import BIN, FleetCase, eventually
+from fleet import BIN, FleetCase, eventually, gorgonectl
+from pace import SLOWNESS
+from test_content_sync import Sampler, digest, write_tree
 
 # By their numbers: the machine need not have these accounts.
 ACCOUNT, ENGINE, OTHER = 9101, 9103, 9104
@@ -105,6 +108,72 @@ class Unprivileged(FleetCase):
             self.assertIn(str(closed), row["data"]["message"])
             self.assertIn("Permission denied", row["data"]["message"])
         self.assertEqual(os.listdir(closed), ["theirs.cfg"])
+
+    def test_a_file_that_may_be_written_in_a_folder_that_may_not_is_written_over_and_that_is_told(self):
+        closed = self.directory / "closed"
+        closed.mkdir()
+        single = closed / "theirs.cfg"
+        single.write_text("theirs, and longer than what comes")
+        os.chown(single, OTHER, ENGINE)
+        single.chmod(0o664)
+        self.source = self.source / "hosts-1.cfg"
+        row = self.copy(type="regular", destination=str(single))
+        self.assertEqual(row["code"], 2, row)
+        self.assertEqual(single.read_text(), self.source.read_text())
+        told = [warning for warning in row["data"]["warnings"] if "written over in place" in warning]
+        self.assertEqual(len(told), 1, row)
+        self.assertIn(str(single), told[0])
+
+    def test_a_folder_below_one_that_it_may_not_write_is_put_in_place_in_one_step_after_the_setup(self):
+        self.poller.stop()
+        self.poller.replace_module("content", allowed_destinations=[str(self.there)])
+        self.poller.start()
+        self.wait_seen(self.central, 2)
+        row = self.push()
+        self.assertEqual((row["code"], row["data"]["switch"]), (2, "files"), row)
+        self.poller.wait_log(rf"WARNING .*'{self.there}' is put in place file by file.*Permission denied.*'gorgonectl one-step {self.there}'")
+        write_tree(self.source, 100, version="v0")
+        self.assertEqual(self.push()["data"]["switch"], "files")
+        self.assertEqual(self.poller.log().count("gorgonectl one-step"), 1, "it was told again")
+
+        before, place = digest(self.there), self.directory / "place"
+        told = gorgonectl("one-step", f"{self.there}/", "--user", str(ACCOUNT), "--place", str(place))
+        self.assertIn(f"'{self.there}' is a link to '{place}/current' now", told)
+        self.assertNotIn("warning", told)
+        self.assertEqual(os.readlink(self.there), f"{place}/current")
+        kept = self.directory / "centreon-engine.before-one-step"
+        self.assertEqual((digest(self.there), digest(kept)), (before, before))
+        self.assertEqual((self.owners(place), self.owners(place / "current")), ((ACCOUNT, ACCOUNT), (ENGINE, ENGINE)))
+        self.assertEqual(stat.S_IMODE((place / "current").stat().st_mode), 0o2775)
+        self.assertIn("is a link to", gorgonectl("one-step", str(self.there), "--user", str(ACCOUNT)))
+
+        whole = {before}
+        with Sampler(self.there) as sampler:
+            for version in range(1, 7):
+                write_tree(self.source, 100, version=f"v{version}")
+                whole.add(digest(self.source))
+                row = self.push(extra="remove")
+                self.assertEqual((row["code"], row["data"].get("switch"), row["data"].get("changed")), (2, "tree", 100), row)
+                # A while for the sampler to walk through it.
+                time.sleep(0.1 * SLOWNESS)
+        sampler.assert_only_whole(self, whole, 4)
+        self.assertEqual(digest(self.there), digest(self.source))
+        row = self.end_of("/api/nodes/2/core/content/rollback", {"destination": str(self.there)})
+        self.assertEqual((row["code"], row["data"]["switch"]), (2, "tree"), row)
+        self.assertIn("# v5 1", (self.there / "folder-1" / "1.cfg").read_text())
+
+    def test_the_setup_for_one_step_leaves_everything_as_it_was_where_it_cannot_be_done(self):
+        for words, expected in (((str(self.there), "--user", "nobody-of-that-name"), "there is no user 'nobody-of-that-name'"),
+                                ((str(self.source / "hosts-1.cfg"), "--user", "0"), "expected a folder"),
+                                (("here", "--user", "0"), "expected an absolute path"),
+                                ((str(self.there), "--user", "0", "--place", "/proc/none"), "cannot make folder '/proc/none'")):
+            with self.assertRaisesRegex(AssertionError, expected):
+                gorgonectl("one-step", *words)
+        (self.there.parent / "centreon-engine.before-one-step").mkdir()
+        with self.assertRaisesRegex(AssertionError, "is in the way, expected nothing there"):
+            gorgonectl("one-step", str(self.there), "--user", str(ACCOUNT), "--place", str(self.directory / "place"))
+        self.assertTrue(self.there.is_dir() and not self.there.is_symlink())
+        self.assertFalse((self.directory / "place" / "current").exists())
 
     def test_commands_run_as_its_user_and_a_pipe_of_its_group_takes_external_commands(self):
         self.assertEqual(outputs(self.api.run(2, "id -u; id -G")), [f"{ACCOUNT}\n{ACCOUNT} {ENGINE}"])
