@@ -2,6 +2,7 @@
 
 #include <gorgone/json.hpp>
 
+#include <fmt/format.h>
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
@@ -10,6 +11,20 @@
 #include "core/wire/text.hpp"
 
 namespace gorgone {
+
+namespace {
+
+constexpr auto refused_told_every = std::chrono::seconds(60);
+
+std::size_t bytes_of(const StoredMessage& message) { return static_cast<std::size_t>(Tables::bytes_of(message)); }
+
+std::size_t bytes_of(const std::vector<NewRow>& rows) {
+  std::size_t bytes = 0;
+  for (const auto& row : rows) bytes += sizeof row + row.token.size() + row.data.size();
+  return bytes;
+}
+
+}  // namespace
 
 struct JournalFile::Watch {
   std::string token;
@@ -36,10 +51,29 @@ void JournalFile::close() {
 void JournalFile::enqueue(Job job) {
   {
     std::lock_guard lock(mutex_);
-    queue_.push_back(std::move(job));
-    if (queue_.size() > 1) return;  // the thread has been woken for those before
+    const bool is_taken = job.bytes == 0 || queued_bytes_ == 0 || queued_bytes_ + job.bytes <= queued_bytes_max;
+    if (is_taken) {
+      queued_bytes_ += job.bytes;
+      queue_.push_back(std::move(job));
+      if (queue_.size() > 1) return;  // the thread has been woken for those before
+    } else {
+      boost::asio::post(loop_, [this, refused = std::make_shared<Job>(std::move(job)), alive = std::weak_ptr<bool>(alive_)] {
+        if (!alive.expired()) refuse(std::move(*refused));
+      });
+    }
   }
   wake_.notify_one();
+}
+
+void JournalFile::refuse(Job job) {
+  ++refused_;
+  const Error why{fmt::format("the database does not take what it is given: {} MB wait for its disk already", queued_bytes_max >> 20),
+                  "busy"};
+  if (const auto now = std::chrono::steady_clock::now(); now >= refused_told_ + refused_told_every) {
+    refused_told_ = now;
+    log_.error("{}; {} rows and messages were refused", why.message, refused_);
+  }
+  if (job.done) job.done(&why);
 }
 
 void JournalFile::run() {
@@ -52,14 +86,19 @@ void JournalFile::run() {
         wake_.wait_until(lock, *due, something);
       else
         wake_.wait(lock, something);
-      if (queue_.empty() && closing_) return;
+      if (queue_.empty() && closing_) break;
       std::swap(batch, queue_);
     }
     store_.recover();
+    std::size_t bytes = 0;
+    for (const auto& job : batch) bytes += job.bytes;
     if (!batch.empty()) run_batch(batch);
     batch.clear();
     in_memory_ = store_.in_memory();
+    std::lock_guard lock(mutex_);
+    queued_bytes_ -= bytes;
   }
+  store_.close();
 }
 
 // All that waited is one transaction. Where that fails, each job gets one of its own, so that one bad job fails alone.
@@ -123,9 +162,10 @@ std::shared_ptr<void> JournalFile::watch(std::string token, std::function<void(c
 }
 
 template <class T>
-void JournalFile::ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done) {
+void JournalFile::ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done, std::size_t bytes) {
   auto result = std::make_shared<T>();
   Job job;
+  job.bytes = bytes;
   job.work = [query = std::move(query), result](Store& store) { *result = query(store); };
   job.done = [result, done = std::move(done)](const Error* error) {
     if (!done) return;
@@ -137,8 +177,9 @@ void JournalFile::ask(std::function<T(Store&)> query, std::function<void(Result<
   enqueue(std::move(job));
 }
 
-void JournalFile::command(std::function<void(Store&)> work, std::function<void(Result<void>)> done) {
+void JournalFile::command(std::function<void(Store&)> work, std::function<void(Result<void>)> done, std::size_t bytes) {
   Job job;
+  job.bytes = bytes;
   job.work = std::move(work);
   if (done) job.done = [done = std::move(done)](const Error* error) { done(error ? Result<void>(*error) : Result<void>()); };
   enqueue(std::move(job));
@@ -147,6 +188,7 @@ void JournalFile::command(std::function<void(Store&)> work, std::function<void(R
 void JournalFile::write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done) {
   auto stored = std::make_shared<Rows>();
   Job job;
+  if (!more) job.bytes = bytes_of(rows);
   job.work = [rows = std::move(rows), more = std::move(more), stored](Store& store) {
     *stored = store.insert(rows);
     if (more) more(store);
@@ -190,8 +232,9 @@ void JournalFile::note_refused_key(std::string target, std::string node, std::st
 }
 
 void JournalFile::store_outgoing(StoredMessage message, bool is_passed_on, std::function<void(Result<bool>)> done) {
+  const auto bytes = bytes_of(message);
   ask<bool>([message = std::move(message), is_passed_on](Store& store) { return store.store_outgoing(message, is_passed_on); },
-            std::move(done));
+            std::move(done), bytes);
 }
 
 void JournalFile::forget_outgoing(std::string delivery, std::function<void(Result<void>)> done) {
@@ -209,7 +252,8 @@ void JournalFile::outgoing(std::function<void(Result<std::vector<StoredMessage>>
 }
 
 void JournalFile::store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) {
-  ask<bool>([message = std::move(message)](Store& store) { return store.store_incoming(message); }, std::move(done));
+  const auto bytes = bytes_of(message);
+  ask<bool>([message = std::move(message)](Store& store) { return store.store_incoming(message); }, std::move(done), bytes);
 }
 
 void JournalFile::begin_incoming(std::string delivery, std::function<void(Result<void>)> done) {
@@ -258,9 +302,10 @@ void JournalFile::pull_identities(std::function<void(Result<std::map<std::string
 }
 
 void JournalFile::keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done) {
+  const auto bytes = data.size();
   command([collection = std::move(collection), key = std::move(key),
            data = std::move(data)](Store& store) { store.keep(collection, key, data); },
-          std::move(done));
+          std::move(done), bytes);
 }
 
 void JournalFile::drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done) {

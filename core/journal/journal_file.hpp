@@ -57,6 +57,8 @@ class GORGONE_API JournalFile final : public Journal {
 
   /// Runs what is queued, commits and closes. Completions that were not yet called are dropped.
   void close();
+  /// More of rows and messages than this never waits for the disk; what comes beyond it gets an Error "busy".
+  static constexpr std::size_t queued_bytes_max = std::size_t{64} << 20;
   /// True while the file cannot be used. Any thread.
   bool in_memory() const { return in_memory_; }
   bool is_durable() const override { return !in_memory_; }
@@ -68,18 +70,21 @@ class GORGONE_API JournalFile final : public Journal {
   struct Job {
     std::function<void(Store&)> work;
     std::function<void(const Error*)> done;
+    std::size_t bytes = 0;  // that it keeps in memory until it has run; 0: it is always taken
   };
   void enqueue(Job job);
+  /// Too much waits for a disk that hangs.
+  void refuse(Job job);
   void run();
   void run_batch(std::deque<Job>& batch);
   void tell_watches(const Rows& rows);
   void tell_watches_of(const std::string& token, const HistoryRow& row);
   void purge_on(Purge what, Purged before, std::function<void(Result<Purged>)> done);
-  void command(std::function<void(Store&)> work, std::function<void(Result<void>)> done);
+  void command(std::function<void(Store&)> work, std::function<void(Result<void>)> done, std::size_t bytes = 0);
   /// Rows, and `more` in the same transaction.
   void write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done);
   template <class T>
-  void ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done);
+  void ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done, std::size_t bytes = 0);
 
   boost::asio::io_context& loop_;
   Log log_{"journal"};
@@ -87,10 +92,13 @@ class GORGONE_API JournalFile final : public Journal {
   Store store_;                                                 // journal's thread, once that runs
   std::multimap<std::string, Watch*> watches_;                  // loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
+  std::int64_t refused_ = 0;                                    // loop
+  std::chrono::steady_clock::time_point refused_told_{};        // loop
 
   std::mutex mutex_;
   std::condition_variable wake_;
   std::deque<Job> queue_;
+  std::size_t queued_bytes_ = 0;  // of the queue and of what is being run
   bool closing_ = false;
   std::thread thread_;
 };

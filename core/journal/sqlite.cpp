@@ -34,6 +34,11 @@ Statement& Statement::bind(int index, std::string_view value) {
   return *this;
 }
 
+Statement& Statement::bind(int index, const Statement& row, int column) {
+  check(sqlite3_bind_value(statement_, index, sqlite3_column_value(row.statement_, column)), database_);
+  return *this;
+}
+
 bool Statement::step() {
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;

@@ -33,6 +33,8 @@ class Statement {
   Statement& bind(int index, std::int64_t value);
   Statement& bind(int index, double value);
   Statement& bind(int index, std::string_view value);  ///< copied by SQLite
+  /// A column of another statement's row, of whatever type.
+  Statement& bind(int index, const Statement& row, int column);
   /// True where there is a row.
   bool step();
   void reset();

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 #include "core/journal/tables.hpp"
@@ -24,6 +25,8 @@ class Store {
   std::optional<Error> transaction(const std::function<void()>& work);
   /// Tries to come back to the file, where that is due.
   void recover();
+  /// The last attempt, at the end of the daemon. Says what is lost where the file cannot be used.
+  void close();
   /// When recover() is due; nothing while the file is in use.
   std::optional<std::chrono::steady_clock::time_point> recovery_due() const;
   bool in_memory() const { return memory_ != nullptr; }
@@ -44,16 +47,21 @@ class Store {
   void forget_outgoing(const std::string& delivery);
   std::vector<StoredMessage> outgoing();
   bool store_incoming(const StoredMessage& message);
-  void set_incoming(const std::string& delivery, Progress progress) { current().set_progress(delivery, progress); }
+  void set_incoming(const std::string& delivery, Progress progress);
   std::vector<StoredMessage> incoming(Progress progress);
   void keep_pull_identity(const std::string& node, const std::string& identity) { current().set_pull_identity(node, identity); }
   std::map<std::string, std::string> pull_identities();
   /// Nothing in place of data drops the record.
   void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
   Kept kept(const std::string& collection, KeptRange range);
-  Journal::Purged purge(const Journal::Purge& what) { return current().purge(what); }
+  Journal::Purged purge(const Journal::Purge& what);
 
  private:
+  /// What was asked for has no place in memory now.
+  class Full : public std::runtime_error {
+   public:
+    using std::runtime_error::runtime_error;
+  };
   bool has(const NewRow& row);
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
@@ -64,6 +72,15 @@ class Store {
   void open_for_reading();
   void use_memory();
   void put_aside();
+  /// What could be read of the file that was put aside.
+  void salvage();
+  /// From memory to the file, which can be written.
+  void come_back();
+  void complain(const char* why);
+  /// Counts anew what memory holds.
+  void measure();
+  void make_room();
+  void take_room(const StoredMessage& message);
 
   std::string path_;
   Tables::Access access_;
@@ -71,9 +88,13 @@ class Store {
   std::unique_ptr<Tables> file_, memory_;  // memory_ only while the file cannot be written
   bool corrupt_ = false, for_reading_ = false;
   double last_ctime_ = 0;
-  std::int64_t next_id_ = 0;  // of rows in memory, behind those of the file
-  std::int64_t dropped_ = 0;  // rows that did not fit into memory
-  std::chrono::steady_clock::time_point next_attempt_{};
+  std::int64_t next_id_ = 0;              // of rows in memory, behind those of the file
+  Tables::Size held_;                     // rows in memory
+  std::int64_t waiting_bytes_ = 0;        // of messages in memory
+  std::int64_t dropped_ = 0, taken_ = 0;  // rows that did not fit into memory; that are in the file again
+  std::string aside_;                     // a corrupt file of which nothing was saved yet
+  std::string complaint_;
+  std::chrono::steady_clock::time_point next_attempt_{}, complain_again_{}, dropped_told_{};
 };
 
 }  // namespace gorgone

@@ -9,6 +9,9 @@ namespace gorgone {
 namespace {
 
 constexpr std::int64_t purge_portion = 5000;
+constexpr std::size_t taken_portion = 1000;
+// What a row or a message costs beside its text.
+constexpr std::int64_t row_bytes = 100, message_bytes_least = 200;
 
 HistoryRow row_of(const sqlite::Statement& statement) {
   HistoryRow row;
@@ -101,10 +104,34 @@ Rows Tables::select(const HistoryFilter& filter) {
 
 std::int64_t Tables::newest_id() { return first(database_.prepare("SELECT max(id) FROM gorgone_history"), integer).value_or(0); }
 double Tables::newest_ctime() { return first(database_.prepare("SELECT max(ctime) FROM gorgone_history"), number).value_or(0); }
-std::int64_t Tables::count() { return first(database_.prepare("SELECT count(*) FROM gorgone_history"), integer).value_or(0); }
 
-std::int64_t Tables::drop_oldest(std::int64_t kept) {
-  database_.prepare("DELETE FROM gorgone_history WHERE id <= (SELECT max(id) FROM gorgone_history) - ?").bind(1, kept).step();
+std::int64_t Tables::bytes_of(const HistoryRow& row) { return row_bytes + static_cast<std::int64_t>(row.token.size() + row.data.size()); }
+
+Tables::Size Tables::history_size() {
+  auto& statement =
+      database_.prepare("SELECT count(*), coalesce(sum(length(CAST(token AS BLOB)) + length(CAST(data AS BLOB))), 0) FROM gorgone_history");
+  statement.step();
+  const Size text{statement.integer(0), statement.integer(1)};
+  statement.reset();
+  return {text.rows, text.bytes + text.rows * row_bytes};
+}
+
+Tables::Size Tables::drop_oldest(Size least) {
+  Size gone;
+  std::int64_t last = 0;
+  auto& rows = database_.prepare("SELECT id, length(CAST(token AS BLOB)) + length(CAST(data AS BLOB)) FROM gorgone_history ORDER BY id");
+  while ((gone.rows < least.rows || gone.bytes < least.bytes) && rows.step()) {
+    last = rows.integer(0);
+    gone.bytes += rows.integer(1) + row_bytes;
+    ++gone.rows;
+  }
+  rows.reset();
+  drop_until(last);
+  return gone;
+}
+
+std::int64_t Tables::drop_until(std::int64_t id) {
+  database_.prepare("DELETE FROM gorgone_history WHERE id <= ?").bind(1, id).step();
   return database_.changes();
 }
 
@@ -192,6 +219,25 @@ void Tables::drop_outgoing(const std::string& delivery) {
 
 std::vector<StoredMessage> Tables::outgoing() {
   return messages(database_.prepare("SELECT delivery, action, token, target, data, until FROM gorgone_outbox ORDER BY id"));
+}
+
+std::int64_t Tables::bytes_of(const StoredMessage& message) { return message_bytes_least + static_cast<std::int64_t>(message.data.size()); }
+
+std::int64_t Tables::message_bytes(const std::string& delivery) {
+  auto& statement = database_.prepare(
+      "SELECT sum(bytes) FROM (SELECT length(CAST(data AS BLOB)) + ?2 AS bytes FROM gorgone_outbox WHERE delivery = ?1 UNION ALL "
+      "SELECT length(CAST(data AS BLOB)) + ?2 FROM gorgone_delivery WHERE delivery = ?1 AND progress = 0)");
+  return first(statement.bind(1, delivery).bind(2, message_bytes_least), integer).value_or(0);
+}
+
+Tables::Size Tables::messages_size() {
+  auto& statement = database_.prepare(
+      "SELECT count(*), coalesce(sum(bytes), 0) FROM (SELECT length(CAST(data AS BLOB)) + ?1 AS bytes FROM gorgone_outbox UNION ALL "
+      "SELECT length(CAST(data AS BLOB)) + ?1 FROM gorgone_delivery WHERE progress = 0)");
+  statement.bind(1, message_bytes_least).step();
+  const Size size{statement.integer(0), statement.integer(1)};
+  statement.reset();
+  return size;
 }
 
 void Tables::add_incoming(const StoredMessage& message, Progress progress) {
@@ -285,12 +331,20 @@ Journal::Purged Tables::purge(const Journal::Purge& what) {
   return purged;
 }
 
-void Tables::take_over(Tables& other) {
-  const auto newest = newest_id();
-  for (auto& row : other.select({})) {
+std::optional<std::int64_t> Tables::take_rows(Tables& other) {
+  HistoryFilter oldest;
+  oldest.portion = taken_portion;
+  std::optional<std::int64_t> last;
+  auto newest = newest_id();
+  for (auto& row : other.select(oldest)) {
+    last = row.id;
     if (row.id <= newest) row.id = 0;
-    insert(row);
+    newest = insert(row);
   }
+  return last;
+}
+
+void Tables::take_over(Tables& other) {
   for (const auto& session : other.sessions()) save_session(session);
   auto& pins = other.database_.prepare("SELECT target, fingerprint FROM gorgone_target_fingerprint");
   while (pins.step()) pin_fingerprint(pins.text(0), pins.text(1));

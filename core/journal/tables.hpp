@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/journal/salvage.hpp"
 #include "core/journal/sqlite.hpp"
 #include "core/trust.hpp"
 
@@ -42,9 +43,17 @@ class Tables {
   Rows select(const HistoryFilter& filter);
   std::int64_t newest_id();
   double newest_ctime();
-  std::int64_t count();
-  /// Deletes the oldest rows but `kept`; how many were deleted.
-  std::int64_t drop_oldest(std::int64_t kept);
+  struct Size {
+    std::int64_t rows = 0, bytes = 0;
+  };
+  /// What a row counts for.
+  static std::int64_t bytes_of(const HistoryRow& row);
+  /// Reads all of it.
+  Size history_size();
+  /// Deletes the oldest rows until so many rows and bytes, or more, are gone; what was deleted.
+  Size drop_oldest(Size least);
+  /// Rows with ids up to this one; how many they were.
+  std::int64_t drop_until(std::int64_t id);
 
   std::vector<StoredSession> sessions();
   void save_session(const StoredSession& session);
@@ -62,6 +71,10 @@ class Tables {
   void add_outgoing(const StoredMessage& message);
   void drop_outgoing(const std::string& delivery);
   std::vector<StoredMessage> outgoing();
+  /// What a message that waits counts for, and what the one of an id does, in the outbox or not yet begun; 0 where there is none.
+  static std::int64_t bytes_of(const StoredMessage& message);
+  std::int64_t message_bytes(const std::string& delivery);
+  Size messages_size();
   void add_incoming(const StoredMessage& message, Progress progress);
   /// What has begun keeps no data.
   void set_progress(const std::string& delivery, Progress progress);
@@ -80,8 +93,12 @@ class Tables {
   Records kept(const std::string& collection, const KeptRange& range);
   Journal::Purged purge(const Journal::Purge& what);
 
-  /// Adds everything of `other`, whose rows are newer; keeps their ids where these are free.
+  /// Adds the oldest rows of `other`, about a megabyte of them, which are newer than all here; keeps their ids where these are free. The id
+  /// that the last of them had, nothing where there was none.
+  std::optional<std::int64_t> take_rows(Tables& other);
+  /// Adds everything of `other` but its rows.
   void take_over(Tables& other);
+  std::vector<Salvaged> salvage_from(const std::string& path) { return salvage(path, database_); }
 
  private:
   std::vector<StoredMessage> messages(sqlite::Statement& statement);

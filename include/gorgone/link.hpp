@@ -102,6 +102,9 @@ class GORGONE_API Gateway {
   /// Takes a message to this node itself that is a copy, or has to wait until the copies to this node before it have ended
   /// (after_copies; docs/protocol.md, "Remote copy"); false where it is neither: then it is untouched.
   virtual bool hold(Message& /*message*/, Reply& /*reply*/) { return false; }
+  /// The same for a message that may come again under the same delivery id, until its acceptance is noted where it comes from: it is taken
+  /// once.
+  virtual bool hold_once(Message& /*message*/, Reply& /*reply*/) { return false; }
 };
 
 }  // namespace gorgone

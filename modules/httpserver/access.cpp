@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 namespace gorgone::httpserver {
 
@@ -117,6 +118,19 @@ std::chrono::milliseconds Guesses::failed(const ip::address& address, Clock::tim
   auto delay = first_delay * (1 << std::min(entry.failures, 4u));
   ++entry.failures;
   return std::min(delay, longest_delay);
+}
+
+ToldRefusals::Told ToldRefusals::refused(const ip::address& address, Clock::time_point now) {
+  Told told;
+  if (now >= over_) {
+    told.silent = std::exchange(silent_, 0);
+    addresses_.clear();
+    over_ = now + span;
+  }
+  const auto key = guesser(address);
+  told.is_told = (addresses_.contains(key) || addresses_.size() < most_addresses) && addresses_[key]++ < most_of_address;
+  if (!told.is_told) ++silent_;
+  return told;
 }
 
 void Guesses::succeeded(const ip::address& address) { addresses_.erase(guesser(address)); }

@@ -63,4 +63,24 @@ class Guesses {
   std::map<boost::asio::ip::address, Entry> addresses_;
 };
 
+/// Which refusals are told in the log: the first few of an address, of the first few addresses, in a span of time. The others are counted.
+class ToldRefusals {
+ public:
+  using Clock = Guesses::Clock;
+  static constexpr std::chrono::seconds span{10};
+  static constexpr int most_of_address = 3;
+  static constexpr std::size_t most_addresses = 20;
+
+  struct Told {
+    bool is_told = true;
+    std::size_t silent = 0;  ///< refusals before this one, in a span that is over, that were not told
+  };
+  Told refused(const boost::asio::ip::address& address, Clock::time_point now);
+
+ private:
+  std::map<boost::asio::ip::address, int> addresses_;
+  std::size_t silent_ = 0;
+  Clock::time_point over_{};
+};
+
 }  // namespace gorgone::httpserver

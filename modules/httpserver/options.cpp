@@ -40,6 +40,12 @@ Schema schema() {
       Option{"body_limit", integer, "8388608", "the longest body of a request; longer ones are answered with status 413"}
           .range(1024, 1073741824)
           .in("bytes"),
+      Option{
+          "max_held_bytes", integer, "134217728",
+          "unfinished bodies, and answers that are not read yet, of all connections together, but for 64 KB of each; more is answered with "
+          "status 503"}
+          .range(1048576, 17179869184.0)
+          .in("bytes"),
       Option{"request_timeout", integer, "30", "how long a request may take to arrive; then status 408"}.range(1, 3600).in("seconds"),
       Option{"idle_timeout", integer, "60", "how long a connection without a request is kept"}.range(1, 86400).in("seconds"),
       Option{"dispatch", anything, "", "other roots than /api, which no module serves"}.ignored(),
@@ -61,6 +67,7 @@ Options read_options(const Settings& settings) {
   options.max_connections = static_cast<std::size_t>(settings.integer("max_connections"));
   options.header_limit = static_cast<std::uint32_t>(settings.integer("header_limit"));
   options.body_limit = static_cast<std::uint64_t>(settings.integer("body_limit"));
+  options.max_held_bytes = static_cast<std::uint64_t>(settings.integer("max_held_bytes"));
   options.request_timeout = std::chrono::seconds(settings.integer("request_timeout"));
   options.idle_timeout = std::chrono::seconds(settings.integer("idle_timeout"));
   return options;

@@ -26,7 +26,7 @@ struct Options {
 
   std::size_t max_connections = 0;
   std::uint32_t header_limit = 0;
-  std::uint64_t body_limit = 0;
+  std::uint64_t body_limit = 0, max_held_bytes = 0;
   std::chrono::seconds request_timeout{0}, idle_timeout{0};
 };
 

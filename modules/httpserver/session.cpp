@@ -54,6 +54,7 @@ class Session {
   asio::awaitable<ErrorCode> read_body(Request& request);
   asio::awaitable<bool> write(const Request& request, HttpAnswer answer, bool keep_alive);
   std::optional<HttpAnswer> refuse_broken(const ErrorCode& error) const;
+  HttpAnswer no_room(const char* what);
 
   Shared& shared_;
   Stream& stream_;
@@ -63,6 +64,7 @@ class Session {
   bool is_reading_ = false;
   Deadline deadline_;
   Stopping::Hook on_stop_;
+  Budget::Share memory_{shared_.budget};
 };
 
 template <class Stream>
@@ -78,6 +80,10 @@ asio::awaitable<void> Session<Stream>::run() {
 
     // Do it; a request that was not read to its end cannot be followed by another.
     auto answer = co_await handle(request);
+    request.get().body() = std::string();
+    // What was done must not be asked for again because of its answer; reading is.
+    const bool has_room = memory_.hold(answer.body.size()) || request.get().method() != http::verb::get;
+    if (!has_room) answer = no_room("the answer");
     const bool cancelled = co_await is_cancelled();
     if (cancelled) co_return;
     shared_.agent.log().debug("{} '{}': {} (client={})", printable(request.get().method_string()), printable(request.get().target()),
@@ -85,6 +91,7 @@ asio::awaitable<void> Session<Stream>::run() {
     const bool keep_alive = request.is_done() && request.keep_alive() && !shared_.stopping.asked();
 
     const bool written = co_await write(request, std::move(answer), keep_alive);
+    memory_.hold(0);
     if (!written || !keep_alive) co_return;
   }
 }
@@ -122,6 +129,10 @@ asio::awaitable<HttpAnswer> Session<Stream>::handle(Request& request) {
   if (refused) co_return std::move(*refused);
 
   auto error = co_await read_body(request);
+  if (error == asio::error::no_buffer_space) {
+    request.get().body() = std::string();
+    co_return no_room("the request's body");
+  }
   if (error) co_return refuse_broken(error).value_or(bad_request("bad_request", "the request's body did not arrive"));
 
   const auto& message = request.get();
@@ -138,7 +149,7 @@ template <class Stream>
 asio::awaitable<std::optional<HttpAnswer>> Session<Stream>::check_access(const Request& request) {
   const auto& options = shared_.options;
   if (options.subnets && !contains(*options.subnets, client_)) {
-    shared_.agent.log().warning("a request was refused: the address is not in allowed_hosts.subnets (client={})", client_.to_string());
+    shared_.refused(client_, "the address is not in allowed_hosts.subnets");
     co_return unauthorized();
   }
   if (!options.credentials) co_return std::nullopt;
@@ -151,8 +162,7 @@ asio::awaitable<std::optional<HttpAnswer>> Session<Stream>::check_access(const R
   // Clients ask without a password first, to see whether one is wanted: that is no guess.
   if (!header.empty()) {
     const auto delay = shared_.guesses.failed(client_, Clock::now());
-    shared_.agent.log().warning("a request was refused: wrong user or password (client={} delay_ms={})", client_.to_string(),
-                                delay.count());
+    shared_.refused(client_, "wrong user or password", fmt::format(" delay_ms={}", delay.count()));
     deadline_.clear();
     Event pause(shared_.agent.loop(), shared_.stopping);
     co_await pause.wait_until(Clock::now() + delay);
@@ -170,7 +180,10 @@ asio::awaitable<ErrorCode> Session<Stream>::read_body(Request& request) {
       const auto bytes = asio::buffer(go_on);
       co_await asio::async_write(stream_, bytes, asio::redirect_error(asio::use_awaitable, error));
     }
-    if (!error) co_await http::async_read(stream_, buffer_, request, asio::redirect_error(asio::use_awaitable, error));
+    while (!error && !request.is_done()) {
+      co_await http::async_read_some(stream_, buffer_, request, asio::redirect_error(asio::use_awaitable, error));
+      if (!error && !memory_.hold(request.get().body().size())) error = asio::error::no_buffer_space;
+    }
   }
   is_reading_ = false;
   if (!error) deadline_.clear();
@@ -216,6 +229,14 @@ std::optional<HttpAnswer> Session<Stream>::refuse_broken(const ErrorCode& error)
 }
 
 template <class Stream>
+HttpAnswer Session<Stream>::no_room(const char* what) {
+  memory_.hold(0);
+  shared_.refused(client_, fmt::format("no room for {}, all connections hold {} bytes (max_held_bytes)", what, shared_.budget.held()));
+  return refusal(503, "busy",
+                 fmt::format("there is no room for {} now: all connections together hold what they may (max_held_bytes)", what));
+}
+
+template <class Stream>
 asio::awaitable<void> Session<Stream>::say_farewell() {
   auto& socket = socket_of(stream_);
   ErrorCode error;
@@ -248,6 +269,12 @@ asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address 
 }
 
 }  // namespace
+
+void Shared::refused(const asio::ip::address& client, const std::string& why, const std::string& pairs) {
+  const auto line = told.refused(client, Clock::now());
+  if (line.silent > 0) agent.log().warning("{} more requests were refused since the last line that told of one", line.silent);
+  if (line.is_told) agent.log().warning("a request was refused: {} (client={}{})", why, client.to_string(), pairs);
+}
 
 asio::awaitable<void> run_session(Shared& shared, Socket socket) {
   // Every wait here tells by its error that it was cancelled.

@@ -4,6 +4,7 @@
 
 #include "access.hpp"
 #include "api.hpp"
+#include "budget.hpp"
 #include "options.hpp"
 #include "waiting.hpp"
 
@@ -16,13 +17,18 @@ namespace gorgone::httpserver {
 
 /// What all sessions of a server share.
 struct Shared {
-  Shared(Agent& agent_, Options options_) : agent(agent_), options(std::move(options_)), api(agent_, stopping) {}
+  Shared(Agent& agent_, Options options_)
+      : agent(agent_), options(std::move(options_)), budget(options.max_held_bytes), api(agent_, stopping) {}
+  /// For the log: a request that was not served.
+  void refused(const asio::ip::address& client, const std::string& why, const std::string& pairs = {});
 
   Agent& agent;
   const Options options;
   std::shared_ptr<asio::ssl::context> tls;  ///< empty: plain HTTP
   Stopping stopping;
   Guesses guesses;
+  ToldRefusals told;
+  Budget budget;
   Api api;
 };
 

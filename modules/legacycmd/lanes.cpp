@@ -38,7 +38,7 @@ struct Lanes::Lane {
   explicit Lane(asio::io_context& loop) : changed(loop) {}
   std::string target;
   std::deque<Job> jobs;
-  std::size_t unanswered = 0;
+  std::size_t bytes = 0, unanswered = 0;
   Signal changed;
   std::optional<Signal::Clock::time_point> unknown_since;
   bool is_busy = false;          // told
@@ -95,15 +95,22 @@ void Lanes::Call::answer(std::optional<Error> why) {
 }
 
 void Lanes::add(Job job) {
-  const auto& line = job.unit.line;
-  const auto target = needs_poller(line) ? line.target : std::string();
-  bytes_ += job.unit.bytes();
+  const auto target = lane_of(job.unit.line);
+  const auto size = job.unit.bytes();
+  bytes_ += size;
   auto& lane = lanes_[target];
-  if (lane) return lane->jobs.push_back(std::move(job));
-  lane = std::make_shared<Lane>(agent_.loop());
+  const bool is_new = !lane;
+  if (is_new) lane = std::make_shared<Lane>(agent_.loop());
   lane->target = target;
+  lane->bytes += size;
   lane->jobs.push_back(std::move(job));
-  agent_.spawn(run(lane));
+  if (is_new) agent_.spawn(run(lane));
+}
+
+std::map<std::string, std::size_t> Lanes::bytes_of_lanes() const {
+  std::map<std::string, std::size_t> all;
+  for (const auto& [target, lane] : lanes_) all[target] = lane->bytes;
+  return all;
 }
 
 asio::awaitable<void> Lanes::run(std::shared_ptr<Lane> lane) {
@@ -113,6 +120,7 @@ asio::awaitable<void> Lanes::run(std::shared_ptr<Lane> lane) {
     const auto size = part->job.unit.bytes();
     co_await serve(lane, part);
     bytes_ -= size;
+    lane->bytes -= size;
   }
   lanes_.erase(lane->target);
 }
@@ -241,10 +249,8 @@ void Lanes::submit(const Message& message, Reply reply) {
   if (!is_own(message.target)) return agent_.submit(message, std::move(reply));
   auto* gateway = agent_.gateway();
   if (gateway != nullptr && concerns_copies(message)) {
-    // One with a delivery id would not be held back, but for a copy.
     Message held = message;
-    if (held.action != "REMOTECOPY") held.delivery.clear();
-    if (gateway->hold(held, reply)) return;
+    if (gateway->hold_once(held, reply)) return;
   }
   // The way of what comes from other nodes: it is written down and runs once.
   agent_.submit(wrap_delivery(message, own_ttl_s), std::move(reply));

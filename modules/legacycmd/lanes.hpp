@@ -32,6 +32,7 @@ class Lanes {
 
   void add(Job job);
   std::size_t bytes() const { return bytes_; }
+  std::map<std::string, std::size_t> bytes_of_lanes() const;
   /// Sends nothing more, and waits a little for the answers that are under way.
   asio::awaitable<void> settle();
 

@@ -59,6 +59,8 @@ Order external_commands(const Line& line, const Poller& poller, std::string_view
 
 bool needs_poller(const Line& line) { return line.command != "STARTWORKER"; }
 
+std::string lane_of(const Line& line) { return needs_poller(line) ? line.target : std::string(); }
+
 Result<std::vector<Order>> orders_of(const Line& line, const Poller& poller, const Paths& paths, std::string_view illegal_characters) {
   const auto& name = line.command;
   std::string missing;

@@ -32,6 +32,9 @@ struct Order {
 /// STARTWORKER needs no poller's data.
 bool needs_poller(const Line& line);
 
+/// The lane a line goes by: its poller's; one for all that needs none or makes no sense.
+std::string lane_of(const Line& line);
+
 /// An Error where the database lacks what the line needs.
 Result<std::vector<Order>> orders_of(const Line& line, const Poller& poller, const Paths& paths, std::string_view illegal_characters);
 

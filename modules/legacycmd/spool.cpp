@@ -4,7 +4,11 @@ namespace gorgone::legacycmd {
 namespace {
 
 // What is done is noted together: the ids of the messages make it safe to be late with it.
+// Of a lane, although the others hold all that may be held.
+constexpr std::size_t lane_least = 64 * 1024;
 constexpr auto noted_after = std::chrono::milliseconds(100);
+// As long as what was accepted lies in memory only, the lines on the disk are all that outlives a kill.
+constexpr auto durable_looked_for = std::chrono::milliseconds(500);
 constexpr auto told_again_after = std::chrono::seconds(60);
 
 }  // namespace
@@ -39,9 +43,13 @@ asio::awaitable<void> Spool::run() {
     is_dirty_ = false;
     flushed_ = now;
     std::vector<SpoolDisk::Done> done;
-    for (auto& [file, places] : done_) done.push_back({file, std::move(places)});
-    done_.clear();
-    const auto room = options_.queued_bytes_max - std::min(options_.queued_bytes_max, lanes_.bytes());
+    if (agent_.journal().is_durable()) {
+      for (auto& [file, places] : done_) done.push_back({file, std::move(places)});
+      done_.clear();
+    }
+    const auto most = options_.queued_bytes_max;
+    Room room(most - std::min(most, lanes_.bytes()), {most / 4, std::min(lane_least, most / 4)});
+    for (const auto& [lane, bytes] : lanes_.bytes_of_lanes()) room.holds(lane, bytes);
     auto work = [disk = disk_, done = std::move(done), scans, room] { return disk->step(done, scans, room); };
     auto step = co_await agent_.blocking(std::move(work));
     tell(step.problems);
@@ -58,7 +66,8 @@ asio::awaitable<void> Spool::wait() {
     if (is_dirty_) co_return;
     const auto now = Signal::Clock::now();
     auto until = scanned_ + options_.rescan;
-    if (!done_.empty() || waits_for_room_) until = std::min(until, flushed_ + noted_after);
+    if (waits_for_room_) until = std::min(until, flushed_ + noted_after);
+    if (!done_.empty()) until = std::min(until, flushed_ + (agent_.journal().is_durable() ? noted_after : durable_looked_for));
     if (waits_for_grace_) until = std::min(until, flushed_ + options_.disk.grace);
     if (now >= until) co_return;
     co_await changed_.wait(until);

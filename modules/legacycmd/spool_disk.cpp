@@ -11,12 +11,15 @@
 #include <cstring>
 #include <set>
 
+#include "orders.hpp"
+
 namespace gorgone::legacycmd {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t portion_max = 4 << 20;
+constexpr auto portion_max = SpoolRecord::Portion::bytes_max;
+constexpr std::size_t portions_of_step = 16;
 constexpr std::string_view taken_suffix = "_read";
 // One that is empty may just have been made; one that stays so is taken up all the same, which deletes it.
 constexpr std::int64_t empty_s = 60;
@@ -64,7 +67,9 @@ struct SpoolDisk::File {
   std::unique_ptr<SpoolRecord> record;
   std::size_t next_portion = 0;  // of those in the record
   std::uint64_t planned = 0;     // bytes
-  std::uint64_t seen = 0;        // its size when it was looked at last
+  /// Pieces of which something waits for room, by where they begin: for each full lane the place of its first unit that was not sent.
+  std::map<std::uint64_t, std::map<std::string, std::uint64_t>> left;
+  std::uint64_t seen = 0;  // its size when it was looked at last
   Clock::time_point grown = Clock::now();
   std::map<std::uint64_t, std::vector<std::uint64_t>> open;  // units: the places of their lines
 
@@ -84,15 +89,27 @@ struct SpoolDisk::Found {
 SpoolDisk::SpoolDisk(Options options) : options_(std::move(options)) {}
 SpoolDisk::~SpoolDisk() = default;
 
-SpoolDisk::Step SpoolDisk::step(const std::vector<Done>& done, bool scans, std::size_t room) {
+SpoolDisk::Step SpoolDisk::step(const std::vector<Done>& done, bool scans, Room room) {
   Step out;
-  for (const auto& one : done) note(one, out);
-  if (scans) scan(out);
+  portions_ = 0;
+  for (const auto& one : done) guarded(out, "note what is done of the spool", [&] { note(one, out); });
+  if (scans) guarded(out, "look through the spool", [&] { scan(out); });
   for (auto entry = files_.begin(); entry != files_.end();) {
     auto& file = *entry->second;
-    entry = read(file, out, room) && finish(file, out) ? files_.erase(entry) : std::next(entry);
+    bool is_over = false;
+    guarded(out, "take up " + file.path, [&] { is_over = read(file, out, room) && finish(file, out); });
+    entry = is_over ? files_.erase(entry) : std::next(entry);
   }
   return out;
+}
+
+// What was read before stays: one file that cannot be worked through holds up no other, and is tried again at the next step.
+void SpoolDisk::guarded(Step& out, const std::string& what, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& failure) {
+    out.problems.push_back(fmt::format("cannot {}: {}", what, failure.what()));
+  }
 }
 
 void SpoolDisk::note(const Done& done, Step& out) {
@@ -178,7 +195,8 @@ void SpoolDisk::adopt(const std::string& path, Step& out) {
   files_.emplace(number, std::move(file));
 }
 
-bool SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out, std::size_t& room) {
+bool SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out, Room& room) {
+  ++portions_;
   std::string text(portion.to - portion.from, '\0');
   for (std::size_t done = 0; done < text.size();) {
     const auto count = ::pread(file.file, text.data() + done, text.size() - done, static_cast<off_t>(portion.from + done));
@@ -197,15 +215,51 @@ bool SpoolDisk::emit(File& file, const SpoolRecord::Portion& portion, Step& out,
     }
     done += static_cast<std::size_t>(count);
   }
+  const auto before = file.left.find(portion.from);
+  std::map<std::string, std::uint64_t> left;
+  std::set<std::string> reached;
   for (auto& unit : plan(text, portion.from, portion.rules, portion.skipped)) {
     const auto place = unit.places.front();
-    if (unit.is_done || file.record->is_done(place)) continue;
+    const auto lane = lane_of(unit.line);
+    if (before != file.left.end()) {
+      const auto first = before->second.find(lane);
+      if (first != before->second.end() && first->second == place) reached.insert(lane);
+      if (!reached.contains(lane)) continue;  // sent before
+    }
+    if (unit.is_done || file.record->is_done(place) || file.open.contains(place)) continue;
+    if (room.is_full(lane)) {
+      left.try_emplace(lane, place);
+      continue;
+    }
+    room.take(lane, unit.bytes());
     file.open[place] = unit.places;
-    room -= std::min(room, unit.bytes());
     out.jobs.push_back({file.number, fmt::format("{}{:012x}", file.record->id(), place), file.path, std::move(unit)});
   }
   file.planned = std::max(file.planned, portion.to);
+  if (left.empty())
+    file.left.erase(portion.from);
+  else
+    file.left[portion.from] = std::move(left);
   return true;
+}
+
+// What had no room before, where there is some now.
+bool SpoolDisk::emit_left(File& file, Step& out, Room& room) {
+  std::vector<std::uint64_t> places;
+  for (const auto& [from, lanes] : file.left) places.push_back(from);
+  bool is_well = true;
+  for (const auto from : places) {
+    const auto lanes = file.left.at(from);
+    const bool has_room = std::any_of(lanes.begin(), lanes.end(), [&](const auto& lane) { return !room.is_full(lane.first); });
+    if (!has_room) continue;
+    const auto& known = file.record->portions();
+    const auto portion = std::find_if(known.begin(), known.end(), [&](const auto& one) { return one.from == from; });
+    if (is_well && portions_ < portions_of_step && emit(file, SpoolRecord::Portion(*portion), out, room)) continue;
+    // Nothing of these lanes may overtake it.
+    is_well = is_well && portions_ >= portions_of_step;
+    for (const auto& [lane, first] : lanes) room.close(lane);
+  }
+  return is_well;
 }
 
 // Puts the next piece before `limit` into the record; false where there is none yet.
@@ -232,8 +286,10 @@ bool SpoolDisk::extend(File& file, std::uint64_t limit, bool is_end, Step& out) 
 }
 
 // False where there is more than could be read now: the file is not over.
-bool SpoolDisk::read(File& file, Step& out, std::size_t& room) {
+bool SpoolDisk::read(File& file, Step& out, Room& room) {
+  if (!emit_left(file, out, room)) return false;
   for (;;) {
+    if (!file.left.empty()) out.waits_for_room = true;
     struct stat status {};
     if (::fstat(file.file, &status) != 0) {
       out.problems.push_back(failure("read", file.path));
@@ -245,7 +301,7 @@ bool SpoolDisk::read(File& file, Step& out, std::size_t& room) {
     const auto& known = file.record->portions();
     const bool is_known = file.next_portion < known.size();
     if (!is_known && size <= file.planned) return true;
-    if (room == 0) {
+    if (portions_ >= portions_of_step) {
       out.waits_for_room = true;
       return true;
     }
@@ -262,7 +318,8 @@ bool SpoolDisk::read(File& file, Step& out, std::size_t& room) {
 }
 
 bool SpoolDisk::finish(File& file, Step& out) {
-  if (!file.open.empty() || file.seen > file.planned || file.next_portion < file.record->portions().size()) return false;
+  if (!file.open.empty() || !file.left.empty() || file.seen > file.planned || file.next_portion < file.record->portions().size())
+    return false;
   // Whoever opened it before it was renamed may write still.
   if (Clock::now() < file.grown + options_.grace) {
     out.waits_for_grace = true;

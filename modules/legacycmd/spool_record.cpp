@@ -10,12 +10,14 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <sstream>
 
 namespace gorgone::legacycmd {
 namespace {
 
 constexpr std::size_t id_length = 16;
+constexpr auto file_end_max = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 
 Error failure(const std::string& what, const std::string& path) {
   return Error{fmt::format("cannot {} {}: {}", what, path, std::strerror(errno))};
@@ -71,7 +73,10 @@ bool SpoolRecord::read(const std::string& text, const Identity& of) {
     if (word == "portion") {
       Portion portion;
       words >> portion.from >> portion.to >> portion.rules.lines >> portion.rules.is_sequential;
-      if (!words) continue;
+      // What cannot have been written here is damage; the lines are taken as if nothing were known of them.
+      const bool is_sound =
+          words && portion.from < portion.to && portion.to - portion.from <= Portion::bytes_max && portion.to <= file_end_max;
+      if (!is_sound) continue;
       for (std::uint64_t place = 0; words >> place;) portion.skipped.insert(place);
       insert(std::move(portion));
     } else if (word == "done") {

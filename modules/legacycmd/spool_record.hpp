@@ -23,6 +23,7 @@ namespace gorgone::legacycmd {
 class SpoolRecord {
  public:
   struct Portion {
+    static constexpr std::uint64_t bytes_max = 4 << 20;
     std::uint64_t from = 0, to = 0;
     BulkRules rules;
     std::set<std::uint64_t> skipped = {};  ///< lines that another daemon had marked

@@ -25,14 +25,14 @@ bool CopyDesk::take(Message& message, bool is_passed_on, Reply& reply) {
   return true;
 }
 
-bool CopyDesk::take_own(Message& message, Reply& reply, std::int64_t ttl_s) {
-  // One with a delivery id is written down already, and was held back where it came from.
-  const bool waits = message.delivery.empty() && jobs_.has_line({}) && is_after_copies(message);
+bool CopyDesk::take_own(Message& message, Reply& reply, std::int64_t ttl_s, bool may_come_again) {
+  // Any other with a delivery id is written down already, and was held back where it came from.
+  const bool waits = (may_come_again || message.delivery.empty()) && jobs_.has_line({}) && is_after_copies(message);
   if (!waits && message.action != "REMOTECOPY") return false;
   message.target.clear();
   if (message.ttl_s <= 0) message.ttl_s = ttl_s;
   give_delivery(message);
-  jobs_.accept(std::move(message), false, std::move(reply));
+  jobs_.accept(std::move(message), may_come_again, std::move(reply));
   return true;
 }
 

@@ -32,8 +32,8 @@ class CopyDesk final : public BulkOwner, private CopyWays {
 
   /// Takes copies, and messages that must wait for the copies of their target; false where it is neither. `message.ttl_s` is set.
   bool take(Message& message, bool is_passed_on, Reply& reply);
-  /// The same for a message to this node itself.
-  bool take_own(Message& message, Reply& reply, std::int64_t ttl_s);
+  /// The same for a message to this node itself. One that may come again has its delivery id, by which it is taken once.
+  bool take_own(Message& message, Reply& reply, std::int64_t ttl_s, bool may_come_again);
   /// The same for one of the outbox.
   bool restore(Message& message);
   void stop() { jobs_.stop(); }

@@ -85,8 +85,7 @@ void CopyJobs::settle(const std::shared_ptr<Acceptance>& acceptance) {
   if (!is_new || !*is_new || !*acceptance->checked) {
     drop(target, item);
     if (!is_new) {
-      ways_.refuse_copy(item->message, acceptance->reply, Error{"the outbox: " + is_new.error().message, "journal"},
-                        acceptance->is_passed_on);
+      ways_.refuse_copy(item->message, acceptance->reply, outbox_failure(is_new.error()), acceptance->is_passed_on);
     } else if (!*is_new) {
       if (acceptance->reply) acceptance->reply(Answer{"ACK", item->message.token, 0, Payload("null")});
     } else {

@@ -16,6 +16,8 @@ StoredMessage stored_message(const Message& message, std::int64_t ttl_s) {
   return {message.delivery, message.action, message.token, message.target, message.data.text(), wall_s() + ttl_s};
 }
 
+Error outbox_failure(const Error& why) { return Error{"the outbox: " + why.message, why.code == "busy" ? "busy" : "journal"}; }
+
 Homeless::Homeless(Agent& agent, Place place) : agent_(agent), place_(std::move(place)), timer_(agent.loop()) {}
 
 asio::awaitable<void> Homeless::load() {

@@ -16,6 +16,9 @@ namespace gorgone::proxy {
 /// What the outbox keeps of a message that may wait for `ttl_s`.
 StoredMessage stored_message(const Message& message, std::int64_t ttl_s);
 
+/// Why the outbox took nothing: "busy" where it will later, so that whoever passes a message on keeps it.
+Error outbox_failure(const Error& why);
+
 class Homeless {
  public:
   /// `place` gives a message to its node; false where there is none still.

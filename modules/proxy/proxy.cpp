@@ -113,13 +113,14 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       // What was passed on before has been told already, and runs once.
       const auto known = nodes_.find(node);
       if (known != nodes_.end()) known->second->stored(answered.delivery, is_new.has_value() && *is_new);
-      if (!is_new) return refuse(answered, reply, Error{"the outbox: " + is_new.error().message, "journal"}, is_passed_on);
+      if (!is_new) return refuse(answered, reply, proxy::outbox_failure(is_new.error()), is_passed_on);
       if (reply) reply(Answer{"ACK", answered.token, 0, Payload("null")});
     };
     agent_.journal().store_outgoing(std::move(stored), is_passed_on, std::move(kept));
   }
 
-  bool hold(Message& message, Reply& reply) override { return copies_.take_own(message, reply, limits_.queue.ttl_s); }
+  bool hold(Message& message, Reply& reply) override { return copies_.take_own(message, reply, limits_.queue.ttl_s, false); }
+  bool hold_once(Message& message, Reply& reply) override { return copies_.take_own(message, reply, limits_.queue.ttl_s, true); }
 
   json::object constatus() const override {
     json::object all;

@@ -1,84 +1,13 @@
-#include "core/journal/journal_file.hpp"
+#include "journal_fixture.hpp"
 
 #include <gorgone/json.hpp>
 
-#include <sqlite3.h>
-#include <sys/resource.h>
-#include <unistd.h>
-#include <boost/asio/io_context.hpp>
-#include <catch2/catch.hpp>
-
 #include <csignal>
+#include <fstream>
 #include <thread>
 
-#include <filesystem>
-#include <fstream>
-
 using namespace gorgone;
-namespace fs = std::filesystem;
-
-namespace {
-
-class Directory {
- public:
-  Directory() {
-    char name[] = "/tmp/gorgone-journal-XXXXXX";
-    path_ = mkdtemp(name);
-  }
-  ~Directory() { fs::remove_all(path_); }
-  std::string file(const char* name = "history.sdb") const { return (path_ / name).string(); }
-
- private:
-  fs::path path_;
-};
-
-// The largest file of this process, as long as the object lives.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-  }
-  ~FileSizeLimit() { setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
-
-// Runs the loop until `done` was called.
-template <class T>
-T wait(boost::asio::io_context& loop, const std::function<void(std::function<void(Result<T>)>)>& ask) {
-  std::optional<Result<T>> result;
-  ask([&](Result<T> got) { result.emplace(std::move(got)); });
-  auto work = boost::asio::make_work_guard(loop);
-  loop.restart();
-  while (!result) loop.run_one();
-  REQUIRE(result->has_value());
-  return std::move(**result);
-}
-
-Rows read(boost::asio::io_context& loop, JournalFile& journal, HistoryFilter filter) {
-  return wait<Rows>(loop, [&](auto done) { journal.read(filter, done); });
-}
-
-void execute(const std::string& file, const char* sql) {
-  sqlite3* database = nullptr;
-  REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
-  char* error = nullptr;
-  sqlite3_exec(database, sql, nullptr, nullptr, &error);
-  INFO((error ? error : ""));
-  CHECK(error == nullptr);
-  sqlite3_close(database);
-}
-
-HistoryFilter of_token(const char* token) {
-  HistoryFilter filter;
-  filter.token = token;
-  return filter;
-}
-
-}  // namespace
+using namespace gorgone::journal_test;
 
 TEST_CASE("rows are read back in order, with rising ids and strictly rising ctimes") {
   Directory directory;

@@ -1,5 +1,6 @@
 """The database file is missing, locked, read-only, broken or its disk is full: the daemon starts, relays and runs commands, says what is wrong, and
 what was written meanwhile is in the file as soon as it can be written again."""
+import contextlib
 import json
 import os
 import pathlib
@@ -196,6 +197,72 @@ class WhileRunning(Broken):
         self.assertLess(max(seen.answers), 1)
         self.in_file(before, *tokens, self.run_one(client, "afterwards"))
         self.assertEqual(len([row for row in self.poller.database_rows() if row["token"] == "locked-out"]), 1)
+
+    def lock(self):
+        other = sqlite3.connect(self.file, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        self.addCleanup(other.close)
+        return other
+
+    def put_while_locked(self):
+        """A row that is accepted and lies in memory."""
+        self.poller.start()
+        client = self.client()
+        other = self.lock()
+        self.assertEqual(client.call("PUTLOG", {"code": 120, "etime": 1_700_000_000, "token": "held", "data": {}}).body["code"], 0)
+        self.wait_in_memory()
+        return other
+
+    def held_rows(self):
+        return [row for row in self.poller.database_rows() if row["token"] == "held"]
+
+    def test_what_lies_in_memory_at_a_stop_goes_into_the_file_that_is_free_by_then(self):
+        other = self.put_while_locked()
+        other.close()
+        self.poller.stop()
+        self.assertEqual(len(self.held_rows()), 1)
+
+    def test_what_is_lost_at_a_stop_is_told(self):
+        other = self.put_while_locked()
+        self.poller.stop()
+        other.close()
+        self.assertEqual(self.held_rows(), [])
+        self.assertRegex(self.poller.log(), rf"ERROR - \[journal\] \d+ rows of the history and 0 accepted messages are lost: {self.file} cannot be written, "
+                                            "and the daemon ends: database is locked")
+
+    def test_a_disk_that_is_full_to_the_last_byte_with_the_log_on_it_costs_no_row(self):
+        if os.geteuid() != 0:
+            self.skipTest("a small file system needs root")
+        small = self.directory / "small"
+        small.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], capture_output=True).returncode != 0:
+            self.skipTest("no tmpfs can be mounted here")
+        self.addCleanup(subprocess.run, ["umount", "-l", small])
+        self.file = self.poller.database = small / "history.sdb"
+        self.poller.log_file = small / "gorgoned.log"
+        self.poller.severity = "info"
+        self.poller.configure("50-database", {"gorgonecore": {"gorgone_db_name": f"dbname={self.file}"}})
+        self.poller.start()
+        client = self.client()
+        before = self.run_one(client, "before")
+        filler = small / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            for size in (65536, 4096, 1):
+                with contextlib.suppress(OSError):
+                    while file.write(b"x" * size) == size:
+                        pass
+        data = {"code": 120, "etime": 1_700_000_000, "token": "filling", "data": {"x": "x" * 20_000}}
+        for _ in range(100):
+            self.assertEqual(client.call("PUTLOG", data).body["code"], 0)
+        tokens = [self.run_one(client, f"full{number}") for number in range(3)]
+        self.assertEqual(os.statvfs(small).f_bavail, 0, "the disk was not full")
+        self.assertEqual(len([row for row in self.poller.database_rows() if row["token"] == tokens[-1]]), 0, "the disk was not full for the database")
+        self.assertTrue(self.poller.alive())
+        filler.unlink()
+        self.wait_in_use()
+        tokens.append(self.run_one(client, "afterwards"))
+        self.in_file(before, *tokens)
+        self.assertEqual(len([row for row in self.poller.database_rows() if row["token"] == "filling"]), 100, "a row that was accepted is lost")
 
     def test_pages_that_are_overwritten_are_noticed_and_the_daemon_goes_on(self):
         client, _ = self.make_database()

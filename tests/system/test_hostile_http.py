@@ -281,6 +281,46 @@ class Passwords(Hostile):
         self.assertLess(peak.grown_kb, 4_000, "of 8 MB")
 
 
+class Refusals(Hostile):
+    options = {"allowed_hosts": {"enabled": True, "subnets": ["127.0.0.1/32"]}}
+
+    def test_refused_addresses_do_not_fill_the_log(self):
+        started = clock()
+        for number in range(300):
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10, source_address=("127.0.3.1", 0))
+            connection.request("GET", "/api/internal/constatus")
+            self.assertEqual(connection.getresponse().status, 401)
+            connection.close()
+        lines = [line for line in self.central.log().splitlines() if "a request was refused" in line]
+        self.assertGreaterEqual(len(lines), 3)
+        self.assertLessEqual(len(lines), 3 * (2 + (clock() - started) * SLOWNESS / 10))
+        self.is_served()
+
+
+class Bodies(Hostile):
+    options = {"max_held_bytes": 16_000_000}
+
+    def test_bodies_of_many_connections_together_are_bounded(self):
+        head = b"POST /api/core/action/command HTTP/1.1\r\nHost: x\r\nContent-Length: 8000000\r\n\r\n"
+        with Peak(self.pid) as peak, contextlib.ExitStack() as open_ones:
+            def send(_):
+                connection = open_ones.enter_context(connect(self.port))
+                with contextlib.suppress(OSError):
+                    connection.sendall(head + b"x" * 4_000_000)
+                return connection
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                connections = list(pool.map(send, range(40)))
+            refused = []
+            for connection in connections:
+                connection.settimeout(0.2)
+                with contextlib.suppress(OSError):
+                    refused.append(connection.recv(100).startswith(b"HTTP/1.1 503 "))
+            self.assertGreater(sum(refused), 30)
+            self.is_served()
+        self.assertLess(peak.grown_kb, 60_000, "of 160 MB")
+        self.assertEqual(self.central.api().request("POST", "/api/core/action/command", json.dumps([{"command": "true " + "x" * 4_000_000}]))[0], 200)
+
+
 class Tls(Hostile):
     def setUp(self):
         key, certificate = self.directory / "http.key", self.directory / "http.crt"

@@ -4,6 +4,7 @@ import os
 import pathlib
 import random
 import shutil
+import sqlite3
 import time
 import unittest
 
@@ -189,6 +190,20 @@ class Spool(SpoolCase):
         self.spool_empty(40)
         eventually(lambda: len(self.engines[3].lines) == 20 and len(self.called(3)) == 20, 20, "all of them")
         self.assertEqual(self.engines[3].lines, [f"[{number}] A" for number in range(20)])
+
+    def test_more_lines_than_are_held_for_a_poller_that_is_away_keep_no_other_waiting(self):
+        self.central.replace_module("proxy", queue_messages=3)
+        self.configure(max_queued_bytes=1048576)
+        self.start()
+        self.nodes[3].stop()
+        lines = [f"[{number}] " + "x" * 1000 for number in range(3000)]
+        self.write(*(f"EXTERNALCMD:3:{line}" for line in lines), "EXTERNALCMD:4:[1] same file", name="a")
+        self.write("EXTERNALCMD:3:behind", "EXTERNALCMD:4:[2] next file", name="b")
+        eventually(lambda: self.engines[4].lines == ["[1] same file", "[2] next file"], 10, "the lines of the other poller")
+        self.nodes[3].start()
+        self.spool_empty(60)
+        eventually(lambda: len(self.engines[3].lines) >= 3001, 20, "the lines that waited")
+        self.assertTrue(self.engines[3].lines == [*lines, "behind"], "lines are lost, repeated or out of order")
 
     def test_folders_that_are_made_or_replaced_later_are_watched(self):
         shutil.rmtree(self.spool)
@@ -565,6 +580,81 @@ class Kills(SpoolCase):
             self.assertEqual(len(engine.lines), len(written[poller]), f"lines of poller {poller}")
             self.assertTrue(engine.lines == written[poller], f"the lines of poller {poller} are not in their order")
         print(f"{lines} lines, {portions} kills: each arrived once, in order per poller; {spent:.1f} s")
+
+    def lock_database(self):
+        other = sqlite3.connect(self.central.database, isolation_level=None)
+        other.execute("BEGIN EXCLUSIVE")
+        self.addCleanup(other.close)
+        return other
+
+    def test_lines_stay_in_the_spool_as_long_as_the_outbox_is_in_memory_only(self):
+        self.start()
+        self.nodes[3].stop()
+        other = self.lock_database()
+        self.write("EXTERNALCMD:3:away", "EXTERNALCMD:4:there")
+        self.central.wait_log("history and sessions are kept in memory", 10)
+        eventually(lambda: self.engines[4].lines == ["there"], 10, "the line for the node that is there")
+        time.sleep(1.5)
+        self.assertIn("centcore.cmd_read", self.left())
+        self.central.kill()
+        other.close()
+        self.start_central()
+        self.nodes[3].start()
+        eventually(lambda: self.engines[3].lines == ["away"], 20, "the line that was accepted before the kill")
+        self.spool_empty()
+        time.sleep(0.5)
+        self.assertEqual((self.engines[3].lines, self.engines[4].lines), (["away"], ["there"]), "a line arrived twice")
+
+    def test_the_spool_is_emptied_as_soon_as_the_database_can_be_written_again(self):
+        self.start()
+        other = self.lock_database()
+        self.write("EXTERNALCMD:3:one")
+        eventually(lambda: self.engines[3].lines == ["one"], 10, "the line")
+        time.sleep(1)
+        self.assertIn("centcore.cmd_read", self.left())
+        other.close()
+        self.spool_empty(10)
+        self.assertEqual(self.engines[3].lines, ["one"])
+
+    def start_central(self):
+        self.central.start()
+        self.wait_seen(self.central, 4)
+
+    def test_lines_for_the_central_itself_run_once_though_it_is_killed_before_they_are_marked(self):
+        place = self.directory / "node-1"
+        for part in ("engine", "broker"):
+            (place / part).mkdir(parents=True)
+            (self.cache / "config" / part / "1").mkdir(parents=True)
+            (self.cache / "config" / part / "1" / "file").write_bytes(os.urandom(3_000_000))
+        self.database.execute(f"UPDATE cfg_nagios SET cfg_dir = '{place}/engine/' WHERE nagios_server_id = 1;"
+                              f"UPDATE nagios_server SET centreonbroker_cfg_path = '{place}/broker' WHERE id = 1")
+        self.central.nodes(self.nodes[3].node(3))
+        self.central.start()
+        self.wait_seen(self.central, 3)
+        # The last line waits for a node that the proxy does not know, so that the file stays.
+        self.write("SENDCFGFILE:1", "RELOADBROKER:1", "EXTERNALCMD:4:waits")
+        eventually(lambda: len(self.called(1)) == 1, 20, "the reload")
+        record = self.spool / ".centcore.cmd_read.gorgone"
+        eventually(lambda: "done" in record.read_text(), 10, "the note of what is done")
+        self.central.kill()
+        # As if the kill had come a moment earlier: nothing of it is marked or noted.
+        with open(record, "r+") as file:
+            lines = [line for line in file if not line.startswith("done")]
+            file.seek(0)
+            file.truncate()
+            file.writelines(lines)
+        taken = self.spool / "centcore.cmd_read"
+        text = taken.read_text()
+        with open(taken, "r+") as file:
+            file.write(text.replace("-ENDCFGFILE", "SENDCFGFILE").replace("-ELOADBROKER", "RELOADBROKER"))
+        self.central.nodes(self.nodes[3].node(3), self.nodes[4].node(4))
+        self.start_central()
+        eventually(lambda: self.engines[4].lines == ["waits"], 20, "the line that waited")
+        self.spool_empty()
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 20, "an empty outbox")
+        time.sleep(1)
+        self.assertEqual(len(self.called(1)), 1, "the reload ran twice")
+        self.assertEqual(len(self.rows("remote copy finished successfully")), 2, "a copy ran twice")
 
     def test_a_poller_that_is_killed_gets_each_line_once_too(self):
         self.start()

@@ -112,3 +112,25 @@ TEST_CASE("the table of guesses is bounded and forgets the oldest") {
   CHECK(guesses.failed(address("10.0.16.99"), now + 10s) == 1s);
   CHECK(guesses.failed(address("10.0.0.1"), now + 10s) == 500ms);
 }
+
+TEST_CASE("of refusals the first few of an address are told, the others counted and told with the next") {
+  ToldRefusals refusals;
+  const ToldRefusals::Clock::time_point begin{std::chrono::hours(1)};
+  int told = 0;
+  for (int i = 0; i < 100; ++i) told += refusals.refused(address("192.0.2.1"), begin).is_told ? 1 : 0;
+  CHECK(told == 3);
+  CHECK(refusals.refused(address("192.0.2.2"), begin).is_told);
+  const auto next = refusals.refused(address("192.0.2.1"), begin + ToldRefusals::span);
+  CHECK(next.is_told);
+  CHECK(next.silent == 97);
+  CHECK(refusals.refused(address("192.0.2.1"), begin + ToldRefusals::span).silent == 0);
+}
+
+TEST_CASE("refusals of a thousand addresses are few lines") {
+  ToldRefusals refusals;
+  const ToldRefusals::Clock::time_point begin{std::chrono::hours(1)};
+  int told = 0;
+  for (int i = 0; i < 1000; ++i)
+    told += refusals.refused(address(("192.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)).c_str()), begin).is_told ? 1 : 0;
+  CHECK(told == 20);
+}

@@ -15,6 +15,7 @@ inline Options small() {
   options.max_connections = 100;
   options.header_limit = 2048;
   options.body_limit = 4096;
+  options.max_held_bytes = 1 << 20;
   options.request_timeout = 10s;
   options.idle_timeout = 10s;
   return options;

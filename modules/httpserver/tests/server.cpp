@@ -184,3 +184,39 @@ TEST_CASE("no node is asked for the log of a token of this one") {
   CHECK(has(running.ask(get("/api/nodes/1/log/abc", closing)), "Logs found"));
   CHECK(running.core.nodes.fetches == 0);
 }
+
+TEST_CASE("bodies of all connections together are bounded: more is told 503, what is small is served, and room comes back") {
+  auto options = small();
+  options.body_limit = 1 << 20;
+  options.max_held_bytes = 300000;
+  Running running(options);
+  const auto whole = post("/api/core/action/command", '"' + std::string(900000, 'x') + '"', closing);
+  auto slow = running.client();
+  slow.send(whole.substr(0, 350000));
+  running.core.run_for(200ms);
+  auto second = running.client();
+  second.start_sending(whole.substr(0, 350000));
+  const auto refused = second.read_all();
+  CHECK(refused.starts_with("HTTP/1.1 503 "));
+  CHECK(has(refused, "Retry-After: 1\r\n"));
+  CHECK(has(refused, "max_held_bytes"));
+  CHECK(running.ask(post("/api/core/action/command", "[]", closing)).starts_with("HTTP/1.1 200 "));
+  slow.close();
+  running.core.run_for(100ms);
+  CHECK(running.ask(post("/api/core/action/command", '"' + std::string(200000, 'x') + '"', closing)).starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("answers that nobody reads are bounded for all connections together") {
+  auto options = small();
+  options.max_held_bytes = 30 << 20;
+  Running running(options);
+  running.core.memory.commit("long", 2, '"' + std::string(20 << 20, 'x') + '"');
+  auto deaf = running.client();
+  deaf.send(get("/api/log/long"));
+  running.core.run_for(300ms);
+  CHECK(running.ask(get("/api/log/long", closing)).starts_with("HTTP/1.1 503 "));
+  CHECK(running.ask(get("/api/log/other", closing)).starts_with("HTTP/1.1 200 "));
+  deaf.close();
+  running.core.run_for(100ms);
+  CHECK(running.ask(get("/api/log/long", closing)).starts_with("HTTP/1.1 200 "));
+}

@@ -20,7 +20,7 @@ using namespace gorgone::legacycmd;
 
 namespace {
 
-constexpr std::size_t plenty = 1 << 20;
+const Room plenty(1 << 20);
 
 struct SpoolFixture {
   std::filesystem::path folder;
@@ -46,7 +46,7 @@ struct SpoolFixture {
     all << std::ifstream(folder / name).rdbuf();
     return all.str();
   }
-  std::vector<SpoolDisk::Job> scan(std::size_t room = plenty) const {
+  std::vector<SpoolDisk::Job> scan(const Room& room = plenty) const {
     auto step = disk->step({}, true, room);
     for (const auto& problem : step.problems) UNSCOPED_INFO(problem);
     CHECK(step.problems.empty());
@@ -180,11 +180,11 @@ TEST_CASE_METHOD(SpoolFixture, "half a line is waited for, and taken as it is wh
 
 TEST_CASE_METHOD(SpoolFixture, "what there is no room for stays on the disk, and the order is kept") {
   for (const char* name : {"a", "b", "c"}) write(std::string("centcore/") + name, "RELOAD:1\nRELOAD:2\n");
-  auto step = disk->step({}, true, 1);
-  CHECK(step.jobs.size() == 2);
+  auto step = disk->step({}, true, Room(1));
+  CHECK(targets(step.jobs) == Texts{"1"});
   CHECK(step.waits_for_room);
-  CHECK(disk->step({}, false, 0).jobs.empty());
-  CHECK(disk->step({}, false, plenty).jobs.size() == 4);
+  CHECK(disk->step({}, false, Room(0)).jobs.empty());
+  CHECK(targets(disk->step({}, false, plenty).jobs) == Texts{"2", "1", "2", "1", "2"});
 }
 
 TEST_CASE_METHOD(SpoolFixture, "a file that is empty may still be written, and is left alone at first") {
@@ -318,7 +318,7 @@ TEST_CASE_METHOD(SpoolFixture, "a file that cannot be read for a while is kept a
   write("centcore.cmd", "RELOAD:1\nRELOAD:2\n");
   const auto before = scan();
   restart();
-  CHECK(disk->step({}, true, 0).jobs.empty());
+  CHECK(disk->step({}, true, Room(0)).jobs.empty());
   wait();
   {
     const Unreadable unreadable(folder / "centcore.cmd_read");
@@ -332,7 +332,7 @@ TEST_CASE_METHOD(SpoolFixture, "a file that cannot be read for a while is kept a
 
 TEST_CASE_METHOD(SpoolFixture, "a file whose size cannot be told is not taken for an empty one") {
   write("centcore.cmd", "RELOAD:1\n");
-  CHECK(disk->step({}, true, 0).jobs.empty());
+  CHECK(disk->step({}, true, Room(0)).jobs.empty());
   wait();
   {
     const bool is_stale = GENERATE(true, false);
@@ -350,4 +350,57 @@ TEST_CASE_METHOD(SpoolFixture, "of a file that was cut short what is left is sen
   const auto step = disk->step({}, true, plenty);
   CHECK(ids(step.jobs) == Texts{before[0].id});
   CHECK(step.problems.size() == 1);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "pieces in a damaged record that no file can have are passed over, and every line is sent under its id") {
+  write("centcore.cmd", "RELOAD:1\n");
+  const auto first = scan();
+  for (const char* line : {"9 1 50 1", "9 9 50 1", "9 99999999999 50 1", "18446744073709551000 18446744073709551600 50 1"})
+    write(record, std::string("portion ") + line + '\n');
+  write("centcore.cmd_read", "RELOAD:2\n");
+  restart();
+  const auto jobs = scan();
+  REQUIRE(targets(jobs) == Texts{"1", "2"});
+  CHECK(jobs[0].id == first[0].id);
+  wait();
+  done(jobs);
+  CHECK(left() == 0);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "a poller whose lane is full keeps no other from being read, and its lines come later, once and in order") {
+  options.marks_lines = GENERATE(true, false);
+  restart();
+  write("centcore.cmd", "RELOAD:1\nNONSENSE\nRELOAD:1\nRELOAD:1\nRELOAD:2\n");
+  write("centcore/next", "RELOAD:1\nRELOAD:2\n");
+  Room::Limits limits;
+  limits.lane = 1;  // one line of each poller
+  auto limited = [&] { return Room(1 << 20, limits); };
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> sent;
+  auto note = [&](const SpoolDisk::Step& step) {
+    for (const auto& job : step.jobs)
+      if (job.unit.line.target == "1") sent.emplace_back(job.file, job.unit.places.front());
+  };
+  const auto first = disk->step({}, true, limited());
+  CHECK(targets(first.jobs) == Texts{"1", "", "2"});
+  CHECK(first.waits_for_room);
+  note(first);
+  auto full = limited();
+  full.holds("1", 1);
+  CHECK(targets(disk->step({}, false, full).jobs) == Texts{"2"});
+  // What is done meanwhile is marked, which changes the text that is read again.
+  std::vector<SpoolDisk::Done> over;
+  for (const auto& job : first.jobs) over.push_back({job.file, {job.unit.places.front()}});
+  note(disk->step(over, false, limited()));
+  for (int i = 0; i < 5; ++i) note(disk->step({}, false, limited()));
+  CHECK(sent == std::vector<std::pair<std::uint64_t, std::uint64_t>>{{1, 0}, {1, 18}, {1, 27}, {2, 0}});
+  CHECK_FALSE(disk->step({}, false, limited()).waits_for_room);
+}
+
+TEST_CASE_METHOD(SpoolFixture, "while all lanes hold what they may a poller still gets the little that each may hold") {
+  write("centcore.cmd", "RELOAD:1\nRELOAD:2\nRELOAD:2\n");
+  Room::Limits limits;
+  limits.least = 1;
+  Room room(0, limits);
+  room.holds("1", 1000);
+  CHECK(targets(disk->step({}, true, room).jobs) == Texts{"2"});
 }

@@ -1,0 +1,243 @@
+// The journal while its file cannot be used: what is kept, what is bounded, what is told at the end.
+#include "journal_fixture.hpp"
+
+#include <fstream>
+#include <random>
+#include <thread>
+
+using namespace gorgone;
+using namespace gorgone::journal_test;
+
+namespace {
+
+/// Another program that keeps the file locked while the object lives.
+class Lock {
+ public:
+  explicit Lock(const std::string& file) {
+    REQUIRE(sqlite3_open(file.c_str(), &database_) == SQLITE_OK);
+    REQUIRE(sqlite3_exec(database_, "BEGIN EXCLUSIVE", nullptr, nullptr, nullptr) == SQLITE_OK);
+  }
+  ~Lock() { sqlite3_close(database_); }
+  Lock(const Lock&) = delete;
+  Lock& operator=(const Lock&) = delete;
+
+ private:
+  sqlite3* database_ = nullptr;
+};
+
+StoredMessage message(const std::string& delivery, std::size_t bytes = 10) {
+  return {delivery, "COMMAND", "token", "2", std::string(bytes, 'x'), 4000000000};
+}
+
+std::optional<Error> store(boost::asio::io_context& loop, JournalFile& journal, const StoredMessage& what) {
+  std::optional<Result<bool>> stored;
+  journal.store_outgoing(what, false, [&](const Result<bool>& result) { stored = result; });
+  auto work = boost::asio::make_work_guard(loop);
+  loop.restart();
+  while (!stored) loop.run_one();
+  if (*stored) return {};
+  return stored->error();
+}
+
+std::vector<StoredMessage> outgoing(boost::asio::io_context& loop, JournalFile& journal) {
+  return wait<std::vector<StoredMessage>>(loop, [&](auto done) { journal.outgoing(done); });
+}
+
+void wait_for_file(const JournalFile& journal) {
+  for (int i = 0; i < 100 && journal.in_memory(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  CHECK_FALSE(journal.in_memory());
+}
+
+/// Overwrites all pages that begin a table or its indices.
+void spoil(const std::string& file, const std::string& table) {
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
+  std::vector<long> pages;
+  auto add = [](void* list, int, char** values, char**) {
+    static_cast<std::vector<long>*>(list)->push_back(std::stol(values[0]));
+    return 0;
+  };
+  const auto sql = "SELECT rootpage FROM sqlite_master WHERE rootpage > 0 AND tbl_name = '" + table + "'";
+  REQUIRE(sqlite3_exec(database, sql.c_str(), add, &pages, nullptr) == SQLITE_OK);
+  sqlite3_close(database);
+  REQUIRE_FALSE(pages.empty());
+  std::mt19937 draw(1);
+  std::fstream content(file, std::ios::in | std::ios::out | std::ios::binary);
+  for (const auto page : pages) {
+    content.seekp((page - 1) * 4096);
+    for (int i = 0; i < 4096; ++i) content.put(static_cast<char>(draw()));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("what lies in memory when the journal is closed goes into a file that can be written again") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  {
+    const Lock lock(directory.file());
+    journal.write(NewRow{"tok", 2, "{}"});
+    CHECK_FALSE(store(loop, journal, message("one")));
+    REQUIRE(journal.in_memory());
+  }
+  journal.close();
+  JournalFile again(loop, directory.file());
+  CHECK(read(loop, again, of_token("tok")).size() == 1);
+  CHECK(outgoing(loop, again).size() == 1);
+}
+
+TEST_CASE("more rows in memory than the file had come into it, though their ids were not known to be taken") {
+  Directory directory;
+  {
+    boost::asio::io_context loop;
+    JournalFile journal(loop, directory.file());
+    for (int i = 0; i < 3; ++i) journal.write(NewRow{"tok", 0, std::to_string(i)});
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");
+  boost::asio::io_context loop;
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  REQUIRE(journal.in_memory());
+  for (int i = 3; i < 10; ++i) journal.write(NewRow{"tok", 0, std::to_string(i)});
+  lock.reset();
+  wait_for_file(journal);
+  const auto rows = read(loop, journal, of_token("tok"));
+  REQUIRE(rows.size() == 10);
+  for (std::size_t i = 0; i < rows.size(); ++i) CHECK(rows[i].data == std::to_string(i));
+}
+
+TEST_CASE("of a file with noise in the history the messages, sessions, pinned keys and records are saved") {
+  Directory directory;
+  {
+    boost::asio::io_context loop;
+    JournalFile journal(loop, directory.file());
+    for (int i = 0; i < 100; ++i) CHECK_FALSE(store(loop, journal, message("out" + std::to_string(i))));
+    journal.store_incoming(message("in"), [](const Result<bool>&) {});
+    journal.write(NewRow{"tok", 2, "{}"});
+    journal.save_session({"67", "aa", "bb", "cc", "dd", 10, 20});
+    journal.pin_fingerprint("tcp://a:1", "thumb", {});
+    journal.keep("module.things", "key", std::string("a\0b", 3), {});
+    journal.keep_pull_identity("7", "id");
+  }
+  spoil(directory.file(), "gorgone_history");
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  CHECK_FALSE(journal.in_memory());
+  const auto messages = outgoing(loop, journal);
+  REQUIRE(messages.size() == 100);
+  for (std::size_t i = 0; i < messages.size(); ++i) CHECK(messages[i].delivery == "out" + std::to_string(i));
+  CHECK(messages[0].data == std::string(10, 'x'));
+  const auto known = wait<bool>(loop, [&](auto done) { journal.store_incoming(message("in"), done); });
+  CHECK_FALSE(known);
+  CHECK(wait<std::vector<StoredSession>>(loop, [&](auto done) { journal.sessions(done); }).size() == 1);
+  const auto pinned = wait<std::optional<std::string>>(loop, [&](auto done) { journal.fingerprint_of("tcp://a:1", done); });
+  CHECK(pinned == std::optional<std::string>("thumb"));
+  const auto kept = wait<Kept>(loop, [&](auto done) { journal.kept("module.things", done); });
+  CHECK(kept == Kept{{"key", std::string("a\0b", 3)}});
+  CHECK(wait<std::map<std::string, std::string>>(loop, [&](auto done) { journal.pull_identities(done); }).size() == 1);
+  journal.write(NewRow{"tok", 2, "{}"});
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+}
+
+TEST_CASE("a table that cannot be read costs none of the others") {
+  Directory directory;
+  {
+    boost::asio::io_context loop;
+    JournalFile journal(loop, directory.file());
+    CHECK_FALSE(store(loop, journal, message("one")));
+    journal.pin_fingerprint("tcp://a:1", "thumb", {});
+  }
+  spoil(directory.file(), "gorgone_history");
+  spoil(directory.file(), "gorgone_target_fingerprint");
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  CHECK(outgoing(loop, journal).size() == 1);
+  CHECK(wait<std::optional<std::string>>(loop, [&](auto done) { journal.fingerprint_of("tcp://a:1", done); }) == std::nullopt);
+}
+
+TEST_CASE("corruption that shows while the journal runs costs no message either") {
+  Directory directory;
+  boost::asio::io_context loop;
+  {
+    JournalFile journal(loop, directory.file());
+    CHECK_FALSE(store(loop, journal, message("one")));
+    journal.write(NewRow{"tok", 2, "{}"});
+  }
+  JournalFile journal(loop, directory.file());
+  CHECK_FALSE(store(loop, journal, message("two")));
+  execute(directory.file(), "PRAGMA wal_checkpoint(TRUNCATE)");
+  spoil(directory.file(), "gorgone_refused_key");
+  spoil(directory.file(), "gorgone_history");
+  execute(directory.file(), "INSERT INTO gorgone_information VALUES ('changed', 'by another')");  // so that no page is taken from a cache
+  journal.write(NewRow{"tok", 2, "{}"});
+  CHECK(outgoing(loop, journal).size() == 2);
+  CHECK_FALSE(journal.in_memory());
+  CHECK(read(loop, journal, of_token("tok")).size() == 1);
+}
+
+TEST_CASE("rows in memory are bounded in bytes: the oldest go, and the newest are in the file afterwards") {
+  Directory directory;
+  fs::create_directory(fs::path(directory.file("later")).parent_path());
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file("later/history.sdb"));
+  REQUIRE(journal.in_memory());
+  const std::string megabyte(1 << 20, 'x');
+  for (int i = 0; i < 100; ++i) {
+    journal.write(NewRow{std::to_string(i), 2, megabyte});
+    read(loop, journal, of_token("none"));
+  }
+  CHECK(read(loop, journal, of_token("0")).empty());
+  CHECK(read(loop, journal, of_token("30")).empty());
+  CHECK(read(loop, journal, of_token("99")).size() == 1);
+  fs::create_directory(directory.file("later"));
+  wait_for_file(journal);
+  HistoryFilter finished;
+  finished.code = 2;
+  const auto rows = read(loop, journal, finished);
+  CHECK(rows.size() > 50);
+  CHECK(rows.size() < 65);
+  CHECK(rows.back().token == "99");
+}
+
+TEST_CASE("a message for which memory has no room is refused as busy, and none that was accepted is dropped for it") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file("later/history.sdb"));
+  REQUIRE(journal.in_memory());
+  int accepted = 0;
+  std::optional<Error> refused;
+  while (accepted < 100 && !refused) {
+    refused = store(loop, journal, message(std::to_string(accepted), 1 << 20));
+    if (!refused) ++accepted;
+  }
+  REQUIRE(refused);
+  CHECK(refused->code == "busy");
+  CHECK(accepted >= 60);
+  CHECK(accepted <= 64);
+  journal.forget_outgoing("0", {});
+  CHECK_FALSE(store(loop, journal, message("again", 1 << 20)));
+  CHECK(outgoing(loop, journal).size() == static_cast<std::size_t>(accepted));
+  fs::create_directory(directory.file("later"));
+  wait_for_file(journal);
+  CHECK(outgoing(loop, journal).size() == static_cast<std::size_t>(accepted));
+}
+
+TEST_CASE("what waits for a disk that hangs is bounded, and what comes beyond it is refused as busy") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  read(loop, journal, of_token("none"));
+  // Two seconds of patience with a lock: nothing runs meanwhile, as when a disk does not answer.
+  const Lock lock(directory.file());
+  int stored = 0, busy = 0, other = 0;
+  auto count = [&](const Result<bool>& result) { ++(result ? stored : result.error().code == "busy" ? busy : other); };
+  for (int i = 0; i < 80; ++i) journal.store_outgoing(message(std::to_string(i), 1 << 20), false, count);
+  journal.forget_outgoing("0", {});  // takes no room: never refused
+  loop.restart();
+  auto work = boost::asio::make_work_guard(loop);
+  while (stored + busy + other < 80) loop.run_one();
+  CHECK(busy >= 16);
+  CHECK(stored >= 60);
+  CHECK(other == 0);
+}
