@@ -205,10 +205,10 @@ std::optional<Error> Store::transaction(const std::function<void()>& work) {
       work();
       used.commit();
       return {};
-    } catch (const Full& full) {
+    } catch (const Refusal& refusal) {
       used.rollback();
       measure();
-      return Error{full.what(), "busy"};
+      return Error{refusal.what(), refusal.code};
     } catch (const sqlite::Failure& failure) {
       try {
         used.rollback();

@@ -53,19 +53,22 @@ class Store {
   std::map<std::string, std::string> pull_identities();
   /// Nothing in place of data drops the record.
   void keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data);
+  /// Refused while the file cannot be read, for nothing is not what it holds.
   Kept kept(const std::string& collection, KeptRange range);
   Journal::Purged purge(const Journal::Purge& what);
 
  private:
-  /// What was asked for has no place in memory now.
-  class Full : public std::runtime_error {
-   public:
-    using std::runtime_error::runtime_error;
+  /// What was asked for cannot be done in place of the file: an Error with this code.
+  struct Refusal : std::runtime_error {
+    Refusal(std::string code_of_error, const std::string& why) : std::runtime_error(why), code(std::move(code_of_error)) {}
+    std::string code;
   };
   bool has(const NewRow& row);
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();
+  /// There is a file, and nobody knows what is in it.
+  bool is_blind();
   bool is_known(const std::string& delivery);
   void open();
   /// What cannot be written may still be read: sessions, pinned keys, history.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <ctime>
+#include <filesystem>
 
 namespace gorgone {
 namespace {
@@ -22,9 +23,21 @@ double now_stored() {
   return std::floor(duration<double>(system_clock::now().time_since_epoch()).count() * 1e5) / 1e5;
 }
 
+/// Whether there may be more rows behind a portion.
+bool is_cut(const Rows& rows, std::size_t portion) {
+  std::size_t bytes = 0;
+  for (const auto& row : rows) bytes += row.data.size();
+  return rows.size() >= portion || bytes >= HistoryFilter::portion_bytes;
+}
+
 }  // namespace
 
 Tables* Store::readable() { return memory_ && !corrupt_ ? file_.get() : nullptr; }
+
+bool Store::is_blind() {
+  std::error_code none;
+  return memory_ && !readable() && std::filesystem::file_size(path_, none) > 0 && !none;
+}
 
 Rows Store::insert(const std::vector<NewRow>& rows) {
   Rows stored;
@@ -62,8 +75,8 @@ void Store::take_room(const StoredMessage& message) {
   if (!memory_) return;
   const auto bytes = Tables::bytes_of(message);
   if (waiting_bytes_ + bytes > waiting_bytes_max)
-    throw Full(fmt::format("{} cannot be written, and memory holds {} MB of messages that wait, which is all it may", path_,
-                           waiting_bytes_ >> 20));
+    throw Refusal("busy", fmt::format("{} cannot be written, and memory holds {} MB of messages that wait, which is all it may", path_,
+                                      waiting_bytes_ >> 20));
   waiting_bytes_ += bytes;
 }
 
@@ -81,6 +94,8 @@ Rows Store::select(const HistoryFilter& filter) {
     } catch (const sqlite::Failure& failure) {
       log_.warning("rows in {} cannot be read: {}", path_, failure.what());
     }
+  // Who asks for the next portion asks for what comes behind the newest row of this one.
+  if (filter.portion && !filter.limit && is_cut(rows, *filter.portion)) return rows;
   auto newer = current().select(filter);
   rows.insert(rows.end(), std::make_move_iterator(newer.begin()), std::make_move_iterator(newer.end()));
   if (filter.limit && rows.size() > *filter.limit) rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(*filter.limit));
@@ -177,6 +192,7 @@ void Store::keep(const std::string& collection, const std::string& key, const st
 }
 
 Kept Store::kept(const std::string& collection, KeptRange range) {
+  if (is_blind()) throw Refusal("unreadable", path_ + " cannot be read now, and what it keeps is not known");
   for (;;) {
     auto newer = current().kept(collection, range);
     auto* file = readable();

@@ -125,7 +125,7 @@ class GORGONE_API Journal {
   /// "mcollective.session". A record takes the place of an older one; `done` comes after the commit, in the order of the calls.
   virtual void keep(std::string collection, std::string key, std::string data, std::function<void(Result<void>)> done = {}) = 0;
   virtual void drop_kept(std::string collection, std::string key, std::function<void(Result<void>)> done = {}) = 0;
-  /// A collection or a part of it.
+  /// A collection or a part of it. An Error with code "unreadable" while the file cannot be read: ask again.
   virtual void kept(std::string collection, std::function<void(Result<Kept>)> done, KeptRange range = {}) = 0;
 
   struct Purge {

@@ -241,3 +241,48 @@ TEST_CASE("what waits for a disk that hangs is bounded, and what comes beyond it
   CHECK(stored >= 60);
   CHECK(other == 0);
 }
+
+TEST_CASE("while the file cannot be read, what it keeps is not said to be nothing") {
+  Directory directory;
+  boost::asio::io_context loop;
+  {
+    JournalFile journal(loop, directory.file());
+    journal.keep("test.records", "key", "data");
+    wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done); });
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");  // so that a lock keeps readers out too
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  std::optional<Result<Kept>> answer;
+  journal.kept("test.records", [&](Result<Kept> kept) { answer.emplace(std::move(kept)); });
+  auto work = boost::asio::make_work_guard(loop);
+  loop.restart();
+  while (!answer) loop.run_one();
+  REQUIRE_FALSE(answer->has_value());
+  CHECK(answer->error().code == "unreadable");
+  lock.reset();
+  wait_for_file(journal);
+  CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done); }).at("key") == "data");
+}
+
+TEST_CASE("portions of rows have no gap where part of them is in memory") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  for (int i = 0; i < 25; ++i) journal.write(NewRow{"before", 2, std::to_string(i)});
+  CHECK(read(loop, journal, of_token("before")).size() == 25);
+  const Lock lock(directory.file());
+  for (int i = 25; i < 30; ++i) journal.write(NewRow{"after", 2, std::to_string(i)});
+  CHECK(read(loop, journal, of_token("after")).size() == 5);
+  CHECK(journal.in_memory());
+  std::vector<std::string> seen;
+  HistoryFilter filter;
+  filter.portion = 10;
+  filter.ctime_after = 0;
+  for (auto rows = read(loop, journal, filter); !rows.empty(); rows = read(loop, journal, filter)) {
+    for (const auto& row : rows) seen.push_back(row.data);
+    filter.ctime_after = rows.back().ctime;
+  }
+  REQUIRE(seen.size() == 30);
+  for (int i = 0; i < 30; ++i) CHECK(seen[static_cast<std::size_t>(i)] == std::to_string(i));
+}
