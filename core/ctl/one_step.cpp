@@ -86,6 +86,9 @@ void warn_of_closed_folders(const fs::path& place) {
 }
 
 Result<void> make_place(const fs::path& place, const Account& account) {
+  struct stat present {};
+  if (::stat(place.c_str(), &present) == 0 && present.st_uid != account.user)
+    return Error{fmt::format("'{}' belongs to another user, expected nothing there or a folder of the daemon's user", place.string())};
   std::error_code failed;
   fs::create_directories(place, failed);
   if (failed) return failure("make folder '" + place.string() + "'", failed.value());

@@ -166,13 +166,15 @@ class Unprivileged(FleetCase):
         for words, expected in (((str(self.there), "--user", "nobody-of-that-name"), "there is no user 'nobody-of-that-name'"),
                                 ((str(self.source / "hosts-1.cfg"), "--user", "0"), "expected a folder"),
                                 (("here", "--user", "0"), "expected an absolute path"),
-                                ((str(self.there), "--user", "0", "--place", "/proc/none"), "cannot make folder '/proc/none'")):
+                                ((str(self.there), "--user", "0", "--place", "/proc/none"), "cannot make folder '/proc/none'"),
+                                ((str(self.there), "--user", str(ACCOUNT), "--place", str(self.directory)), "belongs to another user")):
             with self.assertRaisesRegex(AssertionError, expected):
                 gorgonectl("one-step", *words)
         (self.there.parent / "centreon-engine.before-one-step").mkdir()
         with self.assertRaisesRegex(AssertionError, "is in the way, expected nothing there"):
             gorgonectl("one-step", str(self.there), "--user", str(ACCOUNT), "--place", str(self.directory / "place"))
         self.assertTrue(self.there.is_dir() and not self.there.is_symlink())
+        self.assertEqual(self.owners(self.directory), (0, 0))
         self.assertFalse((self.directory / "place" / "current").exists())
 
     def test_commands_run_as_its_user_and_a_pipe_of_its_group_takes_external_commands(self):
