@@ -4,6 +4,7 @@ import os
 import pathlib
 import resource
 import socket
+import subprocess
 import threading
 
 from pace import SLOWNESS, clock
@@ -106,6 +107,27 @@ def limited(pid, which, soft):
         yield
     finally:
         resource.prlimit(pid, which, before)
+
+
+def small_disk(case, megabytes):
+    """A folder of a test case that is a file system of its own. The case is skipped where there can be none."""
+    if os.geteuid() != 0:
+        case.skipTest("a small file system needs root")
+    folder = case.directory / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder], capture_output=True).returncode != 0:
+        case.skipTest("no tmpfs can be mounted here")
+    case.addCleanup(subprocess.run, ["umount", "-l", folder])
+    return folder
+
+
+def fill(file):
+    """Takes all that the disk of `file` has left."""
+    with open(file, "wb", buffering=0) as filler:
+        for size in (65536, 4096, 1):
+            with contextlib.suppress(OSError):
+                while filler.write(b"x" * size) == size:
+                    pass
 
 
 def connect(port, payload=b""):

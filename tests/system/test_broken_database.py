@@ -1,6 +1,5 @@
 """The database file is missing, locked, read-only, broken or its disk is full: the daemon starts, relays and runs commands, says what is wrong, and
 what was written meanwhile is in the file as soon as it can be written again."""
-import contextlib
 import json
 import os
 import pathlib
@@ -8,10 +7,11 @@ import resource
 import secrets
 import sqlite3
 import subprocess
+import time
 import unittest
 
 from fleet import FleetCase, eventually
-from hostile import LivePeer, limited, memory_kb
+from hostile import LivePeer, fill, limited, memory_kb, small_disk
 from pace import SLOWNESS
 
 IN_MEMORY = r"ERROR - \[journal\] history and sessions are kept in memory until {} can be written again; tried every 2 s"
@@ -222,6 +222,14 @@ class WhileRunning(Broken):
         self.poller.stop()
         self.assertEqual(len(self.held_rows()), 1)
 
+    def test_that_the_file_still_cannot_be_used_is_told_once_and_not_at_each_attempt(self):
+        other = self.put_while_locked()
+        self.poller.wait_log("still cannot be used: database is locked", 10)
+        time.sleep(5)
+        self.assertEqual(self.poller.log().count("still cannot be used"), 1)
+        other.close()
+        self.wait_in_use()
+
     def test_what_is_lost_at_a_stop_is_told(self):
         other = self.put_while_locked()
         self.poller.stop()
@@ -231,13 +239,7 @@ class WhileRunning(Broken):
                                             "and the daemon ends: database is locked")
 
     def test_a_disk_that_is_full_to_the_last_byte_with_the_log_on_it_costs_no_row(self):
-        if os.geteuid() != 0:
-            self.skipTest("a small file system needs root")
-        small = self.directory / "small"
-        small.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], capture_output=True).returncode != 0:
-            self.skipTest("no tmpfs can be mounted here")
-        self.addCleanup(subprocess.run, ["umount", "-l", small])
+        small = small_disk(self, 4)
         self.file = self.poller.database = small / "history.sdb"
         self.poller.log_file = small / "gorgoned.log"
         self.poller.severity = "info"
@@ -246,11 +248,7 @@ class WhileRunning(Broken):
         client = self.client()
         before = self.run_one(client, "before")
         filler = small / "filler"
-        with open(filler, "wb", buffering=0) as file:
-            for size in (65536, 4096, 1):
-                with contextlib.suppress(OSError):
-                    while file.write(b"x" * size) == size:
-                        pass
+        fill(filler)
         data = {"code": 120, "etime": 1_700_000_000, "token": "filling", "data": {"x": "x" * 20_000}}
         for _ in range(100):
             self.assertEqual(client.call("PUTLOG", data).body["code"], 0)

@@ -14,7 +14,7 @@ import time
 import unittest
 
 from fleet import FleetCase, eventually
-from hostile import LivePeer, Peak, descriptors, limited
+from hostile import LivePeer, Peak, descriptors, fill, limited, small_disk
 from pace import clock
 from protocol import request
 
@@ -254,6 +254,40 @@ class Disks(Copies):
         self.cache_is_clean()
         self.assertEqual(self.copy(blob, target)[0], 2)
         self.assertEqual(target.read_bytes(), blob)
+
+    def test_a_disk_that_becomes_full_while_a_copy_comes_is_told_and_keeps_what_it_had(self):
+        small = small_disk(self, 2)
+        self.cache, target, filler = small / "cache", small / "file", small / "filler"
+        self.cache.mkdir()
+        target.write_text("old")
+        blob = os.urandom(500_000)
+        messages = self.messages(blob, target)
+        token = "copy-" + secrets.token_hex(8)
+        self.send(messages[:3], token)
+        fill(filler)
+        self.send(messages[3:], token)
+        code, message = self.outcome(token)
+        self.assertEqual(code, 1)
+        self.assertRegex(message, rf"'{self.cache}/copy_copy-\w+'.*No space left on device|no space")
+        self.assertEqual(target.read_text(), "old")
+        self.cache_is_clean()
+        filler.unlink()
+        self.assertEqual(self.copy(blob, target)[0], 2)
+        self.assertEqual(target.read_bytes(), blob)
+
+    def test_an_archive_for_which_the_disk_of_its_destination_is_too_small_leaves_nothing_behind(self):
+        small = small_disk(self, 2)
+        target = small / "tree"
+        target.mkdir()
+        (target / "kept").write_text("old")
+        free = os.statvfs(small).f_bfree
+        blob = packed(member("kept", b"new"), *(member(f"part-{number}", os.urandom(300_000)) for number in range(10)))
+        code, message = self.copy(blob, target, kind="archive")
+        self.assertEqual(code, 1)
+        self.assertRegex(message.lower(), "no space|room")
+        self.assertEqual({path.name: path.read_text() for path in target.iterdir()}, {"kept": "old"})
+        self.assertEqual(os.statvfs(small).f_bfree, free, "something was left on the disk")
+        self.cache_is_clean()
 
     def test_a_destination_without_room_is_told_and_keeps_what_it_had(self):
         self.target.mkdir()
