@@ -66,6 +66,7 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
   std::chrono::steady_clock::time_point tell_from{};
   bool is_closed = false, is_telling = false;
   bool owes_brought = false;  ///< what lies in the journal has not been read yet
+  std::string why_owed;
   std::set<std::string> told_problems;
 
   void tell_changed();
@@ -127,8 +128,9 @@ asio::awaitable<void> AccessState::read_brought() {
   auto certificates = co_await read_kept(agent, certificate_collection);
   auto lists = co_await read_kept(agent, revocation_collection);
   if (!certificates || !lists) {
-    log_problems({"certificates and revocations that were kept cannot be read from the journal: " +
-                  (certificates ? lists.error() : certificates.error()).message});
+    why_owed = "certificates and revocations that were kept cannot be read from the journal: " +
+               (certificates ? lists.error() : certificates.error()).message;
+    log_problems({why_owed});
     co_return;
   }
   owes_brought = false;
@@ -215,8 +217,7 @@ class FileAccess final : public Access {
       co_return Error{"clients: first: the pinned keys cannot be read from the journal: " + pins.error().message, "database"};
     if (pins && state->rules.policy == AccessPolicy::first) state->table.set_pins(std::move(*pins));
     const auto pause = co_await state->look();
-    if (state->owes_brought)
-      co_return Error{"certificates and revocations that were kept cannot be read from the journal, see above", "database"};
+    if (state->owes_brought) co_return Error{state->why_owed, "database"};
     if (state->rules.policy == AccessPolicy::any && !state->rules.is_plain)
       state->agent.log().warning(
           "mcollective: clients is \"any\": whoever reaches the port and knows the broker's public key is let in, under any name; "

@@ -101,7 +101,6 @@ class Broker {
   void set_grant(Client& client, Grant grant);
   void take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant);
   void leave_connection(Client& client);
-  void came(Client& client);
   void add_subscription(Client& client, std::string_view topic);
   void end_subscription(Client& client, Topic& topic, Leaving how);
   void renew(Client& client);
@@ -122,6 +121,7 @@ class Broker {
   milliseconds patience_with(milliseconds ttl) const;
   std::int64_t away_s(const Client& client) const;
   bool make_room();
+  void came(Client& client);
 
   Parts parts_;
   const BrokerLimits limits_;
@@ -132,6 +132,9 @@ class Broker {
   Deadlines<Client> deadlines_;
   Delivery delivery_;
   RefusalLog refusals_{log_};
+  Complaint strangers_, losses_, evictions_;
+  Time now_{};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   /// What publishers PUT to persistent topics and is not stored yet.
   struct Keeping {
     std::size_t bytes = 0;
@@ -139,9 +142,6 @@ class Broker {
   };
   std::unordered_map<ConnectionId, Keeping> keeping_;
   std::size_t keeping_bytes_ = 0;
-  Complaint strangers_, losses_, evictions_;
-  Time now_{};
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace gorgone::mcollective

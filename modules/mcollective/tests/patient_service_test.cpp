@@ -6,6 +6,7 @@
 #include <ctime>
 #include <fstream>
 
+#include "authority.hpp"
 #include "broker_options.hpp"
 #include "patient_service.hpp"
 #include "queue_bench.hpp"
@@ -54,12 +55,12 @@ Settings settings_of(const std::string& yaml) {
   return Settings(shared, values);
 }
 
-const std::string options = R"(
-bind: "tcp://127.0.0.1:0"
-curve: false
-persistent:
-  - topic: "mcollective reply * *"
-)";
+std::string options_in(const Directory& directory) {
+  REQUIRE(make_authority_files(directory.file("ca")).has_value());
+  return "bind: \"tcp://127.0.0.1:0\"\nprivate_key: " + directory.file("private") + "\npublic_key: " + directory.file("public") +
+         "\nclients: first\ncertificate_authority: " + directory.file("ca/ca.public") +
+         "\npersistent:\n  - topic: \"mcollective reply * *\"\n";
+}
 
 bool ends_within(IllAgent& agent, std::chrono::milliseconds limit, const std::function<bool()>& condition) {
   const auto until = std::chrono::steady_clock::now() + limit;
@@ -90,15 +91,19 @@ bool end(IllAgent& agent, PatientService& service) {
 }  // namespace
 
 TEST_CASE("a broker waits for a journal that cannot be read, and then has what lay there") {
-  const std::string collection = GENERATE(as<std::string>{}, "mcollective.session", "mcollective.owner", "mcollective.queue");
+  const std::string collection = GENERATE(as<std::string>{}, "mcollective.session", "mcollective.owner", "mcollective.queue",
+                                          "mcollective.pin", "mcollective.revocations");
   INFO(collection);
+  Directory directory;
   IllAgent agent;
-  SessionRecord session{"", "0.2", 30000, 0, {"mcollective rpcutil"}};
+  const std::string key(40, 'k');
+  agent.journal().records["mcollective.pin"]["web1"] = key;
+  SessionRecord session{key, "0.2", 30000, 0, {"mcollective rpcutil"}};
   agent.journal().records["mcollective.session"]["web1 1"] = write_session(session);
   agent.journal().records["mcollective.owner"]["mcollective.reply.web1.1"] = std::to_string(std::time(nullptr)) + " web1";
   const auto session_before = agent.journal().records["mcollective.session"];
   agent.journal().ill = collection;
-  PatientService service(agent, settings_of(options));
+  PatientService service(agent, settings_of(options_in(directory)));
   REQUIRE(start(agent, service));
   CHECK(service.running() == nullptr);
   CHECK(service.why_not().find("the disk does not answer") != std::string::npos);
@@ -109,14 +114,16 @@ TEST_CASE("a broker waits for a journal that cannot be read, and then has what l
   REQUIRE(ends_within(agent, 10s, [&] { return service.running() != nullptr; }));
   CHECK(service.running()->broker()->clients().sessions() == 1);
   CHECK(agent.journal().records["mcollective.owner"]["mcollective.reply.web1.1"].ends_with(" web1"));
+  CHECK_FALSE(service.running()->access()->grant(std::string(40, 'x'), "web1 2").has_value());
   REQUIRE(end(agent, service));
   CHECK(service.running() == nullptr);
 }
 
 TEST_CASE("a broker that waits for its journal can be stopped, and one that cannot run at all says so at once") {
+  Directory directory;
   IllAgent agent;
   agent.journal().ill = "mcollective.session";
-  PatientService service(agent, settings_of(options));
+  PatientService service(agent, settings_of(options_in(directory)));
   REQUIRE(start(agent, service));
   REQUIRE(end(agent, service));
   const auto attempts = agent.journal().attempts;
