@@ -20,7 +20,18 @@ struct SubmitWish {
   std::vector<std::string> urls;
 };
 
-/// Runs an action of the daemon and waits for it: what its last row says.
+/// Lists come in parts, of which each row has one.
+void join(json::object& all, const json::object& part) {
+  for (const auto& [name, value] : part) {
+    const auto known = all.find(name);
+    if (known == all.end() || !known->value().is_array() || !value.is_array())
+      all[name] = value;
+    else
+      for (const auto& entry : value.get_array()) known->value().get_array().push_back(entry);
+  }
+}
+
+/// Runs an action of the daemon and waits for it: what its last row says, its member `access` joined from all rows.
 Result<json::value> run_action(const ApiAddress& api, const std::string& path, const std::optional<json::value>& body) {
   constexpr const char* wait = "?log_wait=10000000";
   const auto answer = ask(api, path + wait, body);
@@ -29,12 +40,16 @@ Result<json::value> run_action(const ApiAddress& api, const std::string& path, c
   if (answer->status != 200 || !rows || !rows->is_array())
     return Error{fmt::format("the daemon refuses it: {} (HTTP status {})",
                              text_of(member(answer->body, "message")).value_or(to_text(answer->body)), answer->status)};
+  json::object access;
   for (const auto& item : rows->get_array()) {
     HistoryRow row;
     row.code = static_cast<int>(integer_of(member(item, "code")).value_or(0));
     row.data = text_of(member(item, "data")).value_or("{}");
     auto data = parse_json(row.data);
-    if (!data || !ends_token(row)) continue;
+    if (!data) continue;
+    if (const auto* part = member(*data, "access"); part && part->is_object()) join(access, part->get_object());
+    if (!ends_token(row)) continue;
+    if (row.code == code::finished && !access.empty()) data->get_object()["access"] = std::move(access);
     if (row.code == code::finished) return data;
     return Error{text_of(member(*data, "message")).value_or("it failed")};
   }

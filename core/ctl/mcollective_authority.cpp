@@ -128,8 +128,10 @@ Result<std::string> revoke(const RevokeWish& wish) {
     else if (entries.erase(*key) == 0)
       return Error{fmt::format("{}: {} is not in it", path, *key)};
   }
-  ++list->number;
-  list->issued_s = std::time(nullptr);
+  // Brokers take no older list in place of a newer one: one that is begun anew, because the file was lost, must be the newer one.
+  const std::int64_t now = std::time(nullptr);
+  list->number = std::max(list->number + 1, static_cast<std::uint64_t>(now));
+  list->issued_s = now;
   auto text = mc::sign(*list, *authority);
   if (!text) return text;
   if (const auto written = mc::write_whole_file(path, *text, 0644, false); !written) return written.error();

@@ -65,6 +65,8 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
   asio::steady_timer timer, tell_timer;
   std::chrono::steady_clock::time_point tell_from{};
   bool is_closed = false, is_telling = false;
+  bool owes_brought = false;  ///< what lies in the journal has not been read yet
+  std::string why_owed;
   std::set<std::string> told_problems;
 
   void tell_changed();
@@ -113,9 +115,10 @@ asio::awaitable<std::chrono::milliseconds> AccessState::look() {
     const bool is_trust_other = seen.files->authorities != table.files().authorities;
     log_problems(seen.files->problems);
     table.set_files(seen.files);
-    if (is_trust_other) co_await read_brought();
+    if (is_trust_other) owes_brought = true;
     tell_changed();
   }
+  if (owes_brought && !is_closed) co_await read_brought();
   // Reading what has changed is no measure of what looking costs.
   co_return seen.files ? look_every : std::clamp(seen.took * share_of_looking, look_every, look_seldom);
 }
@@ -125,10 +128,12 @@ asio::awaitable<void> AccessState::read_brought() {
   auto certificates = co_await read_kept(agent, certificate_collection);
   auto lists = co_await read_kept(agent, revocation_collection);
   if (!certificates || !lists) {
-    agent.log().error("access: certificates that were kept are not known: {}",
-                      (certificates ? lists.error() : certificates.error()).message);
+    why_owed = "certificates and revocations that were kept cannot be read from the journal: " +
+               (certificates ? lists.error() : certificates.error()).message;
+    log_problems({why_owed});
     co_return;
   }
+  owes_brought = false;
   auto work = [authorities = table.files().authorities, certificates = std::move(*certificates), lists = std::move(*lists)] {
     KeptTexts out;
     for (const auto& [serial, text] : certificates) {
@@ -148,6 +153,7 @@ asio::awaitable<void> AccessState::read_brought() {
   for (const auto& problem : kept.problems) agent.log().warning("access: {}", problem);
   for (auto& list : kept.revocations) table.take(std::move(list));
   for (auto& certificate : kept.certificates) drop(table.take(std::move(certificate), now_s()));
+  tell_changed();
 }
 
 asio::awaitable<void> AccessState::run(std::shared_ptr<AccessState> self, std::chrono::milliseconds pause) {
@@ -208,9 +214,10 @@ class FileAccess final : public Access {
     const auto state = state_;
     auto pins = co_await read_kept(state->agent, pin_collection);
     if (!pins && state->rules.policy == AccessPolicy::first)
-      co_return Error{"clients: first: the pinned keys cannot be read from the journal: " + pins.error().message};
+      co_return Error{"clients: first: the pinned keys cannot be read from the journal: " + pins.error().message, "database"};
     if (pins && state->rules.policy == AccessPolicy::first) state->table.set_pins(std::move(*pins));
     const auto pause = co_await state->look();
+    if (state->owes_brought) co_return Error{state->why_owed, "database"};
     if (state->rules.policy == AccessPolicy::any && !state->rules.is_plain)
       state->agent.log().warning(
           "mcollective: clients is \"any\": whoever reaches the port and knows the broker's public key is let in, under any name; "

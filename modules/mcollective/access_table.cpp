@@ -15,6 +15,7 @@ std::string beginning(std::string_view key) { return fmt::format("{:.8}…", key
 
 constexpr char forgotten_mark = '!';
 constexpr std::size_t key_text_size = 40;
+constexpr std::size_t revoked_at_once = 500;
 
 // Keys may begin with the mark too, but are shorter.
 bool is_forgotten(const std::string& pin) { return pin.size() > key_text_size && pin.front() == forgotten_mark; }
@@ -246,10 +247,18 @@ json::object AccessTable::describe(std::int64_t now_s) const {
   });
   for (const auto& [thumbprint, key] : files_->authorities) authorities.emplace_back(thumbprint);
   for (const auto& [issuer, list] : revocations_) {
-    json::object entry{{"issuer", issuer}, {"number", list.number}, {"issued", time_text(list.issued_s)}};
-    entry["serials"] = json::value_from(list.serials);
-    entry["keys"] = json::value_from(list.keys);
-    revoked.push_back(std::move(entry));
+    // A long list is several entries, so that none is large.
+    auto serial = list.serials.begin();
+    auto key = list.keys.begin();
+    do {
+      json::array serials, revoked_keys;
+      for (; serial != list.serials.end() && serials.size() < revoked_at_once; ++serial) serials.emplace_back(*serial);
+      for (; key != list.keys.end() && revoked_keys.size() < revoked_at_once; ++key) revoked_keys.emplace_back(*key);
+      json::object entry{{"issuer", issuer}, {"number", list.number}, {"issued", time_text(list.issued_s)}};
+      entry["serials"] = std::move(serials);
+      entry["keys"] = std::move(revoked_keys);
+      revoked.push_back(std::move(entry));
+    } while (serial != list.serials.end() || key != list.keys.end());
   }
   const char* const policies[] = {"any", "listed", "first"};
   json::object out{{"clients", policies[static_cast<int>(rules_.policy)]}};

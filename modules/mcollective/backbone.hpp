@@ -10,6 +10,7 @@
 #include <string>
 
 #include "kept_queues.hpp"
+#include "session_place.hpp"
 #include "transport.hpp"
 
 namespace gorgone::mcollective {
@@ -21,17 +22,26 @@ class Backbone {
   struct Events {
     /// A PUT at another broker, on a topic that was wanted here; never one of our own.
     std::function<void(const std::string& topic, SharedFrames message)> message;
+    /// The client of this session is connected to another broker.
+    std::function<void(const SessionPlace&)> session_elsewhere = {};
+    /// Sessions whose clients are connected here; for brokers that could not hear of them when they came.
+    std::function<std::vector<SessionPlace>()> sessions_here = {};
   };
   virtual ~Backbone() = default;
 
   /// Connects in the background, and again for ever.
   virtual void start(Events events) = 0;
-  /// False where it is away, its own queue is full or the message is larger than the NATS servers take: it reached nobody outside this
+  /// Ends the connection, beside the loop: servers that are being tried or take nothing hold it up for seconds. Nothing is told from the
+  /// call on, and nothing is sent.
+  virtual asio::awaitable<void> stop() = 0;
+  /// An Error where it is away, its own queue is full or the message is larger than the NATS servers take: it reached nobody outside this
   /// broker.
-  virtual bool publish(const std::string& topic, SharedFrames message) = 0;
+  virtual Result<void> publish(const std::string& topic, SharedFrames message) = 0;
   /// The first local subscriber of a topic came, the last one went.
   virtual void want(const std::string& topic) = 0;
   virtual void unwant(const std::string& topic) = 0;
+  /// Its client has connected here.
+  virtual void tell_session(const SessionPlace& place) = 0;
   virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped by cause, last_error
 
   /// What persistent topics go over.

@@ -69,6 +69,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
   set_grant(session, std::move(grant));
   end_forbidden(session);
   if (session.is_renewing) renew(session);
+  came(session);
   // A new socket under the old name begins with CONNECT, an old one that found us again with nothing.
   hold(session);
   for (std::size_t i = 0; i < session.subscriptions.size(); ++i) own(session, *session.subscriptions[i].topic);
@@ -169,7 +170,7 @@ void Broker::queue_is_free(const std::string& topic, Time now) {
 void Broker::from_backbone(const std::string& topic, const SharedFrames& message, Time now) {
   now_ = now;
   ++counters_.from_backbone;
-  if (auto* const known = topics_.find(topic)) fan_out(*known, message, size_of(*message), 0, !known->is_persistent);
+  if (auto* const known = topics_.find(topic)) fan_out(*known, message, size_of(*message), 0, !known->is_persistent || known->is_unkept);
 }
 
 void Broker::grants_changed(Time now) {
@@ -263,7 +264,9 @@ void Broker::look_at(Client& client) {
 Time Broker::silent_until(const Client& client) const {
   if (!client.has_session) return client.since + limits_.connect;
   if (client.doubted_until != Time{}) return client.doubted_until;
-  const auto until = client.last_heard + patience_with(client.ttl);
+  auto until = client.last_heard + patience_with(client.ttl);
+  // Whoever is not read because others are slow cannot be heard.
+  if (client.holds > 0) until = std::max(until, now_ + doubt);
   // Nobody keeps a place for days by naming a long TTL.
   return client.connection == 0 ? std::min(until, client.gone_at + limits_.idle) : until;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "backbone.hpp"
 #include "delivery.hpp"
@@ -50,6 +51,8 @@ class Broker {
   /// Its owner has been away for too long.
   void queue_is_free(const std::string& topic, Time now);
   void from_backbone(const std::string& topic, const SharedFrames& message, Time now);
+  /// The client of a session is connected to another broker.
+  void session_elsewhere(const SessionPlace& place, Time now);
   void grants_changed(Time now);
 
   /// Heartbeats, silence, ends of grants: all whose time has come.
@@ -65,6 +68,8 @@ class Broker {
   /// From now on only record_of() is asked: answers of the queues that are under way get nowhere.
   void stop() { alive_.reset(); }
 
+  /// Those whose clients are connected.
+  std::vector<SessionPlace> sessions_here() const;
   const Clients& clients() const { return clients_; }
   const Topics& topics() const { return topics_; }
   const Counters& counters() const { return counters_; }
@@ -82,6 +87,8 @@ class Broker {
   void unsubscribe(Client& client, const Command& command);
   void put(Client& client, Command command);
   void put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id);
+  void hold_while_kept(ConnectionId publisher, std::size_t bytes);
+  void was_kept(ConnectionId publisher, std::size_t bytes);
   void answer_late(ConnectionId to, std::uint64_t ticket, Frames frames);
   void disconnect(Client& client, const std::string* id);
   void succeed(Client& client, const std::string* id);
@@ -114,6 +121,7 @@ class Broker {
   milliseconds patience_with(milliseconds ttl) const;
   std::int64_t away_s(const Client& client) const;
   bool make_room();
+  void came(Client& client);
 
   Parts parts_;
   const BrokerLimits limits_;
@@ -127,6 +135,13 @@ class Broker {
   Complaint strangers_, losses_, evictions_;
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  /// What publishers PUT to persistent topics and is not stored yet.
+  struct Keeping {
+    std::size_t bytes = 0;
+    bool is_held = false;
+  };
+  std::unordered_map<ConnectionId, Keeping> keeping_;
+  std::size_t keeping_bytes_ = 0;
 };
 
 }  // namespace gorgone::mcollective

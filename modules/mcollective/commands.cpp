@@ -128,6 +128,7 @@ void Broker::connect(Client& caller, const Command& command) {
   log_.debug("client \"{}\" from {} connects: ttl_ms={} version={} key={}", printable(client->peer.routing_id), client->peer.address,
              client->ttl.count(), printable(client->version), printable(client->grant.name));
   if (client->peer.named_itself) parts_.session_changed(client->peer.routing_id);
+  came(*client);
   succeed(*client, id);
   hold(*client);
   schedule(*client);
@@ -207,52 +208,26 @@ void Broker::put(Client& client, Command command) {
   const auto* const id_now = pointer_to(own_id);
   std::string topic_name = *name;
   auto* const topic = topics_.find(topic_name);
-  const bool is_persistent = topic ? topic->is_persistent : parts_.kept.is_persistent(topic_name);
+  const bool is_persistent = topic ? topic->is_persistent && !topic->is_unkept : parts_.kept.is_persistent(topic_name);
   const auto message = std::make_shared<const Frames>(message_of(std::move(command)));
   const auto bytes = size_of(*message);
   if (is_persistent) return put_kept(client, std::move(topic_name), message, bytes, own_id);
   FanOut result;
   if (topic) result = fan_out(*topic, message, bytes, client.connection, true);
-  const bool is_passed_on = !parts_.backbone || parts_.backbone->publish(topic_name, message);
+  const auto passed_on = parts_.backbone ? parts_.backbone->publish(topic_name, message) : Result<void>();
   if (!topic && !parts_.backbone) ++counters_.unheard;
-  if (!is_passed_on) ++counters_.backbone_away;
+  if (!passed_on) ++counters_.backbone_away;
   if (!id_now) return;
   client.is_asking = false;
   if (result.refused > 0)
     refuse(client, fmt::format("the queues of {} of {} subscribers are full", result.refused, result.reached + result.refused), id_now);
-  else if (!is_passed_on)
-    refuse(client, fmt::format("{} subscribers of this broker have it, other brokers do not: the backbone is away", result.reached),
+  else if (!passed_on)
+    refuse(client,
+           fmt::format("{} subscribers of this broker have it, other brokers do not: {}", result.reached, passed_on.error().message),
            id_now);
   else
     succeed(client, id_now);
   delivery_.flush(client, now_);
-}
-
-void Broker::put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id) {
-  const auto connection = client.connection;
-  const auto ticket = id ? delivery_.promise_answer(client) : 0;
-  client.is_asking = false;
-  auto done = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, topic, message, bytes,
-               id = std::move(id)](const Result<void>& outcome) {
-    if (alive.expired()) return;
-    if (outcome) {
-      ++counters_.kept;
-      // Those who do not own the queue have it as they have any other message.
-      if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
-      if (parts_.backbone) parts_.backbone->publish(topic, message);
-      if (id) answer_late(connection, ticket, ok(*id));
-      return;
-    }
-    ++counters_.kept_refused;
-    if (id) return answer_late(connection, ticket, error("not kept: " + outcome.error().message, &*id));
-    if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
-  };
-  parts_.kept.put(topic, message, std::move(done));
-}
-
-void Broker::answer_late(ConnectionId to, std::uint64_t ticket, Frames frames) {
-  delivery_.keep_promise(to, ticket, std::move(frames), now_);
-  if (auto* const client = clients_.at(to)) schedule(*client);
 }
 
 void Broker::disconnect(Client& client, const std::string* id) {

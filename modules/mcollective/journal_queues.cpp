@@ -31,10 +31,16 @@ void JournalQueues::look_at_ages() {
   for (const auto& topic : store_.expire(now)) {
     const auto found = readers_.find(topic);
     if (found == readers_.end()) continue;
-    auto& unconfirmed = found->second.unconfirmed;
+    auto& reader = found->second;
+    auto& unconfirmed = reader.unconfirmed;
     const auto oldest = store_.first(topic);
-    unconfirmed.erase(unconfirmed.begin(), oldest == 0 ? unconfirmed.end() : unconfirmed.lower_bound(oldest));
+    while (!unconfirmed.empty() && (oldest == 0 || unconfirmed.begin()->first < oldest)) {
+      give_back(reader, unconfirmed.begin()->second);
+      unconfirmed.erase(unconfirmed.begin());
+    }
+    const auto identity = reader.identity;
     pump(topic);
+    go_on(identity);
   }
   if (now >= renew_at_s_) renew(now);
   const auto freed = owners_.expire([this, now](const std::string& topic) {
@@ -50,13 +56,14 @@ void JournalQueues::look_at_ages() {
   });
 }
 
-// So that who is here when this process is killed was here lately by the record too.
+// So that who is here when this process is killed was here lately by the record too, and how long we were down is known.
 void JournalQueues::renew(std::int64_t now) {
   std::int64_t every = renew_every_s_max;
   for (const auto& limits : limits_) every = std::min<std::int64_t>(every, limits.age_max.count() / 4);
   renew_at_s_ = now + std::max<std::int64_t>(1, every);
   for (const auto& [topic, reader] : readers_)
     if (const auto* owner = owners_.owner(topic)) owners_.set(topic, std::string(*owner), now);
+  if (!limits_.empty()) owners_.note_time(now);
 }
 
 void JournalQueues::put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) {
@@ -80,9 +87,10 @@ bool JournalQueues::attach(const std::string& topic, const std::string& identity
     too_many(topic, identity);
     return false;
   }
+  end_reader(topic);
   auto& reader = readers_[topic];
-  reader = Reader{};
   reader.id = ++readers_made_;
+  reader.identity = identity;
   pump(topic);
   return true;
 }
@@ -100,22 +108,58 @@ void JournalQueues::too_many(const std::string& topic, const std::string& identi
 
 void JournalQueues::detach(const std::string& topic, const std::string& identity) {
   const auto* owner = owners_.owner(topic);
-  if (!owner || *owner != identity || readers_.erase(topic) == 0) return;
+  if (!owner || *owner != identity || !readers_.contains(topic)) return;
+  end_reader(topic);
   owners_.set(topic, identity, now_s());
 }
 
 void JournalQueues::disown(const std::string& topic, const std::string& identity) {
   const auto* owner = owners_.owner(topic);
   if (!owner || *owner != identity) return;
-  readers_.erase(topic);
+  end_reader(topic);
   owners_.remove(topic);
 }
 
 void JournalQueues::taken(const std::string& topic, std::uint64_t number) {
   const auto found = readers_.find(topic);
-  if (found == readers_.end() || found->second.unconfirmed.erase(number) == 0) return;
+  if (found == readers_.end()) return;
+  auto& reader = found->second;
+  const auto message = reader.unconfirmed.find(number);
+  if (message == reader.unconfirmed.end()) return;
+  give_back(reader, message->second);
+  reader.unconfirmed.erase(message);
   store_.drop(topic, number);
+  const auto identity = reader.identity;
   pump(topic);
+  go_on(identity);
+}
+
+void JournalQueues::take_bytes(Reader& reader, std::size_t bytes) {
+  reader.bytes += bytes;
+  budget_.add(reader.identity, bytes);
+}
+
+void JournalQueues::give_back(Reader& reader, std::size_t bytes) {
+  reader.bytes -= bytes;
+  budget_.remove(reader.identity, bytes);
+}
+
+void JournalQueues::go_on(const std::string& identity) {
+  while (const auto* next = budget_.waiting(identity)) {
+    const auto topic = *next;
+    if (pump(topic)) return;
+    budget_.forget(identity, topic);
+  }
+}
+
+void JournalQueues::end_reader(const std::string& topic) {
+  const auto found = readers_.find(topic);
+  if (found == readers_.end()) return;
+  const auto identity = found->second.identity;
+  budget_.forget(identity, topic);
+  budget_.remove(identity, found->second.bytes);
+  readers_.erase(found);
+  go_on(identity);
 }
 
 JournalQueues::Reader* JournalQueues::reader(const std::string& topic, std::uint64_t id) {
@@ -123,21 +167,28 @@ JournalQueues::Reader* JournalQueues::reader(const std::string& topic, std::uint
   return found == readers_.end() || found->second.id != id ? nullptr : &found->second;
 }
 
-void JournalQueues::pump(const std::string& topic) {
+bool JournalQueues::pump(const std::string& topic) {
   const auto found = readers_.find(topic);
-  if (found == readers_.end()) return;
+  if (found == readers_.end()) return false;
   auto& reader = found->second;
   // Reading half a window at once takes fewer looks into the file.
-  if (reader.is_reading || reader.unconfirmed.size() > unconfirmed_max / 2 || store_.first(topic, reader.next) == 0) return;
-  read(topic, reader);
+  if (reader.is_reading || reader.unconfirmed.size() > unconfirmed_max / 2 || reader.bytes > OfferBudget::of_queue_max / 2) return false;
+  const auto next = store_.part(topic, reader.next, 1, 0).bytes;
+  if (next == 0 || (reader.bytes > 0 && reader.bytes + next > OfferBudget::of_queue_max)) return false;
+  const auto room = budget_.room(reader.identity, topic, next);
+  if (room > 0) read(topic, reader, std::min(room, OfferBudget::of_queue_max - reader.bytes));
+  return room == 0;
 }
 
-void JournalQueues::read(const std::string& topic, Reader& reader) {
+void JournalQueues::read(const std::string& topic, Reader& reader, std::size_t room) {
   reader.is_reading = true;
   const auto asked = store_.first(topic, reader.next);
-  auto found = [this, topic, asked, id = reader.id](Result<std::vector<KeptStore::Stored>> messages) {
+  const auto part = store_.part(topic, asked, unconfirmed_max - reader.unconfirmed.size(), room);
+  take_bytes(reader, part.bytes);
+  auto found = [this, topic, asked, held = part.bytes, id = reader.id](Result<std::vector<KeptStore::Stored>> messages) {
     auto* const waiting = this->reader(topic, id);
     if (!waiting) return;
+    const auto identity = waiting->identity;
     if (!messages) {
       agent_.log().error("the queue of topic \"{}\" cannot be read, tried again in a second: {}", printable(topic),
                          messages.error().message);
@@ -149,18 +200,19 @@ void JournalQueues::read(const std::string& topic, Reader& reader) {
         still->is_reading = false;
         pump(topic);
       });
-      return;
+      give_back(*waiting, held);
+      return go_on(identity);
     }
     waiting->is_reading = false;
-    if (messages->empty()) {
-      // The file has lost what the index knows.
-      store_.drop(topic, asked);
-      return pump(topic);
-    }
-    offer(topic, std::move(*messages));
+    give_back(*waiting, held);
+    if (messages->empty())
+      store_.lose(topic, asked);
+    else
+      offer(topic, std::move(*messages));
     pump(topic);
+    go_on(identity);
   };
-  store_.read(topic, asked, unconfirmed_max - reader.unconfirmed.size(), std::move(found));
+  store_.read(topic, asked, part.messages, std::move(found));
 }
 
 void JournalQueues::offer(const std::string& topic, std::vector<KeptStore::Stored> messages) {
@@ -170,8 +222,10 @@ void JournalQueues::offer(const std::string& topic, std::vector<KeptStore::Store
     auto* const reader = this->reader(topic, id);
     if (!reader) return;
     if (store_.first(topic, message.number) != message.number) continue;  // it has just become too old
+    const auto bytes = sealed_bytes(message.envelope);
     reader->next = message.number + 1;
-    reader->unconfirmed.insert(message.number);
+    reader->unconfirmed.emplace(message.number, bytes);
+    take_bytes(*reader, bytes);
     const KeptMessage offered{message.number, std::move(message.envelope.frames)};
     events_.offer(topic, offered);
   }
@@ -197,6 +251,7 @@ json::array JournalQueues::describe() const {
     about["pattern"] = limits.pattern;
     about["expired"] = counters.expired;
     about["refused"] = counters.refused;
+    about["lost"] = counters.lost;
     all.push_back(std::move(about));
   }
   return all;

@@ -5,12 +5,12 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "kept_queues.hpp"
 #include "kept_store.hpp"
+#include "offer_budget.hpp"
 #include "queue_owners.hpp"
 
 namespace gorgone::mcollective {
@@ -23,6 +23,7 @@ class JournalQueues final : public KeptQueues {
   bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
   bool attach(const std::string& topic, const std::string& identity) override;
+  bool has_room(const std::string& topic, const std::string& identity) const override { return owners_.has_room(topic, identity); }
   void detach(const std::string& topic, const std::string& identity) override;
   void disown(const std::string& topic, const std::string& identity) override;
   void taken(const std::string& topic, std::uint64_t number) override;
@@ -33,13 +34,20 @@ class JournalQueues final : public KeptQueues {
   struct Reader {
     std::uint64_t id = 0;
     std::uint64_t next = 0;  ///< nothing below it is offered again
-    std::set<std::uint64_t> unconfirmed;
+    std::string identity;
+    std::map<std::uint64_t, std::size_t> unconfirmed;  ///< number → bytes
+    std::size_t bytes = 0;                             ///< of these, and of what is being read
     bool is_reading = false;
   };
 
-  /// Offers what there is and room for, soon.
-  void pump(const std::string& topic);
-  void read(const std::string& topic, Reader& reader);
+  /// Offers what there is and room for, soon. True: it waits for other queues of its owner.
+  bool pump(const std::string& topic);
+  void take_bytes(Reader& reader, std::size_t bytes);
+  void give_back(Reader& reader, std::size_t bytes);
+  /// Queues of the owner for which there was no room go on.
+  void go_on(const std::string& identity);
+  void end_reader(const std::string& topic);
+  void read(const std::string& topic, Reader& reader, std::size_t room);
   void offer(const std::string& topic, std::vector<KeptStore::Stored> messages);
   Reader* reader(const std::string& topic, std::uint64_t id);
   void look_at_ages();
@@ -52,6 +60,7 @@ class JournalQueues final : public KeptQueues {
   QueueOwners owners_;
   Events events_;
   std::map<std::string, Reader> readers_;
+  OfferBudget budget_;
   std::uint64_t readers_made_ = 0, owners_refused_ = 0;
   std::int64_t renew_at_s_ = 0;
   std::chrono::steady_clock::time_point complain_after_{};

@@ -49,6 +49,8 @@ class KeptQueues {
   virtual void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) = 0;
   /// A client with this identity subscribes. True: it owns the queue, and its messages are offered from now on, from the oldest not taken.
   virtual bool attach(const std::string& topic, const std::string& identity) = 0;
+  /// False where attach() has said false because there are too many owners: what comes is not kept then, for nobody would take it.
+  virtual bool has_room(const std::string& topic, const std::string& identity) const = 0;
   /// The owner is gone, or has lost its connection: what was offered and not taken is offered again at the next attach.
   virtual void detach(const std::string& topic, const std::string& identity) = 0;
   /// The owner does not want the topic any more: somebody else may own the queue.

@@ -12,7 +12,7 @@ namespace gorgone::mcollective {
 namespace {
 
 const std::string collection = "mcollective.queue";
-constexpr std::size_t portion = 256;
+constexpr std::size_t portion = 256, looked_at_once = 5000;
 
 std::string key_of(const std::string& topic, std::uint64_t number) { return fmt::format("{} {:016x}", subject_of(topic), number); }
 
@@ -79,7 +79,7 @@ asio::awaitable<Result<void>> KeptStore::start() {
   range.limit = portion;
   for (;;) {
     auto part = co_await kept_records(agent_.journal(), collection, range);
-    if (!part) co_return Error{"the queues of persistent topics cannot be read from the journal: " + part.error().message};
+    if (!part) co_return Error{"the queues of persistent topics cannot be read from the journal: " + part.error().message, "database"};
     if (part->empty()) break;
     range.from = part->rbegin()->first + '\0';
     for (const auto& [text, data] : *part) {
@@ -102,10 +102,11 @@ asio::awaitable<Result<void>> KeptStore::start() {
 }
 
 void KeptStore::index(const std::string& topic, Queue::Entry entry) {
-  auto& queue = queues_[topic];
+  const auto [place, is_new] = queues_.try_emplace(topic);
+  auto& queue = place->second;
   queue.entries.push_back(entry);
   queue.bytes += entry.bytes;
-  bytes_[&limits(topic)] += entry.bytes;
+  bytes_[&limits(topic)] += entry.bytes + (is_new ? queue_bytes : 0);
 }
 
 void KeptStore::forget(const std::string& topic, std::uint64_t number) {
@@ -117,7 +118,12 @@ void KeptStore::forget(const std::string& topic, std::uint64_t number) {
   queue.bytes -= entry->bytes;
   bytes_[&limits(topic)] -= entry->bytes;
   queue.entries.erase(entry);
-  if (queue.entries.empty()) queues_.erase(found);
+  if (queue.entries.empty()) erase(found);
+}
+
+KeptStore::Queues::iterator KeptStore::erase(Queues::iterator place) {
+  bytes_[&limits(place->first)] -= queue_bytes;
+  return queues_.erase(place);
 }
 
 Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done) {
@@ -130,10 +136,10 @@ Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope
                              known->entries.size(), most.pattern, most.messages_max),
                  "full"};
   }
-  if (bytes_[&most] + bytes > most.bytes_max) {
+  if (bytes_[&most] + bytes + (known ? 0 : queue_bytes) > most.bytes_max) {
     ++counters_[&most].refused;
-    return Error{fmt::format("the queue of topic \"{}\" is full: {} bytes wait, bytes_max of \"{}\" is {}", printable(topic), bytes_[&most],
-                             most.pattern, most.bytes_max),
+    return Error{fmt::format("the queue of topic \"{}\" is full: {} bytes wait, {} for each topic among them, bytes_max of \"{}\" is {}",
+                             printable(topic), bytes_[&most], queue_bytes, most.pattern, most.bytes_max),
                  "full"};
   }
   if (!agent_.journal().is_durable()) {
@@ -161,6 +167,19 @@ Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope
 void KeptStore::drop(const std::string& topic, std::uint64_t number) {
   forget(topic, number);
   agent_.journal().drop_kept(collection, key_of(topic, number));
+}
+
+bool KeptStore::lose(const std::string& topic, std::uint64_t number) {
+  if (first(topic, number) != number) return false;
+  ++counters_[&limits(topic)].lost;
+  ++lost_untold_;
+  drop(topic, number);
+  const auto now = std::chrono::steady_clock::now();
+  if (lost_told_ != std::chrono::steady_clock::time_point{} && now < lost_told_ + std::chrono::seconds(told_every_s)) return true;
+  lost_told_ = now;
+  agent_.log().error("a message of topic \"{}\" that was kept in the journal is not there any more and is lost: since the last time={}",
+                     printable(topic), std::exchange(lost_untold_, 0));
+  return true;
 }
 
 void KeptStore::read(const std::string& topic, std::uint64_t from, std::size_t limit,
@@ -195,11 +214,26 @@ std::uint64_t KeptStore::first(const std::string& topic, std::uint64_t from) con
   return entry == known->entries.end() ? 0 : entry->number;
 }
 
+KeptStore::Part KeptStore::part(const std::string& topic, std::uint64_t from, std::size_t messages_max, std::size_t bytes_max) const {
+  Part part;
+  const auto* known = queue(topic);
+  if (!known) return part;
+  auto entry = std::ranges::lower_bound(known->entries, from, {}, &Queue::Entry::number);
+  for (; entry != known->entries.end() && part.messages < messages_max; ++entry) {
+    if (part.messages > 0 && part.bytes + entry->bytes > bytes_max) break;
+    ++part.messages;
+    part.bytes += entry->bytes;
+  }
+  return part;
+}
+
 std::vector<std::string> KeptStore::expire(std::int64_t now_s) {
   std::vector<std::string> topics;
-  for (auto next = queues_.begin(); next != queues_.end();) {
+  auto next = queues_.upper_bound(looked_at_);
+  for (std::size_t i = 0; i < looked_at_once && next != queues_.end(); ++i) {
     const auto place = next++;
     auto& [topic, queue] = *place;
+    looked_at_ = topic;
     const auto age_max = limits(topic).age_max.count();
     std::size_t expired = 0;
     while (!queue.entries.empty() && queue.entries.front().time_s + age_max < now_s) {
@@ -221,8 +255,9 @@ std::vector<std::string> KeptStore::expire(std::int64_t now_s) {
       told_s_ = now_s;
       untold_ = 0;
     }
-    if (queue.entries.empty()) queues_.erase(place);
+    if (queue.entries.empty()) erase(place);
   }
+  if (next == queues_.end()) looked_at_.clear();
   return topics;
 }
 

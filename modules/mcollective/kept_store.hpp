@@ -4,6 +4,7 @@
 
 #include <gorgone/agent.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,6 +29,7 @@ class KeptStore {
   };
   struct Counters {
     std::uint64_t expired = 0, refused = 0;
+    std::uint64_t lost = 0;  ///< the journal had them no more, or cannot read them
   };
   /// What is there of one topic. Not changed by its users.
   struct Queue {
@@ -40,6 +42,9 @@ class KeptStore {
     std::size_t bytes = 0;
   };
 
+  /// What a topic with messages takes in memory, and is charged beside them: anybody can think of ever new ones.
+  static constexpr std::size_t queue_bytes = 800;
+
   /// `limits` outlives this.
   KeptStore(Agent& agent, const std::vector<KeptLimits>& limits);
   KeptStore(const KeptStore&) = delete;
@@ -50,31 +55,43 @@ class KeptStore {
   /// `done` does not come then.
   Result<std::uint64_t> append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done);
   void drop(const std::string& topic, std::uint64_t number);
+  /// The journal was asked for it and has it no more: counted, and told in the log. False where it is not expected there any more.
+  bool lose(const std::string& topic, std::uint64_t number);
   /// Up to `limit` messages from a number on, fewer where they are large; none where there are none.
   void read(const std::string& topic, std::uint64_t from, std::size_t limit, std::function<void(Result<std::vector<Stored>>)> done);
+  /// What can be read of a topic at once: messages from a number on, and their bytes. At least one where there is one.
+  struct Part {
+    std::size_t messages = 0, bytes = 0;
+  };
+  Part part(const std::string& topic, std::uint64_t from, std::size_t messages_max, std::size_t bytes_max) const;
   /// The first number from `from` on; 0 where there is none.
   std::uint64_t first(const std::string& topic, std::uint64_t from = 0) const;
-  /// Drops what is too old; the topics that lost something.
+  /// Drops what is too old; the topics that lost something. Looks at a portion of all, at the next ones the next time.
   std::vector<std::string> expire(std::int64_t now_s);
 
-  const std::map<std::string, Queue>& queues() const { return queues_; }
+  using Queues = std::map<std::string, Queue>;
+  const Queues& queues() const { return queues_; }
   const Queue* queue(const std::string& topic) const;
   Counters counters(const KeptLimits& of) const;
 
  private:
   void index(const std::string& topic, Queue::Entry entry);
   void forget(const std::string& topic, std::uint64_t number);
+  Queues::iterator erase(Queues::iterator place);
   const KeptLimits& limits(const std::string& topic) const;
 
   Agent& agent_;
   const std::vector<KeptLimits>& limits_;
   KeptLimits of_no_pattern_;
-  std::map<std::string, Queue> queues_;
+  Queues queues_;
+  std::string looked_at_;  ///< the last topic
   std::map<const KeptLimits*, std::size_t> bytes_;
   std::map<const KeptLimits*, Counters> counters_;
   std::uint64_t last_number_ = 0;
   std::uint64_t untold_ = 0;  ///< too old, and not in the log yet
   std::int64_t told_s_ = 0;
+  std::uint64_t lost_untold_ = 0;
+  std::chrono::steady_clock::time_point lost_told_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

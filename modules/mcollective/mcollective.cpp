@@ -7,7 +7,7 @@
 #include "access.hpp"
 #include "backbone.hpp"
 #include "broker_options.hpp"
-#include "service.hpp"
+#include "patient_service.hpp"
 #include "status.hpp"
 
 namespace gorgone::mcollective {
@@ -17,19 +17,15 @@ class MCollective final : public Module {
  public:
   MCollective(Agent& agent, const Settings& settings) : agent_(agent), service_(agent, settings) {}
 
-  asio::awaitable<Result<void>> start() override {
-    auto started = co_await service_.start();
-    is_running_ = started.has_value();
-    // What has been opened already must not go on.
-    if (!is_running_) co_await service_.stop();
-    co_return started;
-  }
+  asio::awaitable<Result<void>> start() override { return service_.start(); }
 
   asio::awaitable<void> handle(Message message) override {
-    if (!is_running_) {
-      fail(message.token, "the broker does not run");
+    auto* const running = service_.running();
+    if (!running) {
+      fail(message.token, "the broker does not run: " + service_.why_not());
       co_return;
     }
+    auto& service = *running;
     const auto data = message.data.json();
     if (!data) {
       fail(message.token, data.error().message);
@@ -37,28 +33,25 @@ class MCollective final : public Module {
     }
     const auto match = text_of(member_of(**data, "parameters", "match")).value_or("");
     if (message.action == "MCSTATUS") {
-      finish(message.token, {{"status", status_of(service_)}});
+      finish(message.token, {{"status", status_of(service)}});
     } else if (message.action == "MCCLIENTS") {
-      tell_clients(service_, match, portions(message.token, "clients"));
+      tell_clients(service, match, portions(message.token, "clients"));
       finish(message.token, {});
     } else if (message.action == "MCTOPICS") {
-      tell_topics(service_, match, portions(message.token, "topics"));
+      tell_topics(service, match, portions(message.token, "topics"));
       finish(message.token, {});
     } else if (message.action == "MCACCESS") {
-      finish(message.token, {{"access", service_.access()->describe()}});
+      tell_parts(message.token, "access", in_parts(service.access()->describe()));
     } else if (message.action == "MCQUEUES") {
-      finish(message.token, {{"queues", service_.kept()->describe()}});
+      tell_parts(message.token, "queues", in_parts(service.kept()->describe()));
     } else if (message.action == "MCCERTIFICATE") {
-      take_certificate(message.token, **data);
+      take_certificate(*service.access(), message.token, **data);
     } else {
-      trust(message.token, **data);
+      trust(*service.access(), message.token, **data);
     }
   }
 
-  asio::awaitable<void> stop() override {
-    is_running_ = false;
-    co_await service_.stop();
-  }
+  asio::awaitable<void> stop() override { return service_.stop(); }
 
  private:
   static const json::value* member_of(const json::value& value, const char* outer, const char* inner) {
@@ -82,25 +75,37 @@ class MCollective final : public Module {
     };
   }
 
-  void take_certificate(const std::string& token, const json::value& data) {
+  /// A row for each part; the last one ends the token.
+  template <class Parts>
+  void tell_parts(const std::string& token, const char* name, Parts parts) {
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      json::object data;
+      data[name] = std::move(parts[i]);
+      if (i + 1 < parts.size())
+        write(token, code::going_on, std::move(data));
+      else
+        finish(token, std::move(data));
+    }
+  }
+
+  void take_certificate(Access& access, const std::string& token, const json::value& data) {
     const auto text = text_of(member_of(data, "content", "certificate"));
     if (!text) return fail(token, "content.certificate is missing, expected the text of a certificate");
-    const auto taken = service_.access()->take_certificate(*text);
+    const auto taken = access.take_certificate(*text);
     if (!taken) return fail(token, taken.error().message);
     finish(token, {});
   }
 
-  void trust(const std::string& token, const json::value& data) {
+  void trust(Access& access, const std::string& token, const json::value& data) {
     const auto identity = text_of(member_of(data, "content", "identity"));
     if (!identity) return fail(token, "content.identity is missing, expected the identity whose key is to be forgotten");
-    const auto forgotten = service_.access()->forget_pin(*identity);
+    const auto forgotten = access.forget_pin(*identity);
     if (!forgotten) return fail(token, forgotten.error().message);
     finish(token, {});
   }
 
   Agent& agent_;
-  Service service_;
-  bool is_running_ = false;
+  PatientService service_;
 };
 
 std::vector<Problem> check_all(const Settings& settings) {

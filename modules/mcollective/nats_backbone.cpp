@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
@@ -12,31 +14,47 @@ namespace gorgone::mcollective {
 namespace {
 
 constexpr auto complaint_every = std::chrono::seconds(60);
+constexpr std::size_t sessions_at_once = 200;
 
 class NatsBackbone final : public Backbone {
  public:
   NatsBackbone(Agent& agent, NatsSpec spec, const std::string& prefix)
-      : agent_(agent), subjects_(prefix + ".topic."), connection_(agent, std::move(spec)) {}
+      : agent_(agent), subjects_(prefix + ".topic."), sessions_(prefix + ".session"), connection_(agent, std::move(spec)) {}
 
   void start(Events events) override {
     events_ = std::move(events);
+    connection_.subscribe(sessions_, [this](const NatsMessage& message) { sessions_told(message.data); });
+    // While we could not hear each other clients may have gone from one to the other.
+    connection_.on_change([this](bool is_up) {
+      if (!is_up) return;
+      tell_sessions();
+      send_sessions({});
+    });
     connection_.start();
   }
 
-  bool publish(const std::string& topic, SharedFrames message) override {
+  asio::awaitable<void> stop() override { return connection_.stop(); }
+
+  void tell_session(const SessionPlace& place) override {
+    if (connection_.is_up()) send_sessions(write_places({place}, 0, 1));
+  }
+
+  Result<void> publish(const std::string& topic, SharedFrames message) override {
     const Envelope envelope{0, {}, std::move(message)};
     auto subject = subjects_ + subject_of(topic);
     const auto bytes = sealed_bytes(envelope);
     if (bytes > connection_.payload_max() || subject.size() > subject_bytes_max) {
       too_large(topic, bytes, subject.size());
-      return false;
+      if (subject.size() > subject_bytes_max) return Error{"the topic is too long for the backbone"};
+      return Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", bytes, connection_.payload_max())};
     }
     if (!connection_.is_up()) {
       ++away_;
-      return false;
+      return Error{"the backbone is away"};
     }
     NatsOutgoing outgoing{std::move(subject), {}, seal(envelope)};
-    return connection_.send(std::move(outgoing));
+    if (!connection_.send(std::move(outgoing))) return Error{"busy: too much waits for the backbone"};
+    return {};
   }
 
   void want(const std::string& topic) override {
@@ -80,6 +98,29 @@ class NatsBackbone final : public Backbone {
   NatsConnection& connection() override { return connection_; }
 
  private:
+  void send_sessions(std::string payload) {
+    NatsOutgoing told{sessions_, {}, std::move(payload)};
+    connection_.send(std::move(told));
+  }
+
+  void tell_sessions() {
+    if (!events_.sessions_here) return;
+    const auto all = events_.sessions_here();
+    for (std::size_t from = 0; from < all.size(); from += sessions_at_once)
+      send_sessions(write_places(all, from, std::min(all.size(), from + sessions_at_once)));
+  }
+
+  void sessions_told(const std::string& payload) {
+    if (payload.empty()) return tell_sessions();
+    const auto places = read_places(payload);
+    if (!places) {
+      ++foreign_;
+      return;
+    }
+    for (const auto& place : *places)
+      if (events_.session_elsewhere) events_.session_elsewhere(place);
+  }
+
   void too_large(const std::string& topic, std::size_t bytes, std::size_t subject_bytes) {
     ++too_large_;
     const auto now = std::chrono::steady_clock::now();
@@ -93,7 +134,7 @@ class NatsBackbone final : public Backbone {
   }
 
   Agent& agent_;
-  const std::string subjects_;
+  const std::string subjects_, sessions_;
   Events events_;
   std::set<std::string> wanted_;
   std::uint64_t away_ = 0, too_large_ = 0, foreign_ = 0;

@@ -35,7 +35,21 @@ void NatsConnection::start() {
   for (const auto& [subject, handler] : handlers_) thread_->subscribe(subject);
 }
 
+asio::awaitable<void> NatsConnection::stop() {
+  status_.is_up = false;
+  waiting_.clear();
+  limit_.cancel();
+  if (!thread_) co_return;
+  thread_->shut();
+  auto end = [thread = std::shared_ptr<NatsThread>(std::move(thread_))]() mutable {
+    thread.reset();
+    return true;
+  };
+  co_await agent_.blocking(std::move(end));
+}
+
 void NatsConnection::look() {
+  if (!thread_) return;
   auto news = thread_->take();
   for (auto& failure : news.failures) {
     if (failure != status_.last_error) agent_.log().warning("backbone: {}", printable(failure, 300));
@@ -86,7 +100,7 @@ void NatsConnection::received(const NatsMessage& message) {
 }
 
 bool NatsConnection::send(NatsOutgoing message) {
-  if (!status_.is_up || !thread_->send(std::move(message))) {
+  if (!status_.is_up || !thread_ || !thread_->send(std::move(message))) {
     ++status_.dropped_out;
     return false;
   }

@@ -38,6 +38,8 @@ class NatsConnection {
 
   /// Connects, and again for ever.
   void start();
+  /// See Backbone::stop(). Whoever waits for an answer gets none.
+  asio::awaitable<void> stop();
   /// Called at each change, in the order of these calls.
   void on_change(std::function<void(bool is_up)> call) { listeners_.push_back(std::move(call)); }
   bool is_up() const { return status_.is_up; }

@@ -7,10 +7,9 @@ namespace gorgone::mcollective {
 NatsThread::NatsThread(NatsSpec spec, std::function<void()> wake)
     : gate_(NatsGate::make(std::move(wake))), worker_(std::make_unique<NatsWorker>(std::move(spec), *gate_)) {}
 
-NatsThread::~NatsThread() {
-  // Nothing is told from now on.
-  gate_->shut();
-}
+NatsThread::~NatsThread() { shut(); }
+
+void NatsThread::shut() { gate_->shut(); }
 
 bool NatsThread::send(NatsOutgoing message) {
   NatsJob job{NatsJob::Kind::publish, std::move(message)};

@@ -57,7 +57,9 @@ class NatsThread {
 
   /// `wake` is called on any thread, once until take() is called.
   NatsThread(NatsSpec spec, std::function<void()> wake);
-  /// Ends the connection; takes as long as an attempt to connect to each server that is under way.
+  /// Nothing is told from now on.
+  void shut();
+  /// Ends the connection, on any thread; takes as long as an attempt to connect to each server that is under way.
   ~NatsThread();
   NatsThread(const NatsThread&) = delete;
 

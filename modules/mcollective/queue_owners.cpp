@@ -12,7 +12,7 @@
 namespace gorgone::mcollective {
 namespace {
 
-const std::string collection = "mcollective.owner";
+const std::string collection = "mcollective.owner", broker_key = "!";
 constexpr std::size_t portion = 5000;
 constexpr std::int64_t down_not_written_s = 60;
 
@@ -21,9 +21,15 @@ constexpr std::int64_t down_not_written_s = 60;
 asio::awaitable<Result<void>> QueueOwners::start(std::int64_t now_s) {
   KeptRange all;
   auto records = co_await kept_records(agent_.journal(), collection, all);
-  if (!records) co_return Error{"the owners of queues cannot be read from the journal: " + records.error().message};
+  if (!records) co_return Error{"the owners of queues cannot be read from the journal: " + records.error().message, "database"};
   std::int64_t newest = 0;
   for (const auto& [subject, data] : *records) {
+    if (subject == broker_key) {
+      std::int64_t seen_s = 0;
+      std::from_chars(data.data(), data.data() + data.size(), seen_s);
+      newest = std::max(newest, seen_s);
+      continue;
+    }
     const auto topic = topic_of(subject);
     const auto space = data.find(' ');
     if (!topic || space == std::string::npos) {
@@ -49,12 +55,18 @@ const std::string* QueueOwners::owner(const std::string& topic) const {
   return found == owners_.end() ? nullptr : &found->second.identity;
 }
 
+bool QueueOwners::has_room(const std::string& topic, const std::string& identity) const {
+  const auto known = owners_.find(topic);
+  if (known != owners_.end() && known->second.identity == identity) return true;
+  const auto has = of_each_.find(identity);
+  if (has != of_each_.end() && has->second >= of_one_max) return false;
+  return known != owners_.end() || owners_.size() < owners_max;
+}
+
 bool QueueOwners::set(const std::string& topic, const std::string& identity, std::int64_t now_s) {
   const auto known = owners_.find(topic);
   if (known == owners_.end() || known->second.identity != identity) {
-    const auto has = of_each_.find(identity);
-    if (has != of_each_.end() && has->second >= of_one_max) return false;
-    if (known == owners_.end() && owners_.size() >= owners_max) return false;
+    if (!has_room(topic, identity)) return false;
     remove(topic);
     ++of_each_[identity];
   } else if (known->second.seen_s == now_s) {
@@ -78,6 +90,8 @@ void QueueOwners::remove(const std::string& topic) {
   agent_.journal().drop_kept(collection, subject_of(topic));
   owners_.erase(known);
 }
+
+void QueueOwners::note_time(std::int64_t now_s) { agent_.journal().keep(collection, broker_key, std::to_string(now_s)); }
 
 std::vector<std::string> QueueOwners::expire(const std::function<std::int64_t(const std::string& topic)>& limit) {
   std::vector<std::string> expired;

@@ -16,6 +16,7 @@ constexpr auto look_untold_after = 30s;
 constexpr auto look_told_after = 20ms;
 constexpr int fruitless_max = 7;
 constexpr auto again_after = 1000ms;
+constexpr std::size_t usual_at_first = std::size_t{64} << 10;
 
 std::string random_name() {
   std::random_device device;
@@ -67,9 +68,10 @@ void QueueReader::renew() {
 bool QueueReader::attach(const std::string& topic, const std::string& identity) {
   if (const auto known = topics_.find(topic); known != topics_.end() && known->second.identity != identity) return false;
   if (const auto former = released_.find(topic); former != released_.end() && former->second == identity) released_.erase(former);
+  forget(topic);
   auto& state = topics_[topic];
-  state = Topic{};
   state.identity = identity;
+  state.usual = usual_at_first;
   state.claim = fmt::format("{}-{}", instance_, ++claims_made_);
   connection_.subscribe(names_.news(topic), [this, topic](const NatsMessage& message) {
     const auto found = topics_.find(topic);
@@ -84,7 +86,35 @@ bool QueueReader::attach(const std::string& topic, const std::string& identity) 
 
 void QueueReader::erase(const std::string& topic) {
   connection_.unsubscribe(names_.news(topic));
-  topics_.erase(topic);
+  forget(topic);
+}
+
+void QueueReader::forget(const std::string& topic) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return;
+  const auto identity = found->second.identity;
+  budget_.forget(identity, topic);
+  budget_.remove(identity, found->second.bytes);
+  topics_.erase(found);
+  let_others_go_on(identity);
+}
+
+void QueueReader::take_bytes(Topic& state, std::size_t bytes) {
+  state.bytes += bytes;
+  budget_.add(state.identity, bytes);
+}
+
+void QueueReader::give_back(Topic& state, std::size_t bytes) {
+  state.bytes -= bytes;
+  budget_.remove(state.identity, bytes);
+}
+
+void QueueReader::let_others_go_on(const std::string& identity) {
+  while (const auto* next = budget_.waiting(identity)) {
+    const auto topic = *next;
+    if (go_on(topic)) return;
+    budget_.forget(identity, topic);
+  }
 }
 
 void QueueReader::detach(const std::string& topic, const std::string& identity) {
@@ -107,7 +137,10 @@ void QueueReader::release(const std::string& topic, const std::string& identity)
     const auto next = topics_.find(topic);
     const bool is_wanted_again = next != topics_.end() && next->second.identity == identity;
     if (!result && !is_wanted_again) return release_again(topic, identity);
-    if (next != topics_.end()) return go_on(topic);
+    if (next != topics_.end()) {
+      go_on(topic);
+      return;
+    }
     NatsOutgoing told{names_.news(topic), {}, "o"};
     connection_.send(std::move(told));
   });
@@ -124,9 +157,16 @@ void QueueReader::release_again(const std::string& topic, const std::string& ide
 
 void QueueReader::taken(const std::string& topic, std::uint64_t number) {
   const auto found = topics_.find(topic);
-  if (found == topics_.end() || found->second.unconfirmed.erase(number) == 0) return;
+  if (found == topics_.end()) return;
+  auto& state = found->second;
+  const auto message = state.unconfirmed.find(number);
+  if (message == state.unconfirmed.end()) return;
+  give_back(state, message->second);
+  state.unconfirmed.erase(message);
+  const auto identity = state.identity;
   remove(names_.stream(topic), number);
   go_on(topic);
+  let_others_go_on(identity);
 }
 
 void QueueReader::remove(const std::string& stream, std::uint64_t sequence) {
@@ -156,12 +196,20 @@ void QueueReader::news(const std::string& topic) {
   go_on(topic);
 }
 
-void QueueReader::go_on(const std::string& topic) {
+bool QueueReader::go_on(const std::string& topic) {
   const auto found = topics_.find(topic);
-  if (found == topics_.end() || !is_ready_ || found->second.is_asking || releasing_.contains(topic) || released_.contains(topic)) return;
+  if (found == topics_.end() || !is_ready_ || found->second.is_asking || releasing_.contains(topic) || released_.contains(topic))
+    return false;
   auto& state = found->second;
-  if (!state.is_claimed || state.must_check) return claim(topic, state);
-  if (state.unconfirmed.size() < KeptQueues::unconfirmed_max) read(topic, state);
+  if (!state.is_claimed || state.must_check) {
+    claim(topic, state);
+    return false;
+  }
+  if (state.unconfirmed.size() >= KeptQueues::unconfirmed_max) return false;
+  if (state.bytes > 0 && state.bytes + state.usual > OfferBudget::of_queue_max) return false;
+  if (budget_.room(state.identity, topic, state.usual) == 0) return true;
+  read(topic, state);
+  return false;
 }
 
 void QueueReader::claim(const std::string& topic, Topic& state) {
@@ -189,7 +237,8 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
         NatsOutgoing told{names_.news(topic), {}, "o"};
         connection_.send(std::move(told));
       }
-      return go_on(topic);
+      go_on(topic);
+      return;
     }
     case QueueClaims::Answer::unknown:
       state.must_check = state.is_claimed;
@@ -206,14 +255,19 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
 void QueueReader::read(const std::string& topic, Topic& state) {
   state.is_asking = true;
   state.again.reset();
-  streams_.next(names_.stream(topic), names_.subject(topic), state.next,
-                [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](Result<std::optional<JetStream::Record>> record) {
-                  if (alive.expired()) return;
-                  auto* const waiting = find(topic, claim);
-                  if (!waiting) return;
-                  waiting->is_asking = false;
-                  found(topic, *waiting, std::move(record));
-                });
+  take_bytes(state, state.usual);
+  auto read = [this, topic, claim = state.claim, held = state.usual,
+               alive = std::weak_ptr<bool>(alive_)](Result<std::optional<JetStream::Record>> record) {
+    if (alive.expired()) return;
+    auto* const waiting = find(topic, claim);
+    if (!waiting) return;
+    waiting->is_asking = false;
+    give_back(*waiting, held);
+    const auto identity = waiting->identity;
+    found(topic, *waiting, std::move(record));
+    let_others_go_on(identity);
+  };
+  streams_.next(names_.stream(topic), names_.subject(topic), state.next, std::move(read));
 }
 
 void QueueReader::found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record) {
@@ -229,14 +283,21 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
   if (state.told > 0) --state.told;
   const auto& stream = names_.stream(topic);
   const auto deleting = taken_.find(stream);
-  if (deleting != taken_.end() && deleting->second.contains(sequence)) return go_on(topic);
+  if (deleting != taken_.end() && deleting->second.contains(sequence)) {
+    go_on(topic);
+    return;
+  }
+  const auto bytes = (*record)->data.size();
   auto envelope = unseal((*record)->data);
   if (!envelope) {
     agent_.log().error("message {} of stream {} is none of ours and is deleted: {}", sequence, stream, envelope.error().message);
     remove(stream, sequence);
-    return go_on(topic);
+    go_on(topic);
+    return;
   }
-  state.unconfirmed.insert(sequence);
+  state.usual = bytes;
+  state.unconfirmed.emplace(sequence, bytes);
+  take_bytes(state, bytes);
   const KeptMessage message{sequence, std::move(envelope->frames)};
   events_.offer(topic, message);
   go_on(topic);

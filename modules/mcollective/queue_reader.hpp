@@ -13,6 +13,7 @@
 #include <string>
 
 #include "kept_queues.hpp"
+#include "offer_budget.hpp"
 #include "queue_claims.hpp"
 
 namespace gorgone::mcollective {
@@ -34,13 +35,15 @@ class QueueReader {
 
   struct Topic {
     std::string identity, claim;
-    bool is_claimed = false;  ///< its messages may be read
-    bool is_asking = false;   ///< for its claim or a message
-    bool must_check = false;  ///< whether the claim still holds
-    std::uint64_t next = 1;   ///< in the stream
-    std::set<std::uint64_t> unconfirmed;
-    std::uint64_t told = 0;  ///< messages that we were told of and have not seen
-    int fruitless = 0;       ///< looks for them
+    bool is_claimed = false;                           ///< its messages may be read
+    bool is_asking = false;                            ///< for its claim or a message
+    bool must_check = false;                           ///< whether the claim still holds
+    std::uint64_t next = 1;                            ///< in the stream
+    std::map<std::uint64_t, std::size_t> unconfirmed;  ///< sequence → bytes
+    std::size_t bytes = 0;                             ///< of these, and what is set aside for the one that is being read
+    std::size_t usual = 0;                             ///< as large as the last one: what is set aside for the next
+    std::uint64_t told = 0;                            ///< messages that we were told of and have not seen
+    int fruitless = 0;                                 ///< looks for them
     std::unique_ptr<asio::steady_timer> again;
   };
   const std::map<std::string, Topic>& topics() const { return topics_; }
@@ -48,7 +51,13 @@ class QueueReader {
 
  private:
   Topic* find(const std::string& topic, const std::string& claim);
-  void go_on(const std::string& topic);
+  /// True: the topic waits for other queues of its owner.
+  bool go_on(const std::string& topic);
+  /// Queues of the owner for which there was no room go on.
+  void let_others_go_on(const std::string& identity);
+  void take_bytes(Topic& state, std::size_t bytes);
+  void give_back(Topic& state, std::size_t bytes);
+  void forget(const std::string& topic);
   void claim(const std::string& topic, Topic& state);
   void claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer, const std::string& owner);
   void read(const std::string& topic, Topic& state);
@@ -69,6 +78,7 @@ class QueueReader {
   std::uint64_t claims_made_ = 0;
   bool is_ready_ = false;
   std::map<std::string, Topic> topics_;
+  OfferBudget budget_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;
   std::map<std::string, std::string> released_;  ///< topic → identity, to be given back when the servers answer

@@ -141,7 +141,7 @@ void QueueWriter::read(const std::string& topic, Topic& state) {
       agent_.log().error("the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic), messages.error().message);
       return pause(topic, again_after);
     }
-    if (messages->empty()) store_.drop(topic, asked);  // the file has lost what the index knows
+    if (messages->empty() && store_.lose(topic, asked)) ++lost_;
     for (auto& message : *messages) reading.moving.push_back(std::move(message));
     pump(topic);
   });

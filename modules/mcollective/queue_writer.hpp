@@ -30,7 +30,7 @@ class QueueWriter {
   void set_ready(bool is_ready);
 
   std::uint64_t refused() const { return refused_; }  ///< by the streams
-  std::uint64_t lost() const { return lost_; }        ///< out of the journal: larger than the servers take
+  std::uint64_t lost() const { return lost_; }        ///< out of the journal: larger than the servers take, or not in its file
   std::size_t waiting() const;                        ///< for the stream's word, in memory
 
  private:

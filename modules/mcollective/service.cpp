@@ -59,15 +59,20 @@ asio::awaitable<Result<void>> Service::start() {
     if (!is_stopping_) broker_->queue_is_free(topic, Clock::now());
   };
   if (auto ready = co_await kept_->start(std::move(kept_events)); !ready) co_return ready.error();
+  // Before anybody can connect: who was here before is known then.
+  if (auto restored = co_await restore_sessions(); !restored) co_return restored.error();
+  // Behind it: brokers say now which of these clients are with them.
   if (backbone_) {
     Backbone::Events events;
     events.message = [this](const std::string& topic, const SharedFrames& message) {
       if (!is_stopping_) broker_->from_backbone(topic, message, Clock::now());
     };
+    events.session_elsewhere = [this](const SessionPlace& place) {
+      if (!is_stopping_) broker_->session_elsewhere(place, Clock::now());
+    };
+    events.sessions_here = [this] { return is_stopping_ ? std::vector<SessionPlace>() : broker_->sessions_here(); };
     backbone_->start(std::move(events));
   }
-  // Before anybody can connect: who was here before is known then.
-  if (auto restored = co_await restore_sessions(); !restored) co_return restored.error();
   if (auto bound = transport_->start(); !bound) co_return bound.error();
   started_s_ = static_cast<std::int64_t>(std::time(nullptr));
   agent_.log().info("the MCollective broker listens on {}{}", fmt::join(transport_->endpoints(), ", "),
@@ -93,7 +98,7 @@ asio::awaitable<Result<std::optional<KeyPair>>> Service::load_keys() {
 
 asio::awaitable<Result<void>> Service::restore_sessions() {
   const auto kept = co_await sessions_.load();
-  if (!kept) co_return Error{"the sessions of before cannot be read: " + kept.error().message};
+  if (!kept) co_return Error{"the sessions of before cannot be read from the journal: " + kept.error().message, "database"};
   std::size_t restored = 0;
   for (const auto& [routing_id, record] : *kept) {
     const auto done = broker_->restore(routing_id, record, Clock::now());
@@ -127,6 +132,7 @@ asio::awaitable<void> Service::stop() {
   timer_.cancel();
   if (broker_) broker_->stop();
   transport_.reset();
+  if (backbone_) co_await backbone_->stop();
   kept_.reset();
   backbone_.reset();
   if (broker_) co_await sessions_.finish();

@@ -55,7 +55,8 @@ json::object status_of(const Service& service) {
   json::object clients{{"sessions", broker.clients().sessions()},
                        {"connections", broker.clients().connections()},
                        {"expired", counters.expired},
-                       {"handovers", counters.handovers}};
+                       {"handovers", counters.handovers},
+                       {"moved", counters.moved}};
   json::object status{{"since", service.started_s()}, {"public_key", service.public_key()}};
   status["clients"] = std::move(clients);
   status["topics"] = json::object{{"topics", broker.topics().size()}, {"subscriptions", broker.topics().subscriptions()}};
@@ -64,6 +65,37 @@ json::object status_of(const Service& service) {
   status["transport"] = transport_status(*service.transport());
   if (service.backbone()) status["backbone"] = service.backbone()->describe();
   return status;
+}
+
+std::vector<json::array> in_parts(json::array rows) {
+  std::vector<json::array> parts(1);
+  for (auto& row : rows) {
+    if (parts.back().size() == portion_max) parts.emplace_back();
+    parts.back().push_back(std::move(row));
+  }
+  return parts;
+}
+
+std::vector<json::object> in_parts(json::object lists) {
+  std::vector<json::object> parts(1);
+  std::size_t count = 0;
+  for (auto& [name, value] : lists) {
+    auto* const list = value.if_array();
+    if (!list) {
+      parts.back()[name] = std::move(value);
+      continue;
+    }
+    parts.back()[name] = json::array();
+    for (auto& row : *list) {
+      if (count == portion_max) {
+        parts.emplace_back()[name] = json::array();
+        count = 0;
+      }
+      parts.back()[name].get_array().push_back(std::move(row));
+      ++count;
+    }
+  }
+  return parts;
 }
 
 void tell_clients(const Service& service, std::string_view match, const TellPortion& tell) {

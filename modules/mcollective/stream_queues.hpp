@@ -22,6 +22,7 @@ class StreamQueues final : public KeptQueues {
   bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
   bool attach(const std::string& topic, const std::string& identity) override;
+  bool has_room(const std::string&, const std::string&) const override { return true; }
   void detach(const std::string& topic, const std::string& identity) override { reader_.detach(topic, identity); }
   void disown(const std::string& topic, const std::string& identity) override { reader_.disown(topic, identity); }
   void taken(const std::string& topic, std::uint64_t number) override { reader_.taken(topic, number); }

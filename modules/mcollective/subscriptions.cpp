@@ -57,7 +57,12 @@ void Broker::own(Client& client, Topic& topic) {
     parts_.kept.detach(name, identity);
   }
   topic.owner = &client;
-  if (!parts_.kept.attach(name, identity)) topic.owner = nullptr;
+  if (parts_.kept.attach(name, identity)) {
+    topic.is_unkept = false;
+    return;
+  }
+  topic.owner = nullptr;
+  topic.is_unkept = !parts_.kept.has_room(name, identity);
 }
 
 // In a restart of ours all clients subscribe again at the same time, so each has longer than it would need.

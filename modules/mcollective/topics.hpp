@@ -31,6 +31,7 @@ struct Topic {
   std::vector<Subscriber> subscribers;
   Client* owner = nullptr;  ///< to whom the queue of a persistent topic is offered
   bool is_persistent = false;
+  bool is_unkept = false;  ///< persistent, but too many have owners for its subscribers to be given the queue
 };
 
 class Topics {

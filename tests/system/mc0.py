@@ -187,6 +187,10 @@ class Broker(Daemon):
             for key, value in json.loads(row["data"]).items():
                 if isinstance(value, list):
                     found.setdefault(key, []).extend(value)
+                elif isinstance(value, dict):
+                    known = found.setdefault(key, {})
+                    for name, inner in value.items():
+                        known[name] = known.get(name, []) + inner if isinstance(inner, list) else inner
                 else:
                     found[key] = value
         return found

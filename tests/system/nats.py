@@ -2,7 +2,8 @@
 """A cluster of real nats-servers of Debian's package, with JetStream, on loopback and ports that were free, in a directory of its own.
 
     cluster = NatsCluster(directory)         # of three; or NatsCluster(directory, 1), NatsCluster(directory, user="u", password="p"),
-                                             # NatsCluster(directory, tls=Certificates(...).issue("nats", "DNS:localhost")), which ask() does not speak
+                                             # NatsCluster(directory, tls=Certificates(...).issue("nats", "DNS:localhost")), which ask() does not speak,
+                                             # NatsCluster(directory, 1, operator=Operator()) of nats_operator.py
     cluster.start()                          # and waits until JetStream answers
     cluster.urls, cluster.stop(), cluster.kill(0), cluster.start(0), cluster.freeze(0), cluster.thaw(0)
     cluster.ask("$JS.API.STREAM.INFO.x")     # JSON in, JSON out, by the first server that runs
@@ -61,10 +62,10 @@ def end_with_parent():
 
 
 class NatsCluster:
-    def __init__(self, directory, servers=3, user=None, password=None, tls=None):
+    def __init__(self, directory, servers=3, user=None, password=None, tls=None, operator=None):
         self.directory = pathlib.Path(directory).resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.user, self.password, self.tls = user, password, tls
+        self.user, self.password, self.tls, self.operator = user, password, tls, operator
         ports = free_ports(2 * servers)
         self.ports, routes = ports[:servers], ports[servers:]
         self.processes = [None] * servers
@@ -78,6 +79,8 @@ class NatsCluster:
                                     "routes": [f"nats-route://127.0.0.1:{port}" for port in routes]}
             if user:
                 value["authorization"] = {"user": user, "password": password}
+            if operator:
+                value.update(operator.settings)
             if tls:
                 value["tls"] = {"cert_file": tls["ssl_cert_file"], "key_file": tls["ssl_key_file"]}
             # Its configuration is a superset of JSON, but for the outermost braces.
@@ -156,7 +159,9 @@ class NatsCluster:
         with socket.create_connection(("127.0.0.1", self.ports[place]), timeout * SLOWNESS) as connection:
             connection.settimeout(timeout * SLOWNESS)
             stream = connection.makefile("rwb")
-            stream.readline()  # INFO
+            about = json.loads(stream.readline().split(b" ", 1)[1])  # INFO
+            if self.operator:
+                greeting.update(self.operator.greeting(about["nonce"]))
             stream.write(b"CONNECT " + json.dumps(greeting).encode() + b"\r\nSUB answer 1\r\n" +
                          f"PUB {subject} answer {len(payload)}\r\n".encode() + payload + b"\r\n")
             stream.flush()

@@ -2,6 +2,7 @@
 connected."""
 import datetime
 import json
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -193,6 +194,23 @@ class First(AccessCase):
         self.assertIn("nobody: no key is pinned", done.stderr)
 
 
+    def test_thousands_of_pins_are_told_in_rows_of_a_thousand_and_shown_as_one_list(self):
+        mc = self.broker(clients="first")
+        mc.stop()
+        with sqlite3.connect(mc.database) as database:
+            database.executemany("INSERT INTO gorgone_kept VALUES ('mcollective.pin', ?, CAST(? AS BLOB))",
+                                 [(f"web{number}", "k" * 40) for number in range(2500)])
+        database.close()
+        mc.start()
+        rows = [json.loads(row["data"]) for row in mc.api().get("/api/mcollective/access?log_wait=10000000")["data"]]
+        counts = [len(row["access"]["pins"]) for row in rows if "pins" in row.get("access", {})]
+        self.assertEqual((sum(counts), max(counts)), (2500, 1000))
+        self.assertEqual(len(mc.ask_api("access")["access"]["pins"]), 2500)
+        said = json.loads(gorgonectl("mcollective", "list", "--json", "--api", f"http://127.0.0.1:{mc.http_port}"))
+        self.assertEqual({pin["identity"] for pin in said["pins"]}, {f"web{number}" for number in range(2500)})
+        self.assertEqual(said["clients"], "first")
+
+
 class Certificates(AccessCase):
     def test_a_client_that_brings_its_certificate_may_do_what_it_says_and_nothing_else(self):
         mc = self.certified()
@@ -298,6 +316,20 @@ class Certificates(AccessCase):
         mc = self.broker(certificate_authority=str(ca / "ca.public"), revoked=str(ca / "revoked"))
         self.assertFalse(self.is_in(mc, "web1", bad))
         self.assertTrue(self.is_in(mc, "web1", good))
+
+    def test_a_list_that_is_begun_anew_because_its_file_was_lost_revokes(self):
+        mc = self.certified()
+        self.keys("one")
+        two = self.keys("two")
+        client = self.connect_with(self.client(mc, "two", keys=two, connect=False), self.sign("two", "two"))
+        api = f"http://127.0.0.1:{mc.http_port}"
+        for _ in range(3):
+            gorgonectl("mcollective", "revoke", "--ca", str(self.ca), str(self.place / "one.public"), "--submit", api)
+        (self.ca / "revoked").unlink()
+        time.sleep(3.1)  # numbers are seconds at least, and three were given in one perhaps
+        line = Line(self, client)
+        gorgonectl("mcollective", "revoke", "--ca", str(self.ca), str(self.place / "two.public"), "--submit", api)
+        self.assertTrue(line.is_cut())
 
     def test_a_list_of_revocations_that_somebody_else_signed_or_changed_revokes_nothing(self):
         mc = self.certified()

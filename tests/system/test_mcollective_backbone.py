@@ -5,6 +5,7 @@ import unittest
 from fleet import eventually
 from mc0 import BrokerCase
 from nats import NatsCluster
+from nats_operator import Operator
 from wss_fleet import Certificates
 
 REPLY = "mcollective reply web1 4711"
@@ -18,8 +19,11 @@ class BackboneCase(BrokerCase):
     def certificate(self):
         """Of the servers; None: without TLS."""
 
+    def trust(self):
+        """The servers' operator; None: there is none."""
+
     def setUp(self):
-        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate())
+        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate(), self.trust())
         self.addCleanup(self.nats.kill)
         self.nats.start()
         self.a, self.b = (self.joined(name) for name in "ab")
@@ -121,7 +125,9 @@ class Backbone(BackboneCase):
         local, publisher = self.client(self.a, "local", [AGENT]), self.client(self.a, "publisher")
         publisher.put(AGENT, b"x" * (2 << 20))
         self.assertEqual(len(local.message()[2][0]), 2 << 20)
-        self.assertEqual(self.a.status()["backbone"]["dropped"]["too_large"], 1)
+        self.assertIn("max_payload", publisher.refused("PUT", {"TOPIC": AGENT}, [b"x" * (2 << 20)]))
+        self.assertEqual(len(local.message()[2][0]), 2 << 20)
+        self.assertEqual(self.a.status()["backbone"]["dropped"]["too_large"], 2)
         self.assertIn("max_payload", publisher.refused("PUT", {"TOPIC": REPLY}, [b"x" * (2 << 20)]))
         self.wait_up(self.a)
 
@@ -164,6 +170,54 @@ class Backbone(BackboneCase):
         self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1), ["y"])
 
 
+class Moves(BackboneCase):
+    servers = 1
+
+    def again(self, broker, client):
+        """The same client at another broker, or at the same one anew."""
+        client.close()
+        other = self.client(broker, name=client.name, connect=False)
+        return other.connect(AGENT)
+
+    def put(self, publisher, *bodies):
+        for body in bodies:
+            publisher.put(AGENT, body)
+
+    def test_a_client_that_goes_to_another_broker_and_comes_back_reads_nothing_twice(self):
+        node, publisher = self.client(self.a, "web1", [AGENT]), self.client(self.b, "publisher")
+        self.reach(publisher, node)
+        node = self.again(self.b, node)
+        eventually(lambda: self.a.sessions() == 0, 10, "the end of the session at the first broker")
+        self.put(publisher, "1", "2", "3")
+        self.assertEqual(node.bodies(3), ["1", "2", "3"])
+        node = self.again(self.a, node)
+        self.assertTrue(node.hears_nothing(1))
+        eventually(lambda: self.b.sessions() == 1, 10, "the publisher's session alone")
+        self.assertEqual(self.b.status()["clients"]["moved"], 1)
+
+    def test_brokers_that_are_restarted_one_after_the_other_give_nobody_anything_twice(self):
+        node, publisher = self.client(self.a, "web1", [AGENT]), self.client(self.b, "publisher")
+        self.reach(publisher, node)
+        self.a.stop()
+        node = self.again(self.b, node)
+        self.a.start()
+        self.wait_up(self.a)
+        eventually(lambda: self.a.sessions() == 0, 10, "the first broker to hear where its client is")
+        self.put(publisher, "1", "2", "3")
+        self.assertEqual(node.bodies(3), ["1", "2", "3"])
+        publisher.close()
+        self.b.stop()
+        node = self.again(self.a, node)
+        self.b.start()
+        self.wait_up(self.b)
+        self.assertTrue(node.hears_nothing(1))
+        publisher = self.client(self.b, "publisher")
+        self.reach(publisher, node)
+        self.put(publisher, "4")
+        self.assertEqual(node.bodies(1), ["4"])
+        self.assertTrue(node.hears_nothing(1))
+
+
 class Login(BackboneCase):
     user, password, servers = "mc", "Secret;of='the cluster", 1
 
@@ -187,6 +241,38 @@ class Login(BackboneCase):
         self.b.stop()
         self.assertLess(time.monotonic() - started, 10)
         self.nats.thaw(0)
+
+
+class Credentials(BackboneCase):
+    servers = 1
+
+    def trust(self):
+        self.operator = Operator()
+        self.others = Operator()
+        return self.operator
+
+    def joined(self, name, **more):
+        return super().joined(name, backbone_credentials=str(self.write(name, self.operator)), **more)
+
+    def write(self, name, operator):
+        path = self.directory / f"{name}.creds"
+        path.write_text(operator.credentials(name))
+        return path
+
+    def test_a_credentials_file_lets_the_broker_in_and_one_of_another_operator_does_not(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["kept"], timeout=10)
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1), ["kept"])
+        wrong = self.make_broker("wrong", backbone=self.nats.urls, backbone_credentials=str(self.write("wrong", self.others)), curve=False).start()
+        wrong.wait_log("the backbone is away: .*[Aa]uth")
+        self.assertNotIn("SU", [word[:2] for word in wrong.log().split()], "a seed in the log")
+        missing = self.make_broker("missing", backbone=self.nats.urls, backbone_credentials=str(self.directory / "none.creds"), curve=False).start()
+        missing.wait_log("the backbone is away: .*")
+        self.assertEqual([broker.status()["backbone"]["state"] for broker in (wrong, missing)], ["away", "away"])
+        # A file that is put right is taken without a restart.
+        (self.directory / "none.creds").write_text(self.operator.credentials("late"))
+        self.wait_up(missing)
 
 
 class Tls(BackboneCase):

@@ -1,7 +1,10 @@
 // Brokers joined by a real cluster of three nats-servers.
+#include <boost/asio/ip/tcp.hpp>
+
 #include <set>
 
 #include "nats_cluster.hpp"
+#include "offer_budget.hpp"
 #include "queue_bench.hpp"
 
 using namespace gorgone;
@@ -57,8 +60,8 @@ TEST_CASE_METHOD(Fixture, "what is published at one broker reaches the others th
   b->run_for(100ms);
   b->heard.clear();
   const std::string bytes("\0\xff body", 7);
-  CHECK(a->backbone().publish("mcollective x.y *", message(bytes)));
-  CHECK(a->backbone().publish("mcollective x.y *", message("second")));
+  CHECK(a->backbone().publish("mcollective x.y *", message(bytes)).has_value());
+  CHECK(a->backbone().publish("mcollective x.y *", message("second")).has_value());
   REQUIRE(within(long_enough, {a.get(), b.get(), c.get()}, [&] { return b->heard["mcollective x.y *"].size() >= 2; }));
   for (auto* bench : {a.get(), b.get(), c.get()}) bench->run_for(100ms);
   CHECK(b->heard["mcollective x.y *"] == std::vector<std::string>{bytes, "second"});
@@ -75,13 +78,48 @@ TEST_CASE_METHOD(Fixture, "what is published at one broker reaches the others th
 TEST_CASE_METHOD(Fixture, "a message larger than the servers take is refused and counted, and the connection holds") {
   auto a = open_up("a");
   const std::string large(2 << 20, 'x');
-  CHECK_FALSE(a->backbone().publish("t", message(large)));
+  const auto refused = a->backbone().publish("t", message(large));
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().message.find("max_payload of the NATS servers is 1048576") != std::string::npos);
   CHECK(a->backbone().describe().at("dropped").at("too_large") == 1);
   a->put(reply, large);
   REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 1; }));
   CHECK(a->results[large].find("max_payload of the NATS servers is 1048576") != std::string::npos);
   CHECK(a->is_up());
-  CHECK(a->backbone().publish("t", message("small")));
+  CHECK(a->backbone().publish("t", message("small")).has_value());
+}
+
+TEST_CASE("a stop while a server is tried that answers nothing holds up nothing else") {
+  asio::io_context servers;
+  asio::ip::tcp::acceptor mute(servers, {asio::ip::address_v4::loopback(), 0});  // its kernel takes the connection
+  Directory directory;
+  const auto url = "nats://127.0.0.1:" + std::to_string(mute.local_endpoint().port());
+  Bench bench(directory.file("a.sdb"), "backbone: [\"" + url + "\"]\n" + persistent);
+  bench.run_for(300ms);  // it is being tried now, for two seconds
+  std::chrono::steady_clock::duration longest{};
+  auto last = std::chrono::steady_clock::now();
+  asio::steady_timer tick(bench.agent().loop());
+  std::function<void()> look = [&] {
+    const auto now = std::chrono::steady_clock::now();
+    longest = std::max(longest, now - last);
+    last = now;
+    tick.expires_after(10ms);
+    tick.async_wait([&](const boost::system::error_code& error) {
+      if (!error) look();
+    });
+  };
+  look();
+  auto stop = [&]() -> asio::awaitable<bool> {
+    co_await bench.backbone().stop();
+    co_return true;
+  };
+  const auto began = std::chrono::steady_clock::now();
+  bench.agent().wait_for(stop());
+  CHECK(std::chrono::steady_clock::now() - began > 500ms);  // there was something to wait for
+  look();
+  tick.cancel();
+  CHECK(longest < 500ms);
+  CHECK_FALSE(bench.backbone().publish("t", message("late")).has_value());
 }
 
 TEST_CASE_METHOD(Fixture, "a queue can be put at one broker and taken at another, in order, and is empty then") {
@@ -96,6 +134,23 @@ TEST_CASE_METHOD(Fixture, "a queue can be put at one broker and taken at another
   REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() >= 301; }));
   CHECK(b->offers[reply] == numbered("m", 0, 301));
   CHECK(within(long_enough, {a.get(), b.get()}, [&] { return cluster().messages(stream) == 0; }));
+}
+
+TEST_CASE_METHOD(Fixture, "of large messages in a stream only few megabytes are offered and not taken, and all come in the end") {
+  auto a = open_up("a");
+  a->takes = false;
+  constexpr std::size_t large = 700'000, count = 12;
+  for (const auto& name : numbered("m", 0, count)) a->put(reply, name + std::string(large, 'x'));
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == count; }));
+  REQUIRE(a->queues().attach(reply, "web1"));
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() >= 4; }));
+  a->run_for(500ms);
+  CHECK(a->offers[reply].size() * large <= OfferBudget::of_queue_max);
+  for (std::size_t i = 0; i < count; ++i) {
+    REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() > i; }));
+    CHECK((a->offers[reply].size() - i) * large <= OfferBudget::of_queue_max);
+    a->take(reply, i);
+  }
 }
 
 TEST_CASE_METHOD(Fixture, "what the owner's broker took with it when it ended is offered first at another one") {
@@ -163,7 +218,7 @@ TEST_CASE_METHOD(Fixture, "while the backbone is away messages wait in the journ
     REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 5; }));
     cluster().tell("stop");
     REQUIRE(within(long_enough, {a.get()}, [&] { return !a->is_up(); }));
-    CHECK_FALSE(a->backbone().publish("t", message("x")));
+    CHECK_FALSE(a->backbone().publish("t", message("x")).has_value());
     for (const auto& body : numbered("m", 5, 105)) a->put(reply, body);
     REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 105; }));
     CHECK(a->results["m104"] == "ok");

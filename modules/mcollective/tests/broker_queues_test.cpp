@@ -45,6 +45,46 @@ TEST_CASE("a PUT that cannot be kept is answered ERROR, with or without an ID") 
   CHECK(world.broker->counters().kept_refused == 2);
 }
 
+TEST_CASE("a publisher of what is not stored yet is not read beyond some megabytes, until it is, and is not taken for silent") {
+  auto limits = World::quick_limits();
+  World world(limits);
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher", {}, "1000");
+  world.join(2, "other");
+  const std::string megabyte(1 << 20, 'x');
+  for (int i = 0; i < 3; ++i) world.put(1, "q", megabyte);
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
+  for (int i = 0; i < 2; ++i) world.put(1, "q", megabyte);
+  CHECK(world.outlet.connections[1].is_paused);
+  world.put(2, "q", "x");
+  CHECK_FALSE(world.outlet.connections[2].is_paused);
+  world.pass(5s);
+  CHECK(world.is_open(1));
+  for (int i = 0; i < 3; ++i) world.kept.puts[static_cast<std::size_t>(i)].second({});
+  CHECK(world.outlet.connections[1].is_paused);
+  world.kept.puts[3].second({});
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
+  world.pass(2s);
+  CHECK_FALSE(world.is_open(1));
+  world.kept.puts[4].second({});
+}
+
+TEST_CASE("a topic whose subscribers own no queue because too many do is as an ordinary one, until one of them does") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.kept.is_full = true;
+  world.join(1, "a 1", {"q"});
+  world.join(2, "publisher");
+  for (int i = 0; i < 3; ++i) world.say(2, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  CHECK(world.kept.puts.empty());
+  CHECK(world.heard(1).size() == 3);
+  CHECK(world.heard(2) == Lines{"OK ID 1", "OK ID 1", "OK ID 1"});
+  world.kept.is_full = false;
+  world.broker->queue_is_free("q", world.now);
+  world.put(2, "q", "kept");
+  CHECK(world.kept.puts.size() == 1);
+}
+
 TEST_CASE("what was asked before DISCONNECT is answered before it") {
   World world;
   world.kept.persistent.insert("q");

@@ -87,11 +87,17 @@ struct FakeKept final : KeptQueues {
     puts.emplace_back(topic, std::move(done));
   }
   bool attach(const std::string& topic, const std::string& identity) override {
+    if (!has_room(topic, identity)) return false;
     const auto& owner = owners.emplace(topic, identity).first->second;
     if (owner != identity && !is_unsure) return false;
     attached_by[topic] = identity;
     attached.insert(topic);
     return true;
+  }
+  bool is_full = false;  ///< there are too many owners
+  bool has_room(const std::string& topic, const std::string& identity) const override {
+    const auto owner = owners.find(topic);
+    return !is_full || (owner != owners.end() && owner->second == identity);
   }
   void detach(const std::string& topic, const std::string&) override { attached.erase(topic); }
   void disown(const std::string& topic, const std::string&) override {
@@ -106,10 +112,14 @@ struct FakeBackbone final : Backbone {
   bool is_away = false;
   std::set<std::string> wanted;
   std::vector<std::string> published;
+  std::vector<SessionPlace> told;
   void start(Events) override {}
-  bool publish(const std::string& topic, SharedFrames) override {
-    if (!is_away) published.push_back(topic);
-    return !is_away;
+  gorgone::asio::awaitable<void> stop() override { co_return; }
+  void tell_session(const SessionPlace& place) override { told.push_back(place); }
+  gorgone::Result<void> publish(const std::string& topic, SharedFrames) override {
+    if (is_away) return gorgone::Error{"the backbone is away"};
+    published.push_back(topic);
+    return {};
   }
   void want(const std::string& topic) override { wanted.insert(topic); }
   void unwant(const std::string& topic) override { wanted.erase(topic); }

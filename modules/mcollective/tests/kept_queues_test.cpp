@@ -1,3 +1,4 @@
+#include "offer_budget.hpp"
 #include "queue_bench.hpp"
 
 using namespace gorgone;
@@ -79,6 +80,80 @@ TEST_CASE_METHOD(Fixture, "no more are offered than may be unconfirmed") {
     CHECK(bench.offers[reply].size() <= i + KeptQueues::unconfirmed_max + 1);
   }
   CHECK(bench.offers[reply] == numbered("m", 0, 300));
+}
+
+TEST_CASE_METHOD(Fixture, "of large messages only few megabytes are offered and not taken, and all come in the end") {
+  auto bench = open();
+  bench.takes = false;
+  constexpr std::size_t large = 1'000'000, count = 12;
+  for (const auto& name : numbered("m", 0, count)) bench.put(reply, name + std::string(large, 'x'));
+  const std::string other = "mcollective reply web1 2", huge(10 * large, 'h');
+  bench.put(other, huge);
+  bench.put(other, "small");
+  REQUIRE(settle(bench, [&] { return bench.results.size() == count + 2; }));
+  REQUIRE(bench.queues().attach(reply, "web1"));
+  REQUIRE(bench.queues().attach(other, "web1"));
+  REQUIRE(settle(bench, [&] { return bench.offers[reply].size() >= 2 && bench.offers[other].size() == 1; }));
+  bench.run_for(200ms);
+  CHECK(bench.offers[reply].size() * large <= OfferBudget::of_queue_max);
+  CHECK(bench.offers[other].size() == 1);  // it is let through, and nothing beside it
+  bench.take(other, 0);
+  REQUIRE(settle(bench, [&] { return bench.offers[other].size() == 2; }));
+  for (std::size_t i = 0; i < count; ++i) {
+    REQUIRE(settle(bench, [&] { return bench.offers[reply].size() > i; }));
+    CHECK((bench.offers[reply].size() - i) * large <= OfferBudget::of_queue_max);
+    bench.take(reply, i);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "the queues of one identity share their megabytes in turn, and those of another have their own") {
+  auto bench = open();
+  bench.takes = false;
+  constexpr std::size_t large = 1'500'000;
+  const auto topic = [](int number) { return "mcollective reply web1 " + std::to_string(number); };
+  constexpr int topics = 15;
+  for (int i = 0; i < topics; ++i)
+    for (const auto& name : numbered("m" + std::to_string(i) + ".", 0, 2)) bench.put(topic(i), name + std::string(large, 'x'));
+  bench.put("mcollective reply web2 1", "other");
+  REQUIRE(settle(bench, [&] { return bench.results.size() == 2 * topics + 1; }));
+  for (int i = 0; i < topics; ++i) REQUIRE(bench.queues().attach(topic(i), "web1"));
+  REQUIRE(bench.queues().attach("mcollective reply web2 1", "web2"));
+  const auto offered = [&] {
+    std::size_t messages = 0;
+    for (int i = 0; i < topics; ++i) messages += bench.offers[topic(i)].size();
+    return messages;
+  };
+  REQUIRE(settle(bench, [&] { return offered() >= 10 && bench.offers["mcollective reply web2 1"].size() == 1; }));
+  bench.run_for(200ms);
+  CHECK(offered() * large <= OfferBudget::of_identity_max);
+  std::map<int, std::size_t> taken;
+  REQUIRE(settle(bench, [&] {
+    for (int i = 0; i < topics; ++i)
+      for (; taken[i] < bench.offers[topic(i)].size(); ++taken[i]) bench.take(topic(i), taken[i]);
+    return offered() == 2 * topics;
+  }));
+  // Whoever goes away gives up his place.
+  bench.queues().attach(topic(0), "web1");
+  bench.run_for(20ms);
+  CHECK(offered() == 2 * topics);
+}
+
+TEST_CASE_METHOD(Fixture, "each topic that holds messages is charged for what it takes in memory, and no more when it is empty") {
+  auto bench = open("persistent:\n  - {topic: \"mcollective reply * *\", bytes_max: 65536}\n");
+  const auto topic = [](int number) { return "mcollective reply web1 " + std::to_string(number); };
+  for (int i = 0; i < 100; ++i) bench.put(topic(i), "m" + std::to_string(i));
+  REQUIRE(settle(bench, [&] { return bench.results.size() == 100; }));
+  CHECK(bench.results["m50"] == "ok");
+  CHECK(bench.results["m99"].find("800 for each topic among them, bytes_max of \"mcollective reply * *\" is 65536") != std::string::npos);
+  for (int i = 0; i < 60; ++i) bench.queues().attach(topic(i), "web1");
+  REQUIRE(settle(bench, [&] {
+    for (int i = 0; i < 60; ++i)
+      if (bench.offers[topic(i)].empty()) return false;
+    return true;
+  }));
+  for (int i = 100; i < 150; ++i) bench.put(topic(i), "n" + std::to_string(i));
+  REQUIRE(settle(bench, [&] { return bench.results.size() == 150; }));
+  CHECK(bench.results["n149"] == "ok");
 }
 
 TEST_CASE_METHOD(Fixture, "a full queue refuses with its limit, and takes again when there is room") {

@@ -89,6 +89,19 @@ TEST_CASE_METHOD(Fixture, "a read that finds nothing costs the message that was 
   CHECK(results["m1"] == "ok");
 }
 
+TEST_CASE_METHOD(Fixture, "a message that the journal has no more is counted as lost, and those behind it are offered") {
+  put("m0");
+  put("m1");
+  for (auto& keep : journal.keeps) keep({});
+  REQUIRE(queues->attach(reply, "web1"));
+  journal.reads.at(0)(Kept{});
+  CHECK(queues->describe().back().at("lost") == 1);
+  REQUIRE(journal.reads.size() == 2);
+  journal.reads[1](Kept{{journal.kept_keys[1], journal.records["mcollective.queue"][journal.kept_keys[1]]}});
+  CHECK(offers == std::vector<std::string>{"m1"});
+  CHECK(queues->describe().back().at("lost") == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "a message that came into the journal's memory only is refused, and is not there later") {
   put("m0");
   journal.is_in_file = false;

@@ -1,0 +1,68 @@
+// PUTs on persistent topics: answered when they are stored.
+
+#include <utility>
+
+#include "broker.hpp"
+
+namespace gorgone::mcollective {
+namespace {
+
+// Of messages that are not stored yet, of one publisher and of all: beyond it he is not read until they are.
+constexpr std::size_t keeping_max = std::size_t{4} << 20, all_keeping_max = std::size_t{32} << 20;
+
+}  // namespace
+
+void Broker::put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id) {
+  const auto connection = client.connection;
+  const auto ticket = id ? delivery_.promise_answer(client) : 0;
+  client.is_asking = false;
+  auto done = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, topic, message, bytes,
+               id = std::move(id)](const Result<void>& outcome) {
+    if (alive.expired()) return;
+    was_kept(connection, bytes);
+    if (outcome) {
+      ++counters_.kept;
+      // Those who do not own the queue have it as they have any other message.
+      if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
+      if (parts_.backbone) parts_.backbone->publish(topic, message);
+      if (id) answer_late(connection, ticket, ok(*id));
+      return;
+    }
+    ++counters_.kept_refused;
+    if (id) return answer_late(connection, ticket, error("not kept: " + outcome.error().message, &*id));
+    if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
+  };
+  hold_while_kept(connection, bytes);
+  parts_.kept.put(topic, message, std::move(done));
+}
+
+void Broker::hold_while_kept(ConnectionId publisher, std::size_t bytes) {
+  auto& keeping = keeping_[publisher];
+  keeping.bytes += bytes;
+  keeping_bytes_ += bytes;
+  if (keeping.is_held || (keeping.bytes <= keeping_max && keeping_bytes_ <= all_keeping_max)) return;
+  auto& client = *clients_.at(publisher);
+  keeping.is_held = true;
+  ++counters_.held_back;
+  if (client.holds++ == 0 && !client.is_muted) parts_.outlet.pause(publisher);
+}
+
+void Broker::was_kept(ConnectionId publisher, std::size_t bytes) {
+  const auto found = keeping_.find(publisher);
+  auto& keeping = found->second;
+  keeping.bytes -= bytes;
+  keeping_bytes_ -= bytes;
+  if (keeping.is_held && keeping.bytes <= keeping_max / 2) {
+    keeping.is_held = false;
+    auto* const client = clients_.at(publisher);
+    if (client && client->holds > 0 && --client->holds == 0 && !client->is_muted) parts_.outlet.resume(publisher);
+  }
+  if (keeping.bytes == 0) keeping_.erase(found);
+}
+
+void Broker::answer_late(ConnectionId to, std::uint64_t ticket, Frames frames) {
+  delivery_.keep_promise(to, ticket, std::move(frames), now_);
+  if (auto* const client = clients_.at(to)) schedule(*client);
+}
+
+}  // namespace gorgone::mcollective
