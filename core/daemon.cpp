@@ -26,6 +26,7 @@
 #include "core/journal/journal_file.hpp"
 #include "core/journal/lock.hpp"
 #include "core/key_setup.hpp"
+#include "core/last_abort.hpp"
 #include "core/log_answers.hpp"
 #include "core/log_file.hpp"
 #include "core/net/listener.hpp"
@@ -151,8 +152,7 @@ class Daemon {
     journal_.close();
     log_.info("gorgoned stopped");
     flush_log();
-    // libzmq was seen to abort (zmtp_engine.cpp:446) while its socket was closed among connections that were half made.
-    std::signal(SIGABRT, [](int) { _exit(0); });
+    end_well_where_libzmq_aborts();
     alarm(last_steps_s);
     pool_.join();
     crypto_.join();
