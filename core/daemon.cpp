@@ -67,6 +67,8 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   spec.ipv6 = core.boolean("ipv6");
   spec.max_message_size = core.integer("max_message_size");
   spec.max_strangers_bytes = core.integer("max_strangers_bytes");
+  spec.max_strangers = static_cast<std::size_t>(core.integer("max_strangers"));
+  spec.sessions.max_unused = static_cast<std::size_t>(core.integer("max_unused_sessions"));
   spec.max_unread_bytes = static_cast<std::size_t>(core.integer("max_unread_bytes"));
   spec.sessions.hostname = hostname;
   spec.sessions.pubkey_pem = keys.public_key.pem();
