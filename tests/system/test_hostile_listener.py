@@ -156,11 +156,16 @@ class VeryManyConnections(Strangers):
             for number in range(40):
                 connection = self.greeted(b"gorgone-%d" % number, receive_buffer=4096)
                 connection.sendall(question)
-            time.sleep(0.5)
+            eventually(self.is_idle, 60, "the end of the questions")
         self.assertGreater(len(take(connection, 3000)), 3000, "the first questions are answered")
         self.assertLess(peak.grown_kb, 10_000, "40 connections leave 9 MB of answers each unread")
         self.assertLess(max(live.answers), 1)
         self.is_served()
+
+    def is_idle(self):
+        before = cpu_seconds(self.pid)
+        time.sleep(0.3)
+        return cpu_seconds(self.pid) - before < 0.1
 
 
 class Handshakes(Strangers):
