@@ -26,6 +26,7 @@
 #include "core/journal/journal_file.hpp"
 #include "core/journal/lock.hpp"
 #include "core/key_setup.hpp"
+#include "core/last_abort.hpp"
 #include "core/log_answers.hpp"
 #include "core/log_file.hpp"
 #include "core/net/listener.hpp"
@@ -66,6 +67,8 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   spec.ipv6 = core.boolean("ipv6");
   spec.max_message_size = core.integer("max_message_size");
   spec.max_strangers_bytes = core.integer("max_strangers_bytes");
+  spec.max_strangers = static_cast<std::size_t>(core.integer("max_strangers"));
+  spec.sessions.max_unused = static_cast<std::size_t>(core.integer("max_unused_sessions"));
   spec.max_unread_bytes = static_cast<std::size_t>(core.integer("max_unread_bytes"));
   spec.sessions.hostname = hostname;
   spec.sessions.pubkey_pem = keys.public_key.pem();
@@ -150,8 +153,7 @@ class Daemon {
     journal_.close();
     log_.info("gorgoned stopped");
     flush_log();
-    // libzmq was seen to abort (zmtp_engine.cpp:446) while its socket was closed among connections that were half made.
-    std::signal(SIGABRT, [](int) { _exit(0); });
+    end_well_where_libzmq_aborts();
     alarm(last_steps_s);
     pool_.join();
     crypto_.join();

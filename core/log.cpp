@@ -9,6 +9,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -16,10 +17,14 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 
 namespace gorgone {
 namespace {
+
+// Of the file, or standard error.
+std::atomic<int> descriptor{STDERR_FILENO};
 
 // Appends to a file; looks at most once a second whether the path still leads to it.
 class RotatedFileSink final : public spdlog::sinks::base_sink<std::mutex> {
@@ -33,6 +38,7 @@ class RotatedFileSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (!file_) return false;
     struct stat info {};
     if (fstat(fileno(file_), &info) == 0) inode_ = info.st_ino;
+    descriptor = fileno(file_);
     return true;
   }
 
@@ -63,6 +69,7 @@ class RotatedFileSink final : public spdlog::sinks::base_sink<std::mutex> {
     if (!file_ || stat(path_.c_str(), &info) != 0 || info.st_ino != inode_) open();
   }
   void close() {
+    descriptor = STDERR_FILENO;
     if (file_) std::fclose(file_);
     file_ = nullptr;
   }
@@ -88,6 +95,7 @@ spdlog::logger& logger() {
   return instance;
 }
 
+constexpr std::size_t line_max = 16384;
 constexpr std::array<std::string_view, 6> names{"DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "FATAL"};
 
 }  // namespace
@@ -108,6 +116,17 @@ void reopen_log() {
   if (file_sink) file_sink->reopen();
 }
 
+void log_from_signal(Severity severity, std::string_view text) {
+  std::array<char, 300> line{};
+  const auto now = std::time(nullptr);
+  std::tm local{};
+  localtime_r(&now, &local);
+  auto size = std::strftime(line.data(), line.size(), "%Y-%m-%d %H:%M:%S - ", &local);
+  for (const auto part : {names[static_cast<std::size_t>(severity)], std::string_view(" - [core] "), text, std::string_view("\n")})
+    size += part.copy(line.data() + size, line.size() - size);
+  if (::write(descriptor, line.data(), size) < 0) return;
+}
+
 void flush_log() { logger().flush(); }
 
 std::optional<Severity> severity_of(std::string_view name) {
@@ -126,12 +145,15 @@ Severity configured_severity() { return configured; }
 bool Log::enabled(Severity severity) { return severity >= threshold.load(std::memory_order_relaxed); }
 
 void Log::write(Severity severity, std::string_view text) const {
-  logger().log(spdlog::level::info, "{} - [{}] {}", names[static_cast<std::size_t>(severity)], name_, text);
+  // Whatever a peer's words are in it, a line stays one line, of its own writer.
+  logger().log(spdlog::level::info, "{} - [{}] {}", names[static_cast<std::size_t>(severity)], printable(name_), printable(text, line_max));
 }
 
 std::string printable(std::string_view text, std::size_t limit) {
   std::string out;
   const bool cut = text.size() > limit;
+  // Not inside of a character, which would make the rest look like another encoding.
+  for (int i = 0; cut && i < 3 && limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xC0) == 0x80; ++i) --limit;
   const std::string whole = to_utf8(text.substr(0, limit));
   for (char c : whole) {
     const auto byte = static_cast<unsigned char>(c);

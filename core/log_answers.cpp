@@ -26,30 +26,30 @@ std::string text_of_answer(const Rows& rows, const std::string& id, bool has_mor
 }  // namespace
 
 void LogAnswers::read(const HistoryFilter& filter, ReadDone done) {
-  if (!may_be_long(filter)) return journal_.read(filter, [done = std::move(done)](Result<Rows> rows) { done(std::move(rows), {}); });
-  if (running_ < at_once_max) return begin(filter, std::move(done));
-  if (waiting_.size() < waiting_max) {
-    waiting_.emplace_back(filter, std::move(done));
+  auto& lane = may_be_long(filter) ? whole_ : others_;
+  if (lane.running < lane.at_once) return begin(lane, filter, std::move(done));
+  if (lane.waiting.size() < lane.waiting_max) {
+    lane.waiting.emplace_back(filter, std::move(done));
     return;
   }
-  done(Error{fmt::format("busy: {} questions for the log wait already", waiting_max), "busy"}, {});
+  done(Error{fmt::format("busy: {} questions for the log wait already", lane.waiting_max), "busy"}, {});
 }
 
-void LogAnswers::begin(HistoryFilter filter, ReadDone done) {
-  ++running_;
-  Place place(nullptr, [this, alive = std::weak_ptr<bool>(alive_)](void*) {
-    if (!alive.expired()) ended();
+void LogAnswers::begin(Lane& lane, HistoryFilter filter, ReadDone done) {
+  ++lane.running;
+  Place place(nullptr, [this, &lane, alive = std::weak_ptr<bool>(alive_)](void*) {
+    if (!alive.expired()) ended(lane);
   });
   journal_.read(std::move(filter),
                 [done = std::move(done), place = std::move(place)](Result<Rows> rows) mutable { done(std::move(rows), std::move(place)); });
 }
 
-void LogAnswers::ended() {
-  --running_;
-  if (waiting_.empty()) return;
-  auto next = std::move(waiting_.front());
-  waiting_.pop_front();
-  begin(std::move(next.first), std::move(next.second));
+void LogAnswers::ended(Lane& lane) {
+  --lane.running;
+  if (lane.waiting.empty()) return;
+  auto next = std::move(lane.waiting.front());
+  lane.waiting.pop_front();
+  begin(lane, std::move(next.first), std::move(next.second));
 }
 
 void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Told done) {

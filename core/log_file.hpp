@@ -14,6 +14,8 @@ namespace gorgone {
 GORGONE_API Result<void> open_log(const std::string& file, Severity severity);
 /// Opens the file anew at once, as after SIGHUP.
 void reopen_log();
+/// A line from a signal's handler, where nothing may be locked or allocated.
+void log_from_signal(Severity severity, std::string_view text);
 /// Writes out what is still buffered.
 GORGONE_API void flush_log();
 

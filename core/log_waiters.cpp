@@ -47,7 +47,10 @@ void LogWaiters::look(Place place) {
     if (!still || !*still) return;
     place->is_asked = false;
     if (rows && rows->empty()) {
-      if (std::exchange(place->is_stale, false)) look(place);
+      if (std::exchange(place->is_stale, false))
+        look(place);
+      else if (place->until < armed_until_)
+        arm();
       return;
     }
     const auto done = std::move(place->done);
@@ -60,11 +63,13 @@ void LogWaiters::look(Place place) {
   });
 }
 
+// One whose rows are being read is passed over until they are there: its time may be up by then.
 void LogWaiters::arm() {
-  const auto next =
-      std::min_element(waiters_.begin(), waiters_.end(), [](const auto& left, const auto& right) { return left.until < right.until; });
-  if (next == waiters_.end()) return;
-  timer_.expires_at(next->until);
+  armed_until_ = never;
+  for (const auto& waiter : waiters_)
+    if (!waiter.is_asked) armed_until_ = std::min(armed_until_, waiter.until);
+  if (armed_until_ == never) return;
+  timer_.expires_at(armed_until_);
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
     const auto now = std::chrono::steady_clock::now();

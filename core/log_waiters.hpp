@@ -24,6 +24,7 @@ class LogWaiters {
   void clear();
 
  private:
+  static constexpr auto never = std::chrono::steady_clock::time_point::max();
   struct Waiter {
     HistoryFilter filter;
     std::chrono::steady_clock::time_point until;
@@ -40,6 +41,7 @@ class LogWaiters {
   std::list<Waiter> waiters_;
   std::shared_ptr<void> watch_;
   boost::asio::steady_timer timer_;
+  std::chrono::steady_clock::time_point armed_until_ = never;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

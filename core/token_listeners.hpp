@@ -4,7 +4,8 @@
 
 #include <boost/asio/steady_timer.hpp>
 
-#include <list>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,14 +30,17 @@ class TokenListeners {
     std::unique_ptr<asio::steady_timer> timer;
     int events = 0;
   };
-  using Place = std::list<Listener>::iterator;
-  void wait(Place listener);
-  void heard(Place listener, const HistoryRow& row);
+  using Id = std::uint64_t;  // what comes later finds its listener by it, or none
+  void wait(Id id);
+  void heard(Id id, const HistoryRow& row);
+  void refused(Id id, const std::string& event);
 
   asio::io_context& loop_;
   Journal& journal_;
   Router& router_;
-  std::list<Listener> listeners_;
+  std::map<Id, Listener> listeners_;
+  Id last_id_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace gorgone

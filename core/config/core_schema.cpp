@@ -36,9 +36,18 @@ Schema listener_options() {
           .in("bytes"),
       Option{"max_strangers_bytes", integer, "67108864",
              "what all connections without a session may hold together of messages that have not come whole; beyond it those that hold "
-             "something for longest are closed; at least max_message_size"}
+             "something for longest are closed, and beyond as much growth of memory any that hold messages of very many parts; at least "
+             "max_message_size"}
           .range(65536, 17179869184)
           .in("bytes"),
+      Option{"max_strangers", integer, "2000",
+             "connections over which no session has spoken yet, such as those that greet; beyond it the oldest of them is closed"}
+          .range(10, 1000000)
+          .in("connections"),
+      Option{"max_unused_sessions", integer, "1000",
+             "sessions that were opened and of which no message has come yet; beyond it the oldest of them is dropped"}
+          .range(10, 1000000)
+          .in("sessions"),
       Option{"max_answer_size", integer, "268435456", "largest frame taken from a node that this one connects to, such as its log"}
           .range(65536, 2147483647)
           .in("bytes"),

@@ -13,7 +13,9 @@ AnswerQueue::Pushed AnswerQueue::push(const std::string& client, std::string fra
   waiting.bytes += frame.size();
   bytes_ += frame.size();
   waiting.frames.push_back(std::move(frame));
-  if (waiting.bytes <= limits_.client_bytes && bytes_ <= limits_.all_bytes) return Pushed::yes;
+  // A single answer may be larger than the bound: it has to wait for the end of the one that is being sent.
+  const bool fits = waiting.bytes <= limits_.client_bytes || waiting.frames.size() == 1;
+  if (fits && bytes_ <= limits_.all_bytes) return Pushed::yes;
   drop(entry);
   return Pushed::cut;
 }

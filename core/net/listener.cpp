@@ -13,9 +13,12 @@ constexpr std::int64_t parent_silent_s_max = 600;
 constexpr std::string_view routing_prefix = "gorgone-";
 constexpr int refusals_per_peer = 3;
 constexpr std::size_t refused_peers_per_tick = 20;
+constexpr std::int64_t opened_per_tick = 50;
 constexpr auto tick_interval = std::chrono::seconds(5);
-// What ZeroMQ may hold for one client beside the kernel's buffers; the rest waits in the AnswerQueue, which counts bytes.
+// What ZeroMQ may hold for one client beside the kernel's buffers, and one answer on top: the rest waits in the AnswerQueue, and a
+// stranger, who has two short questions to ask, gets no more answers.
 constexpr int answers_in_socket_max = 1000;
+constexpr std::uint64_t bytes_in_socket_max = std::uint64_t{1} << 20, strangers_bytes_in_socket_max = 32768;
 // So many bytes take about a millisecond to seal.
 constexpr std::size_t long_answer = std::size_t{128} << 10;
 constexpr std::int64_t retry_ms_min = 2, retry_ms_max = 100;
@@ -45,6 +48,7 @@ Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::
       journal_(journal),
       pools_(std::move(pools)),
       submit_(std::move(submit)),
+      outflow_([this](int connection) { return strangers_ ? strangers_->written(connection) : std::nullopt; }),
       links_(loop, *this),
       timer_(loop),
       retry_timer_(loop) {}
@@ -59,7 +63,7 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   link_bytes_max_ = spec.max_unread_bytes / 2;
   answers_ = std::make_unique<AnswerQueue>(AnswerQueue::Limits{spec.max_unread_bytes, unread_clients * spec.max_unread_bytes},
                                            [this](const std::string& client, const std::string& frame) {
-                                             switch (socket_->send(client, frame)) {
+                                             switch (give(client, frame, bytes_in_socket_max)) {
                                                case ZmqSocket::Sent::full:
                                                  return AnswerQueue::Sent::full;
                                                case ZmqSocket::Sent::no_route:
@@ -77,12 +81,10 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
-  auto watch = std::make_unique<StrangerWatch>(
-      loop_, context_, socket, strangers_bytes, [this, strangers_bytes](const std::string& peer, std::uint64_t bytes) {
-        log_refusal(peer, fmt::format("cut off with {} bytes of a message that does not end, for all "
-                                      "who have no session may hold {} (max_strangers_bytes)",
-                                      bytes, strangers_bytes));
-      });
+  StrangerWatch::Owner owner{[this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
+                             [this](int connection) { outflow_.ended(connection); }};
+  auto watch = std::make_unique<StrangerWatch>(loop_, context_, socket, StrangerLedger::Limits{strangers_bytes, spec.max_strangers},
+                                               std::move(owner));
   try {
     socket.bind("tcp://" + spec.path);
   } catch (const zmq::error_t& error) {
@@ -101,7 +103,7 @@ Result<void> Listener::start(const ListenerSpec& spec) {
     ZmqSocket::Reading reading{[this](Frames frames) { on_message(std::move(frames)); },
                                [this] {
                                  strangers_->look();
-                                 return strangers_->has_strangers();
+                                 return true;
                                }};
     socket_ = std::make_unique<ZmqSocket>(loop_, std::move(*bound_), std::move(reading));
     bound_.reset();
@@ -137,23 +139,18 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
 }
 
 void Listener::on_message(Frames frames) {
-  if (frames.connection >= 0)
-    for (const auto& frame : frames)
-      if (&frame != &frames.front()) strangers_->delivered(frames.connection, frame.size());
+  strangers_->delivered(frames.connection, frames.wire_bytes);
   // Exactly a routing id and a frame; a message of any other count is dropped whole (PROTOCOL.md section 1).
-  if (frames.size() != 2) {
-    log_refusal(frames.empty() ? "" : std::string(view(frames[0])),
-                fmt::format("dropped a message of {} frames, expected 1", frames.size() - 1));
-    return;
-  }
   const std::string routing_id(view(frames[0]));
+  if (frames.count != 2) return log_refusal(routing_id, fmt::format("dropped a message of {} frames, expected 1", frames.count - 1));
   if (!routing_id.starts_with(routing_prefix)) {
     log_refusal(routing_id, "dropped: its routing id does not begin with gorgone-");
     return;
   }
+  outflow_.heard(routing_id, frames.connection);
   auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());
   const auto is_request = [](const auto& step) { return std::holds_alternative<wire::ServerSessions::Request>(step); };
-  if (frames.connection >= 0 && std::any_of(steps.begin(), steps.end(), is_request)) strangers_->known(frames.connection);
+  if (std::any_of(steps.begin(), steps.end(), is_request)) strangers_->known(frames.connection);
   perform(routing_id, std::move(steps));
 }
 
@@ -223,7 +220,7 @@ void Listener::verify(const std::string& routing_id, wire::HeloText helo) {
     auto outcome = wire::verify_helo(helo, keys->private_key, keys->authorized);
     boost::asio::post(loop_, [this, routing_id, name, outcome = std::move(outcome), alive]() mutable {
       if (alive.expired()) return;
-      if (outcome) log_.info("session opened for {} routing_id={}", name, printable(routing_id));
+      if (outcome) log_opened(name, routing_id);
       perform(routing_id, sessions_->on_verified(routing_id, std::move(outcome), now_s()));
     });
   });
@@ -253,12 +250,19 @@ Result<void> Listener::send(const std::string& routing_id, std::string_view text
   return {};
 }
 
+ZmqSocket::Sent Listener::give(const std::string& routing_id, const std::string& frame, std::uint64_t waiting_max) {
+  if (!outflow_.has_room(routing_id, waiting_max)) return ZmqSocket::Sent::full;
+  const auto sent = socket_->send(routing_id, frame);
+  if (sent == ZmqSocket::Sent::yes) outflow_.sent(routing_id, wire_size(frame.size()));
+  return sent;
+}
+
 AnswerQueue::Pushed Listener::transmit(const std::string& routing_id, std::string frame) {
   using Pushed = AnswerQueue::Pushed;
   if (!socket_) return Pushed::no_route;
   // Nothing is kept for a stranger: what the socket does not take of an answer to a greeting is gone.
   if (!sessions_->session(routing_id)) {
-    socket_->send(routing_id, frame);
+    give(routing_id, frame, strangers_bytes_in_socket_max);
     return Pushed::yes;
   }
   const auto pushed = answers_->push(routing_id, std::move(frame), now_ms());
@@ -307,8 +311,9 @@ void Listener::tick() {
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     if (refusals_silent_ > 0) log_.warning("{} more refused messages in the last {} s", refusals_silent_, tick_interval.count());
+    if (opened_ > opened_per_tick) log_.info("{} more sessions opened in the last {} s", opened_ - opened_per_tick, tick_interval.count());
     refusals_of_.clear();
-    refusals_silent_ = 0;
+    refusals_silent_ = opened_ = 0;
     forget_parents();
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
@@ -319,6 +324,11 @@ void Listener::tick() {
     }
     tick();
   });
+}
+
+// Whoever overhears a handshake can repeat it as often as he likes.
+void Listener::log_opened(const std::string& name, const std::string& routing_id) {
+  if (++opened_ <= opened_per_tick) log_.info("session opened for {} routing_id={}", name, printable(routing_id));
 }
 
 void Listener::log_refusal(const std::string& routing_id, const std::string& why) {

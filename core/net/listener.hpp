@@ -19,6 +19,7 @@
 #include "core/net/answer_queue.hpp"
 #include "core/net/client_link.hpp"
 #include "core/net/key_ring.hpp"
+#include "core/net/outflow.hpp"
 #include "core/net/stranger_watch.hpp"
 #include "core/net/zmq_socket.hpp"
 #include "core/wire/server_sessions.hpp"
@@ -32,6 +33,7 @@ struct ListenerSpec {
   bool ipv6 = false;
   std::int64_t max_message_size = 100 << 20;
   std::int64_t max_strangers_bytes = 200 << 20;  ///< of unfinished messages of all connections without a session; one message at least
+  std::size_t max_strangers = 2000;              ///< connections without a session
   std::size_t max_unread_bytes = 32 << 20;       ///< answers of one client; more, and its session ends
   wire::ServerSessions::Config sessions;
 };
@@ -72,11 +74,13 @@ class Listener final : private ClientSessions {
   void verify(const std::string& routing_id, wire::HeloText helo);
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
+  ZmqSocket::Sent give(const std::string& routing_id, const std::string& frame, std::uint64_t waiting_max);
   AnswerQueue::Pushed transmit(const std::string& routing_id, std::string frame);
   void cut_off(const std::string& routing_id, const std::string& why);
   void retry_later(std::int64_t pause_ms);
   void tick();
   void forget_parents();
+  void log_opened(const std::string& name, const std::string& routing_id);
   void log_refusal(const std::string& routing_id, const std::string& why);
 
   boost::asio::io_context& loop_;
@@ -94,12 +98,13 @@ class Listener final : private ClientSessions {
   std::optional<zmq::socket_t> bound_;  // until the stored sessions are known
   std::unique_ptr<ZmqSocket> socket_;
   std::unique_ptr<StrangerWatch> strangers_;  // after both: it looks at their socket
+  Outflow outflow_;
   std::unique_ptr<AnswerQueue> answers_;
   ClientLinks links_;
   boost::asio::steady_timer timer_, retry_timer_;
   bool retrying_ = false;
-  std::unordered_map<std::string, int> refusals_of_;  // lines logged for a peer since the last tick
-  std::int64_t refusals_silent_ = 0;
+  std::unordered_map<std::string, int> refusals_of_;       // lines logged for a peer since the last tick
+  std::int64_t refusals_silent_ = 0, opened_ = 0;          // since the last tick
   std::unordered_map<std::string, std::int64_t> parents_;  // routing id → when it sent its last PING
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

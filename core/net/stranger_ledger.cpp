@@ -1,59 +1,118 @@
 #include "core/net/stranger_ledger.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 namespace gorgone::net {
 namespace {
 
 // Greetings and what stands before each frame: nobody is taken for one who holds something because of them.
 constexpr std::uint64_t little_bytes = 4096;
-// ZMTP: flags and length of a frame; the length takes eight bytes where it is beyond 255.
-constexpr std::uint64_t short_head = 2, long_head = 9, short_frame_max = 255;
+// What a byte on the wire may come to in memory; and what a frame that is one piece does, with room for its growth.
+constexpr std::uint64_t swell_max = 32, swell_usual = 2;
 
 }  // namespace
 
-void StrangerLedger::delivered(int connection, std::uint64_t frame_bytes) {
-  const auto found = strangers_.find(connection);
-  if (found == strangers_.end()) return;
-  found->second.delivered += frame_bytes + (frame_bytes > short_frame_max ? long_head : short_head);
+void StrangerLedger::came(int connection) {
+  left(connection);
+  Client client;
+  client.place = ++last_place_;
+  strangers_.emplace(client.place, connection);
+  clients_.emplace(connection, client);
+}
+
+void StrangerLedger::left(int connection) {
+  const auto found = clients_.find(connection);
+  if (found == clients_.end()) return;
+  strangers_.erase(found->second.place);
+  clients_.erase(found);
+}
+
+void StrangerLedger::known(int connection) {
+  const auto found = clients_.find(connection);
+  if (found == clients_.end() || found->second.is_known) return;
+  strangers_.erase(found->second.place);
+  found->second.is_known = true;
+}
+
+void StrangerLedger::delivered(int connection, std::uint64_t wire_bytes) {
+  if (const auto found = clients_.find(connection); found != clients_.end()) found->second.delivered += wire_bytes;
 }
 
 void StrangerLedger::received(int connection, std::uint64_t bytes, std::int64_t now) {
-  const auto found = strangers_.find(connection);
-  if (found == strangers_.end()) return;
-  auto& stranger = found->second;
-  const auto before = stranger.held;
-  stranger.held = bytes > stranger.delivered + little_bytes ? bytes - stranger.delivered : 0;
-  if (before == 0) stranger.since = now;
+  const auto found = clients_.find(connection);
+  if (found == clients_.end()) return;
+  auto& client = found->second;
+  const auto before = client.held;
+  client.held = bytes > client.delivered + little_bytes ? bytes - client.delivered : 0;
+  if (before == 0) client.since = now;
 }
 
-std::vector<int> StrangerLedger::connections() const {
+std::vector<int> StrangerLedger::strangers() const {
   std::vector<int> all;
   all.reserve(strangers_.size());
-  for (const auto& [connection, stranger] : strangers_) all.push_back(connection);
+  for (const auto& [place, connection] : strangers_) all.push_back(connection);
+  return all;
+}
+
+std::vector<int> StrangerLedger::with_session() const {
+  std::vector<int> all;
+  for (const auto& [connection, client] : clients_)
+    if (client.is_known) all.push_back(connection);
   return all;
 }
 
 std::uint64_t StrangerLedger::held() const {
   std::uint64_t sum = 0;
-  for (const auto& [connection, stranger] : strangers_) sum += stranger.held;
+  for (const auto& [place, connection] : strangers_) sum += clients_.at(connection).held;
   return sum;
 }
 
-std::vector<StrangerLedger::Cut> StrangerLedger::surplus() {
+std::uint64_t StrangerLedger::held_with_session() const {
+  std::uint64_t sum = 0;
+  for (const auto& [connection, client] : clients_)
+    if (client.is_known) sum += client.held;
+  return sum;
+}
+
+std::vector<StrangerLedger::Cut> StrangerLedger::cut_down(bool is_known, std::uint64_t bytes_max) {
+  auto sum = is_known ? held_with_session() : held();
+  if (sum <= bytes_max) return {};
+  std::vector<std::tuple<std::int64_t, std::uint64_t, int>> holding;  // sorted: for longest first, then what holds most
+  for (const auto& [connection, client] : clients_)
+    if (client.is_known == is_known && client.held > 0) holding.emplace_back(client.since, ~client.held, connection);
+  std::sort(holding.begin(), holding.end());
   std::vector<Cut> cut;
-  auto sum = held();
-  while (sum > bytes_max_) {
-    const auto oldest = std::min_element(strangers_.begin(), strangers_.end(), [](const auto& left, const auto& right) {
-      if ((left.second.held == 0) != (right.second.held == 0)) return right.second.held == 0;
-      if (left.second.since != right.second.since) return left.second.since < right.second.since;
-      return left.second.held > right.second.held;
-    });
-    cut.push_back({oldest->first, oldest->second.held});
-    sum -= oldest->second.held;
-    strangers_.erase(oldest);
+  for (const auto& [since, inverse, connection] : holding) {
+    if (sum <= bytes_max) break;
+    cut.push_back({connection, ~inverse});
+    sum -= ~inverse;
+    left(connection);
   }
   return cut;
+}
+
+std::vector<StrangerLedger::Cut> StrangerLedger::surplus() { return cut_down(false, limits_.bytes); }
+
+std::vector<StrangerLedger::Cut> StrangerLedger::crowd() {
+  std::vector<Cut> cut;
+  while (strangers_.size() > limits_.connections) {
+    const int connection = strangers_.begin()->second;
+    cut.push_back({connection, clients_.at(connection).held});
+    left(connection);
+  }
+  return cut;
+}
+
+std::vector<StrangerLedger::Cut> StrangerLedger::swollen(std::uint64_t grown) {
+  if (grown <= limits_.bytes + swell_usual * (held() + held_with_session())) return {};
+  auto cut = cut_down(false, limits_.bytes / swell_max);
+  return cut.empty() ? cut_down(true, limits_.bytes / swell_max) : cut;
+}
+
+bool StrangerLedger::has_suspects() const {
+  const auto least = limits_.bytes / swell_max;
+  return held() > least || held_with_session() > least;
 }
 
 }  // namespace gorgone::net

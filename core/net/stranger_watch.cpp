@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 
 // While bytes come, and while none do. What the network brings in the longer one is beyond the bound for that time.
 constexpr milliseconds pause_min = 20ms, pause_max = 200ms;
+// What was cut off is given back by the library's thread, and until then it is not held against others.
+constexpr milliseconds giving_back = 300ms;
 // Looking at very many strangers takes no more than this part of the time.
 constexpr int share_of_time = 20;
 
@@ -62,13 +64,14 @@ struct StrangerWatch::Descriptor {
   boost::asio::posix::stream_descriptor stream;  // the monitor's own: released, never closed
 };
 
-StrangerWatch::StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, std::uint64_t bytes_max,
-                             Tell tell)
+StrangerWatch::StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits,
+                             Owner owner)
     : timer_(loop),
       socket_(socket.handle()),
       monitor_(context, zmq::socket_type::pair),
-      ledger_(bytes_max),
-      tell_(std::move(tell)),
+      limits_(limits),
+      ledger_(limits),
+      owner_(std::move(owner)),
       pause_(pause_max) {
   // Without a bound: the library's thread would wait for us at one.
   monitor_.set(zmq::sockopt::rcvhwm, 0);
@@ -111,12 +114,17 @@ void StrangerWatch::look() {
     std::int32_t connection = 0;
     std::memcpy(&kind, event.data(), sizeof kind);
     std::memcpy(&connection, static_cast<const char*>(event.data()) + sizeof kind, sizeof connection);
+    owner_.has_ended(connection);
     if (kind == ZMQ_EVENT_ACCEPTED)
       ledger_.came(connection);
     else
       ledger_.left(connection);
   }
-  if (has_strangers() && !is_armed_) arm(pause_ = pause_min);
+  cut(ledger_.crowd(), [this](std::uint64_t) {
+    return fmt::format("cut off as the oldest of more than {} connections without a session (max_strangers)", limits_.connections);
+  });
+  if (ledger_.has_strangers() && !is_armed_) arm(pause_ = pause_min);
+  if (!ledger_.empty() && !is_armed_) arm(pause_max);
 }
 
 // The number may be that of another socket by now: of ours are those with the listener's port.
@@ -125,25 +133,62 @@ bool StrangerWatch::is_ours(int connection) const {
   return own && own->port == port_;
 }
 
-void StrangerWatch::measure() {
-  const auto begin = Clock::now();
-  for (const int connection : ledger_.connections()) {
+std::optional<std::uint64_t> StrangerWatch::written(int connection) const {
+  return is_ours(connection) ? bytes_written(connection) : std::nullopt;
+}
+
+void StrangerWatch::look_at(const std::vector<int>& connections) {
+  for (const int connection : connections) {
     const auto bytes = is_ours(connection) ? bytes_received(connection) : std::nullopt;
     if (bytes)
       ledger_.received(connection, *bytes, now_ms());
     else
       ledger_.left(connection);
   }
-  for (const auto& cut : ledger_.surplus()) {
-    const auto peer = address_of(&::getpeername, cut.connection);
-    ::shutdown(cut.connection, SHUT_RDWR);
-    tell_(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", cut.bytes);
+}
+
+void StrangerWatch::cut(const std::vector<StrangerLedger::Cut>& list, const std::function<std::string(std::uint64_t bytes)>& why) {
+  for (const auto& [connection, bytes] : list) {
+    if (!is_ours(connection)) continue;
+    const auto peer = address_of(&::getpeername, connection);
+    ::shutdown(connection, SHUT_RDWR);
+    owner_.was_cut(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", why(bytes));
   }
+}
+
+// Connections with a session are looked at only where memory has grown: ten thousand of them cost no time.
+void StrangerWatch::measure_growth() {
+  if (Clock::now() < growth_again_) return;
+  const auto grown = growth_.measure(limits_.bytes);
+  if (grown <= limits_.bytes) return;
+  look_at(ledger_.with_session());
+  const auto swollen = ledger_.swollen(grown);
+  cut(swollen, [&](std::uint64_t bytes) {
+    return fmt::format(
+        "cut off with {} bytes of a message that does not end, of very many parts: memory has grown by {} bytes, expected {} at most "
+        "(max_strangers_bytes)",
+        bytes, grown, limits_.bytes);
+  });
+  if (!swollen.empty())
+    growth_again_ = Clock::now() + giving_back;
+  else if (!ledger_.has_suspects())
+    growth_.begin();  // it went elsewhere
+}
+
+void StrangerWatch::measure() {
+  const auto begin = Clock::now();
+  look_at(ledger_.strangers());
+  cut(ledger_.surplus(), [this](std::uint64_t bytes) {
+    return fmt::format(
+        "cut off with {} bytes of a message that does not end, for all who have no session may hold {} (max_strangers_bytes)", bytes,
+        limits_.bytes);
+  });
+  measure_growth();
   const auto sum = ledger_.held();
   pause_ = sum != last_sum_ ? pause_min : std::min(2 * pause_, pause_max);
   last_sum_ = sum;
   const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
-  if (has_strangers()) arm(std::max(pause_, share_of_time * spent));
+  if (!ledger_.empty()) arm(std::max(pause_, share_of_time * spent));
 }
 
 void StrangerWatch::arm(milliseconds pause) {

@@ -1,7 +1,7 @@
 #pragma once
-// Keeps the bound of StrangerLedger on a listening ZeroMQ socket, which knows a largest size for each message and none for all connections
-// together: its monitor tells which connections there are, the kernel how much each has sent, and one that is too much is shut down,
-// which the library takes for a peer that has gone. Lives on the loop, like the socket.
+// Keeps the bounds of StrangerLedger on a listening ZeroMQ socket, which knows a largest size for each frame and none for a message of many
+// or for all connections together: its monitor tells which connections there are, the kernel how much each has sent, and one that is too
+// much is shut down, which the library takes for a peer that has gone. Lives on the loop, like the socket.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -10,18 +10,24 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 #include <zmq.hpp>
 
+#include "core/net/memory_growth.hpp"
 #include "core/net/stranger_ledger.hpp"
 
 namespace gorgone::net {
 
 class StrangerWatch {
  public:
-  using Tell = std::function<void(const std::string& peer, std::uint64_t bytes)>;
-  /// `tell` gets each that was cut off. Begins before the socket is bound.
-  StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, std::uint64_t bytes_max, Tell tell);
+  struct Owner {
+    std::function<void(const std::string& peer, const std::string& why)> was_cut;
+    std::function<void(int connection)> has_ended;  ///< or its number is another's now
+  };
+  /// Begins before the socket is bound.
+  StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits, Owner owner);
   /// Before the socket is closed.
   ~StrangerWatch();
   StrangerWatch(const StrangerWatch&) = delete;
@@ -31,13 +37,18 @@ class StrangerWatch {
 
   /// Reads what the monitor has to tell: before messages are read, so that their connections are known.
   void look();
-  bool has_strangers() const { return !ledger_.empty(); }
-  /// A message came whole over a connection, of frames with so many bytes. A session opened it, or none did.
-  void delivered(int connection, std::uint64_t frame_bytes) { ledger_.delivered(connection, frame_bytes); }
+  /// A message came whole over a connection and took so many bytes of it.
+  void delivered(int connection, std::uint64_t wire_bytes) { ledger_.delivered(connection, wire_bytes); }
+  /// A session has opened it.
   void known(int connection) { ledger_.known(connection); }
+  /// What was written to a connection, where it is one of ours.
+  std::optional<std::uint64_t> written(int connection) const;
 
  private:
   void measure();
+  void measure_growth();
+  void look_at(const std::vector<int>& connections);
+  void cut(const std::vector<StrangerLedger::Cut>& list, const std::function<std::string(std::uint64_t bytes)>& why);
   void arm(std::chrono::milliseconds pause);
   bool is_ours(int connection) const;
   void wait_for_monitor();
@@ -47,8 +58,11 @@ class StrangerWatch {
   zmq::socket_t monitor_;
   struct Descriptor;
   std::unique_ptr<Descriptor> readable_;
+  StrangerLedger::Limits limits_;
   StrangerLedger ledger_;
-  Tell tell_;
+  MemoryGrowth growth_;
+  std::chrono::steady_clock::time_point growth_again_{};
+  Owner owner_;
   int port_ = 0;
   bool is_armed_ = false;
   std::uint64_t last_sum_ = 0;

@@ -9,5 +9,7 @@ namespace gorgone::net {
 
 /// How many bytes have come over it since it was made, read or not; nothing where it is no TCP connection.
 std::optional<std::uint64_t> bytes_received(int connection);
+/// How many bytes this process has written to it since it was made, sent or not.
+std::optional<std::uint64_t> bytes_written(int connection);
 
 }  // namespace gorgone::net

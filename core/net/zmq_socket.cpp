@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include <utility>
+
 namespace gorgone::net {
 
 // Outlives the ZmqSocket by the handlers that are still queued; `open` tells them that it is gone.
@@ -13,13 +15,14 @@ struct ZmqSocket::Shared {
   zmq::socket_t socket;
   Reading reading;
   boost::asio::posix::stream_descriptor readable;  // the socket's own descriptor: released, never closed
+  Frames begun;                                    // a message of which more frames are to be read
   bool open = true;
   bool drain_posted = false;
 };
 
 namespace {
 
-constexpr int portion = 128;
+constexpr int portion = 256;  // frames
 
 #if defined(__SANITIZE_THREAD__)
 // libzmq is not instrumented: ThreadSanitizer takes each byte that its thread wrote for a race, and needs seconds to pass over the
@@ -87,15 +90,18 @@ void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
   const bool names_connections = shared->reading.names_connections && shared->reading.names_connections();
   for (int n = 0; n < portion; ++n) {
     // Nothing there arms the descriptor's edge again, as asking for ZMQ_EVENTS would, but at no system call for each message.
-    Frames frames;
-    for (bool more = true; more;) {
-      zmq::message_t frame;
-      if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
-      more = frame.more();
-      if (names_connections && frames.empty()) frames.connection = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
-      frames.push_back(own(std::move(frame)));
+    auto& frames = shared->begun;
+    zmq::message_t frame;
+    if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
+    const bool more = frame.more();
+    if (frames.count++ == 0) {
+      if (names_connections) frames.connection = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
+    } else {
+      frames.wire_bytes += wire_size(frame.size());
     }
-    shared->reading.on_message(std::move(frames));
+    if (frames.size() < Frames::kept_max) frames.push_back(own(std::move(frame)));
+    if (more) continue;
+    shared->reading.on_message(std::exchange(frames, Frames{}));
     if (!shared->open) return;
   }
   post_drain(shared);

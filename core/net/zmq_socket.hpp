@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,9 +17,16 @@
 
 namespace gorgone::net {
 
+/// The first frames of a message; of one of very many, which nobody wants, the rest is counted and not kept.
 struct Frames : std::vector<zmq::message_t> {
-  int connection = -1;  ///< the descriptor of the connection that the message came over, where Reading asks for it
+  static constexpr std::size_t kept_max = 4;
+  std::size_t count = 0;         ///< of all of them
+  std::uint64_t wire_bytes = 0;  ///< that those but the first took on the wire
+  int connection = -1;           ///< the descriptor of the connection that the message came over, where Reading asks for it
 };
+
+/// Bytes that a frame takes on the wire (ZMTP 3): flags and length stand before it.
+inline std::uint64_t wire_size(std::size_t frame_bytes) { return frame_bytes + (frame_bytes > 255 ? 9 : 2); }
 
 class ZmqSocket {
  public:

@@ -65,8 +65,7 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
     auto text = open(session, frame);
     if (!text && (text = open_offered(session, frame, now))) steps.push_back(Save{});
     if (text) {
-      session.last_time = now;
-      session.is_used = true;
+      use(session, now, steps);
       const auto parsed = parse_request(*text);
       if (!parsed) {
         steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
@@ -107,10 +106,7 @@ ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id,
   if (const auto found = sessions_.find(routing_id); found != sessions_.end() && found->second.is_used) {
     found->second.offered.emplace(std::move(*key));
   } else {
-    ServerSession session{SessionCipher(std::move(*key)), {}, now, now, now};
-    session.is_used = false;
-    sessions_.insert_or_assign(routing_id, std::move(session));
-    steps.push_back(Save{});
+    insert_unused(routing_id, ServerSession{SessionCipher(std::move(*key)), {}, now, now, now});
   }
   steps.push_back(Send{base64_encode(*sealed)});
   return steps;
@@ -128,7 +124,7 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
     auto& [routing_id, session] = *entry;
     if (session.last_time + (session.is_used ? config_.idle_s : config_.unused_s) < now) {
       due.dropped.push_back(routing_id);
-      entry = sessions_.erase(entry);
+      entry = erase(entry);
       continue;
     }
     if (session.key_time + config_.rotation_s < now) {
@@ -142,7 +138,7 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
       }
     }
     // A session that is used must not look silent in the journal.
-    if (session.last_time >= session.saved_time + save_every_s) {
+    if (session.is_used && session.last_time >= session.saved_time + save_every_s) {
       session.saved_time = session.last_time;
       due.save.push_back(routing_id);
     }
@@ -152,6 +148,7 @@ ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {
 }
 
 void ServerSessions::restore(const std::string& routing_id, ServerSession session) {
+  drop(routing_id);
   sessions_.insert_or_assign(routing_id, std::move(session));
 }
 
@@ -160,6 +157,32 @@ const ServerSession* ServerSessions::session(const std::string& routing_id) cons
   return found == sessions_.end() ? nullptr : &found->second;
 }
 
-void ServerSessions::drop(const std::string& routing_id) { sessions_.erase(routing_id); }
+void ServerSessions::drop(const std::string& routing_id) {
+  if (const auto found = sessions_.find(routing_id); found != sessions_.end()) erase(found);
+}
+
+// Only who holds the client's key can use a session: until then it may be a handshake that somebody overheard and repeats.
+void ServerSessions::use(ServerSession& session, std::int64_t now, Steps& steps) {
+  session.last_time = now;
+  if (session.is_used) return;
+  session.is_used = true;
+  session.saved_time = now;
+  unused_.erase(session.unused_place);
+  steps.push_back(Save{});
+}
+
+void ServerSessions::insert_unused(const std::string& routing_id, ServerSession session) {
+  drop(routing_id);
+  if (unused_.size() >= config_.max_unused) drop(std::string(unused_.begin()->second));
+  session.is_used = false;
+  session.unused_place = ++last_unused_;
+  unused_.emplace(session.unused_place, routing_id);
+  sessions_.emplace(routing_id, std::move(session));
+}
+
+ServerSessions::Place ServerSessions::erase(Place entry) {
+  if (!entry->second.is_used) unused_.erase(entry->second.unused_place);
+  return sessions_.erase(entry);
+}
 
 }  // namespace gorgone::wire

@@ -7,6 +7,7 @@
 #include "core/wire/text.hpp"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@ struct ServerSession {
   std::int64_t saved_time = 0;  ///< the last_time that was saved
   std::optional<SessionCipher> offered = {};
   bool is_used = true;  ///< a message has come under its key
+  std::uint64_t unused_place = 0;
 };
 
 class ServerSessions {
@@ -40,6 +42,7 @@ class ServerSessions {
     std::int64_t rotation_s = 1440 * 60;
     std::int64_t idle_s = 24 * 3600;
     std::int64_t unused_s = 600;       ///< for a session under which no message has come
+    std::size_t max_unused = 1000;     ///< of those at once; the oldest makes room
     std::size_t max_handshakes = 256;  ///< under verification at once; more are answered with "handshake issue"
   };
 
@@ -53,7 +56,7 @@ class ServerSessions {
   struct Request {  ///< a message for the router; the answer is sealed with seal()
     Message message;
   };
-  struct Save {};   ///< the session changed: store session(routing_id)
+  struct Save {};   ///< the session changed: store session(routing_id). A new one is stored at its first message
   struct Refused {  ///< for the log
     std::string why;
   };
@@ -89,8 +92,15 @@ class ServerSessions {
   std::optional<std::string> open_offered(ServerSession& session, std::string_view frame, std::int64_t now) const;
   Steps refuse(std::string why) const;
 
+  void use(ServerSession& session, std::int64_t now, Steps& steps);
+  void insert_unused(const std::string& routing_id, ServerSession session);
+  using Place = std::unordered_map<std::string, ServerSession>::iterator;
+  Place erase(Place entry);
+
   Config config_;
   std::unordered_map<std::string, ServerSession> sessions_;
+  std::map<std::uint64_t, std::string> unused_;  // in the order they came
+  std::uint64_t last_unused_ = 0;
   std::unordered_set<std::string> verifying_;
 };
 

@@ -80,3 +80,9 @@ TEST_CASE("all clients together are bounded too") {
   CHECK(queue.push("b", std::string(90, 'x'), 0) == Pushed::yes);
   CHECK(queue.push("c", std::string(90, 'x'), 0) == Pushed::cut);
 }
+
+TEST_CASE("an answer larger than the bound waits for the one before it, a second one does not") {
+  AnswerQueue queue({100, 1000, 60000}, [](const std::string&, const std::string&) { return Sent::full; });
+  CHECK(queue.push("a", std::string(300, 'x'), 0) == Pushed::yes);
+  CHECK(queue.push("a", "x", 0) == Pushed::cut);
+}

@@ -98,3 +98,17 @@ TEST_CASE("a portion that is full says that there is more") {
   test.answers.tell(filter, rows_of(2), {}, [&told](Result<std::string> text) { told = *text; });
   CHECK(told.ends_with(R"(,"id":"7","more":1})"));
 }
+
+TEST_CASE("questions for a token are read some at a time and in their order, however many come together") {
+  Fixture test;
+  int told = 0;
+  HistoryFilter filter;
+  filter.token = "t";
+  for (int i = 0; i < 500; ++i) test.answers.read(filter, [&](const Result<Rows>&, const LogAnswers::Place&) { ++told; });
+  CHECK(test.journal.asked.size() == LogAnswers::others_at_once_max);
+  for (std::size_t next = 0; next < test.journal.asked.size(); ++next) {
+    const auto answer = std::exchange(test.journal.asked[next], {});
+    answer(rows_of(1));
+  }
+  CHECK(told == 500);
+}

@@ -1,8 +1,10 @@
 #include "core/log_waiters.hpp"
 
+#include <sqlite3.h>
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
 
+#include <filesystem>
 #include <optional>
 
 #include "core/journal/journal_file.hpp"
@@ -76,4 +78,50 @@ TEST_CASE("nobody is told after the end") {
   test.loop.restart();
   test.loop.run_for(50ms);
   CHECK_FALSE(test.told);
+}
+
+TEST_CASE("a question whose time is up while its rows are being read does not keep the loop busy, and is answered") {
+  char name[] = "/tmp/gorgone-waiters-XXXXXX";
+  const std::filesystem::path directory = mkdtemp(name);
+  const auto file = (directory / "history.sdb").string();
+  {
+    boost::asio::io_context loop;
+    JournalFile journal(loop, file);
+    LogWaiters waiters(loop, journal);
+    bool written = false;
+    std::optional<Rows> told;
+    auto filter = after(0);
+    filter.token = "other";
+    waiters.wait(std::move(filter), 1s, [&](const Result<Rows>& rows) { told = *rows; });
+    std::vector<NewRow> rows{NewRow{"a", 0, "{}"}};
+    journal.write(std::move(rows), [&](const Result<void>&) { written = true; });
+    // Another program locks the database before the row is looked at.
+    sqlite3* other = nullptr;
+    REQUIRE(sqlite3_open(file.c_str(), &other) == SQLITE_OK);
+    sqlite3_busy_timeout(other, 1000);
+    const auto count = [&] {
+      int number = 0;
+      sqlite3_exec(
+          other, "SELECT count(*) FROM gorgone_history",
+          [](void* to, int, char** texts, char**) {
+            *static_cast<int*>(to) = std::atoi(texts[0]);
+            return 0;
+          },
+          &number, nullptr);
+      return number;
+    };
+    while (count() == 0) usleep(1000);
+    REQUIRE(sqlite3_exec(other, "BEGIN IMMEDIATE", nullptr, nullptr, nullptr) == SQLITE_OK);
+    auto work = boost::asio::make_work_guard(loop);
+    CHECK(loop.run_for(1400ms) < 50);
+    CHECK(written);
+    CHECK_FALSE(told);
+    sqlite3_exec(other, "COMMIT", nullptr, nullptr, nullptr);
+    sqlite3_close(other);
+    const auto end = std::chrono::steady_clock::now() + 10s;
+    while (!told && std::chrono::steady_clock::now() < end) loop.run_one_until(end);
+    REQUIRE(told);
+    CHECK(told->empty());
+  }
+  std::filesystem::remove_all(directory);
 }

@@ -45,7 +45,8 @@ SessionCipher open_session(ServerSessions& sessions, std::int64_t now) {
   const auto* verify = find<ServerSessions::Verify>(begun);
   REQUIRE(verify);
   const auto steps = sessions.on_verified(peer, verify_helo(verify->helo, server_key(), {client_key().public_key().thumbprint()}), now);
-  REQUIRE(find<ServerSessions::Save>(steps));
+  // Nobody has shown yet that the client's key is his.
+  CHECK_FALSE(find<ServerSessions::Save>(steps));
   const auto* send = find<ServerSessions::Send>(steps);
   REQUIRE(send);
   const auto key = parse_key(*client_key().decrypt(base64_decode(send->frame)));
@@ -148,6 +149,7 @@ TEST_CASE("handshakes under verification are bounded in all and to one for each 
 TEST_CASE("a key that is too old is changed under the old one, which is kept for one change and no longer") {
   ServerSessions sessions(config());
   const auto first = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, first.seal("[PING] [a] [] {}"), 0)));
   CHECK(sessions.on_clock(60).send.empty());
   const auto due = sessions.on_clock(61);
   REQUIRE(due.send.size() == 1);
@@ -171,6 +173,7 @@ TEST_CASE("a session that is used is saved again every five minutes") {
     return slow;
   }());
   const auto cipher = open_session(sessions, 1000);
+  sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1000);
   sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1299);
   CHECK(sessions.on_clock(1299).save.empty());
   sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1300);
@@ -193,7 +196,7 @@ TEST_CASE("a hostname that does not fit into the key message of a small key is l
   ServerSessions sessions(long_name);
   const auto begun = sessions.on_frame(peer, helo(client_key()), 0);
   const auto steps = sessions.on_verified(peer, client_key().public_key(), 0);
-  REQUIRE(find<ServerSessions::Save>(steps));
+  REQUIRE(find<ServerSessions::Send>(steps));
   const auto key = parse_key(*client_key().decrypt(base64_decode(find<ServerSessions::Send>(steps)->frame)));
   REQUIRE(key.has_value());
   CHECK(key->hostname.empty());
@@ -230,4 +233,33 @@ TEST_CASE("a session that nobody uses is dropped after minutes, one that was use
   CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1001)));
   CHECK(sessions.on_clock(1001 + 24 * 3600).dropped.empty());
   CHECK(sessions.on_clock(1002 + 24 * 3600).dropped.size() == 1);
+}
+
+TEST_CASE("a session is to be saved at its first message and not at each") {
+  ServerSessions sessions(config());
+  const auto cipher = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Save>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1)));
+  CHECK_FALSE(find<ServerSessions::Save>(sessions.on_frame(peer, cipher.seal("[PING] [b] [] {}"), 2)));
+}
+
+TEST_CASE("sessions that nobody uses are bounded, the oldest makes room, and those in use stay") {
+  auto small = config();
+  small.max_unused = 3;
+  ServerSessions sessions(small);
+  const auto cipher = open_session(sessions, 0);
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [a] [] {}"), 1)));
+  for (const char* name : {"gorgone-1", "gorgone-2", "gorgone-3", "gorgone-2", "gorgone-4"})
+    sessions.on_verified(name, client_key().public_key(), 2);
+  CHECK(sessions.size() == 4);
+  CHECK_FALSE(sessions.session("gorgone-1"));
+  for (const char* name : {peer, "gorgone-2", "gorgone-3", "gorgone-4"}) CHECK(sessions.session(name));
+  sessions.on_verified("gorgone-5", client_key().public_key(), 3);
+  CHECK_FALSE(sessions.session("gorgone-3"));
+  CHECK(sessions.session("gorgone-2"));
+  CHECK(find<ServerSessions::Request>(sessions.on_frame(peer, cipher.seal("[PING] [b] [] {}"), 4)));
+  // Those that are dropped for their age give their places back.
+  CHECK(sessions.on_clock(3 + 601).dropped.size() == 3);
+  CHECK(sessions.size() == 1);
+  for (int i = 0; i < 9; ++i) sessions.on_verified("gorgone-x" + std::to_string(i), client_key().public_key(), 700);
+  CHECK(sessions.size() == 4);
 }

@@ -8,35 +8,37 @@ namespace {
 
 constexpr std::uint64_t mb = 1'000'000;
 
-std::vector<int> cut(StrangerLedger& ledger) {
+std::vector<int> numbers(const std::vector<StrangerLedger::Cut>& cut) {
   std::vector<int> connections;
-  for (const auto& each : ledger.surplus()) connections.push_back(each.connection);
+  for (const auto& each : cut) connections.push_back(each.connection);
   return connections;
 }
+
+std::vector<int> cut(StrangerLedger& ledger) { return numbers(ledger.surplus()); }
 
 }  // namespace
 
 TEST_CASE("strangers keep what they hold while all together keep the bound, then those that hold it for longest go") {
-  StrangerLedger ledger(10 * mb);
+  StrangerLedger ledger({10 * mb});
   for (int connection = 1; connection <= 4; ++connection) {
     ledger.came(connection);
     ledger.received(connection, 3 * mb, 100 * connection);
     if (connection < 4) CHECK(cut(ledger).empty());
   }
   CHECK(cut(ledger) == std::vector<int>{1});
-  CHECK(ledger.connections().size() == 3);
+  CHECK(ledger.strangers().size() == 3);
   ledger.received(3, 7 * mb, 1000);
   CHECK(cut(ledger) == std::vector<int>{2});
   CHECK(ledger.held() == 10 * mb);
 }
 
 TEST_CASE("what came whole is not held any more, however many messages it was") {
-  StrangerLedger ledger(mb);
+  StrangerLedger ledger({mb});
   ledger.came(7);
   std::uint64_t sent = 100;  // the greeting
   for (int i = 0; i < 1000; ++i) {
-    ledger.delivered(7, 100'000);
-    ledger.delivered(7, 10);
+    ledger.delivered(7, 100'009);
+    ledger.delivered(7, 12);
     sent += 100'000 + 9 + 10 + 2;
   }
   ledger.received(7, sent, 1);
@@ -46,11 +48,11 @@ TEST_CASE("what came whole is not held any more, however many messages it was") 
 }
 
 TEST_CASE("many short messages earn no credit for a long one that does not end") {
-  StrangerLedger ledger(mb);
+  StrangerLedger ledger({mb});
   ledger.came(7);
   std::uint64_t sent = 0;
   for (int i = 0; i < 1'000'000; ++i) {
-    ledger.delivered(7, 1);
+    ledger.delivered(7, 3);
     sent += 3;
   }
   ledger.received(7, sent + 2 * mb, 1);
@@ -58,25 +60,69 @@ TEST_CASE("many short messages earn no credit for a long one that does not end")
 }
 
 TEST_CASE("a connection over which a session has spoken is not counted, and one that is gone neither") {
-  StrangerLedger ledger(mb);
+  StrangerLedger ledger({mb});
   for (const int connection : {1, 2}) {
     ledger.came(connection);
     ledger.received(connection, 5 * mb, 1);
   }
   ledger.known(1);
   ledger.left(2);
-  CHECK(ledger.empty());
+  CHECK_FALSE(ledger.has_strangers());
   CHECK(cut(ledger).empty());
   ledger.received(1, 9 * mb, 2);
+  CHECK(ledger.held() == 0);
+  CHECK(cut(ledger).empty());
+  ledger.left(1);
   CHECK(ledger.empty());
 }
 
 TEST_CASE("a number that another connection has now begins anew") {
-  StrangerLedger ledger(mb);
+  StrangerLedger ledger({mb});
   ledger.came(1);
   ledger.received(1, 900'000, 1);
   ledger.came(1);
   CHECK(ledger.held() == 0);
   ledger.received(1, 900'000, 5);
   CHECK(cut(ledger).empty());
+}
+
+TEST_CASE("beyond the largest number of strangers the oldest go, whatever they hold, and those with a session stay") {
+  StrangerLedger ledger({10 * mb, 3});
+  for (int connection = 1; connection <= 4; ++connection) ledger.came(connection);
+  ledger.known(1);
+  CHECK(ledger.crowd().empty());
+  ledger.received(4, mb, 1);
+  ledger.came(5);
+  ledger.came(6);
+  CHECK(numbers(ledger.crowd()) == std::vector<int>{2, 3});
+  CHECK(ledger.crowd().empty());
+  ledger.left(4);
+  ledger.came(7);
+  CHECK(ledger.crowd().empty());
+}
+
+TEST_CASE("where memory has grown by more than what came, those go who may have sent very many parts, strangers first") {
+  StrangerLedger ledger({64 * mb});
+  for (const int connection : {1, 2, 3}) ledger.came(connection);
+  ledger.known(1);
+  ledger.received(1, 4 * mb, 5);
+  ledger.received(2, mb, 10);
+  ledger.received(3, 4 * mb, 20);
+  CHECK(ledger.swollen(60 * mb).empty());
+  CHECK(ledger.has_suspects());
+  CHECK(ledger.swollen((64 + 2 * 9) * mb).empty());
+  CHECK(numbers(ledger.swollen(100 * mb)) == std::vector<int>{2, 3});
+  CHECK(numbers(ledger.swollen(100 * mb)) == std::vector<int>{1});
+  CHECK(ledger.swollen(1000 * mb).empty());
+  CHECK_FALSE(ledger.has_suspects());
+}
+
+TEST_CASE("who holds little is not taken for the one whose parts have swollen") {
+  StrangerLedger ledger({64 * mb});
+  ledger.came(1);
+  ledger.came(2);
+  ledger.known(2);
+  ledger.received(1, 2 * mb, 1);
+  ledger.received(2, 2 * mb, 1);
+  CHECK(ledger.swollen(1000 * mb).empty());
 }

@@ -130,10 +130,13 @@ def fill(file):
                     pass
 
 
-def connect(port, payload=b""):
+def connect(port, payload=b"", receive_buffer=None):
     """A plain TCP connection that has sent `payload`."""
-    connection = socket.create_connection(("127.0.0.1", port), 10)
+    connection = socket.socket()
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     connection.settimeout(10)
+    connection.connect(("127.0.0.1", port))
     if payload:
         connection.sendall(payload)
     return connection

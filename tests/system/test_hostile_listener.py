@@ -19,7 +19,24 @@ from dialer import Dialer, Refused  # found by way of fleet
 from pace import SLOWNESS, clock
 from protocol import compact, draw_key, read_private_key, request, rsa_seal, thumbprint, write_public_key
 
+GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 32)
 HANDSHAKE_ISSUE = b'[ACK] [] {"code":1,"data":{"message":"handshake issue"}}'
+
+
+def ready(routing_id=b""):
+    """The command of a DEALER that ends ZMTP's greeting."""
+    body = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity" + struct.pack(">I", len(routing_id)) + routing_id
+    return b"\x04" + bytes([len(body)]) + body
+
+
+def take(connection, size):
+    came = b""
+    while len(came) < size:
+        part = connection.recv(65536)
+        if not part:
+            raise AssertionError(f"closed after {came!r}")
+        came += part
+    return came
 
 
 class Strangers(FleetCase):
@@ -54,6 +71,25 @@ class Strangers(FleetCase):
 
     def helo(self, key_pem, secret=b"HELO", name=b"gorgone-stranger"):
         return b"[" + name + b"] [" + base64.b64encode(key_pem) + b"] [" + rsa_seal(self.server_key, secret) + b"]"
+
+    @staticmethod
+    def is_open(connection):
+        connection.setblocking(False)
+        try:
+            while connection.recv(65536):
+                pass
+            return False
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def greeted(self, routing_id=b"", receive_buffer=None):
+        """A plain TCP connection that ZeroMQ takes frames from: before its own READY it takes none."""
+        connection = connect(self.poller.port, GREETING + ready(routing_id), receive_buffer)
+        self.addCleanup(connection.close)
+        take(connection, len(GREETING + ready()))
+        return connection
 
     def is_served(self):
         self.assertEqual(self.live.call("PING", token="served", timeout=3).token, "served")
@@ -93,6 +129,43 @@ class Connections(Strangers):
         self.assertEqual(len(self.log_lines("all is well")), 1, "a line break of a stranger made a line of the log")
         self.assertIn("evil\\x0a2026", self.poller.log())
         self.is_served()
+
+
+class VeryManyConnections(Strangers):
+    def configure(self):
+        self.poller.configure("50-limit", {"gorgonecore": {"max_strangers": 50}})
+
+    def test_connections_without_a_session_are_bounded_in_number_and_the_oldest_go(self):
+        before = descriptors(self.pid)
+        with LivePeer(self.live) as live:
+            held = []
+            for _ in range(300):
+                held.append(self.greeted())
+            eventually(lambda: descriptors(self.pid) <= before + 60, 10, "the closing of what is beyond the bound")
+            eventually(lambda: not any(map(self.is_open, held[:250])), 10, "the end of the oldest")
+            self.assertTrue(all(map(self.is_open, held[250:])), "those within the bound stay")
+            with self.dial(self.poller, self.central) as another:
+                self.assertEqual(another.call("PING").kind, "PONG")
+        self.assertLess(max(live.answers), 1)
+        self.poller.wait_log(r"WARNING - \[core\] refused a message of 127\.0\.0\.1:\d+: cut off as the oldest of more than 50 connections without a session "
+                             r"\(max_strangers\)", 5)
+
+    def test_strangers_who_ask_and_do_not_read_are_given_no_more_answers(self):
+        question = b"\x00\x0b[GETPUBKEY]" * 8000
+        with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            for number in range(40):
+                connection = self.greeted(b"gorgone-%d" % number, receive_buffer=4096)
+                connection.sendall(question)
+            eventually(self.is_idle, 60, "the end of the questions")
+        self.assertGreater(len(take(connection, 3000)), 3000, "the first questions are answered")
+        self.assertLess(peak.grown_kb, 10_000, "40 connections leave 9 MB of answers each unread")
+        self.assertLess(max(live.answers), 1)
+        self.is_served()
+
+    def is_idle(self):
+        before = cpu_seconds(self.pid)
+        time.sleep(0.3)
+        return cpu_seconds(self.pid) - before < 0.1
 
 
 class Handshakes(Strangers):
@@ -195,6 +268,9 @@ class Handshakes(Strangers):
                     socket.close(0)
         self.assertLess(max(live.answers), 1)
         self.assertLess(peak.grown_kb, 20_000)
+        self.assertLess(len(self.poller.database_rows("gorgone_identity")), 10, "sessions that nobody has used were stored")
+        self.assertLess(len(self.log_lines("session opened for")), 600)
+        self.assertTrue(eventually(lambda: self.log_lines("more sessions opened in the last 5 s"), 12, "a line that counts those not named"))
         # A listener of the wire that repeats the handshake under the peer's own routing id.
         thief = self.stranger(self.live.routing_id, reconnect_ivl=-1)
         self.assertFalse(self.answer(thief, heard).startswith(b"[ACK]"))
@@ -325,34 +401,69 @@ class FramesBeyondTheLimit(Strangers):
 
 
 class MessagesWithoutEnd(Strangers):
-    GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00NULL" + bytes(16 + 32)
-    READY = b"\x04\x29\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER\x08Identity\x00\x00\x00\x00"
-
     def configure(self):
         self.poller.configure("50-limit", {"gorgonecore": {"max_message_size": 16_000_000, "max_strangers_bytes": 30_000_000}})
 
     def half_a_message(self, size):
         """A connection that has sent so much of a message of 15 MB, or as much as was taken of it."""
-        connection = connect(self.poller.port, self.GREETING + self.READY + b"\x02" + struct.pack(">Q", 15_000_000))
+        connection = self.greeted()
+        connection.sendall(b"\x02" + struct.pack(">Q", 15_000_000))
         try:
             connection.sendall(bytes(size))
         except OSError:
             connection.close()
             return None
-        self.addCleanup(connection.close)
         return connection
 
-    @staticmethod
-    def is_open(connection):
-        connection.setblocking(False)
+    def send_parts(self, connection, megabytes):
+        """A message of very many empty parts, or as much as was taken of it."""
         try:
-            while connection.recv(65536):
-                pass
-            return False
-        except BlockingIOError:
-            return True
+            for _ in range(megabytes):
+                connection.sendall(b"\x01\x00" * 500_000)
         except OSError:
-            return False
+            pass
+
+    def test_a_message_of_millions_of_parts_is_cut_off_before_it_fills_the_memory(self):
+        with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            self.send_parts(self.greeted(), 30)
+            self.poller.wait_log(r"WARNING - \[core\] refused a message of 127\.0\.0\.1:\d+: cut off with \d+ bytes of a message that does not end, of very "
+                                 r"many parts: memory has grown by \d+ bytes, expected 30000000 at most \(max_strangers_bytes\)", 10)
+        self.assertLess(peak.grown_kb, 150_000, "uncut it comes to 960 MB")
+        self.assertLess(live.percentile(0.9), 0.5)
+        eventually(lambda: memory_kb(self.pid) < peak.before + 15_000, 10, "the giving back of the memory")
+        self.is_served()
+
+    def test_many_connections_with_some_parts_each_are_bounded_together(self):
+        with Peak(self.pid) as peak:
+            for _ in range(30):
+                self.send_parts(self.greeted(), 1)
+            self.poller.wait_log(r"cut off with \d+ bytes of a message that does not end, of very many parts", 10)
+        self.assertLess(peak.grown_kb, 150_000, "uncut it comes to 960 MB")
+        self.is_served()
+
+    def test_a_message_of_millions_of_parts_inside_of_a_session_is_cut_off_too(self):
+        client = self.dial(self.poller, self.central)
+        client.socket.close(0)
+        ping = client.cipher.seal(request("PING", token="p"))
+        ping = ping if isinstance(ping, bytes) else ping.encode()
+        connection = self.greeted(client.routing_id.encode())
+        connection.sendall(b"\x00" + bytes([len(ping)]) + ping)
+        take(connection, len(ping))
+        with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            self.send_parts(connection, 30)
+            self.poller.wait_log(r"cut off with \d+ bytes of a message that does not end, of very many parts", 10)
+        self.assertLess(peak.grown_kb, 350_000, "looked at every 200 ms; uncut it comes to 960 MB")
+        self.assertLess(live.percentile(0.9), 0.5)
+        self.is_served()
+
+    def test_a_large_message_that_comes_slowly_while_memory_grows_for_other_reasons_is_taken(self):
+        slow = self.greeted(b"gorgone-slow")
+        slow.sendall(b"\x02" + struct.pack(">Q", 5_000_000) + bytes(2_500_000))
+        rows = [{"code": 120, "etime": 1_700_000_000, "token": "much", "data": {"x": "x" * 8_000_000}}] * 3
+        for row in rows:
+            self.live.call("PUTLOG", row, timeout=10)
+        slow.sendall(bytes(2_500_000))
+        eventually(lambda: b"handshake issue" in slow.recv(65536), 10, "the answer to the whole message")
 
     def test_what_strangers_hold_of_unfinished_messages_has_one_bound_and_who_has_a_session_is_not_touched(self):
         size = 10_000_000
@@ -378,15 +489,40 @@ class MessagesWithoutEnd(Strangers):
 
 
 class SlowReader(Strangers):
-    def test_a_client_that_reads_no_answers_is_cut_and_memory_stays_bounded(self):
+    def slow_client(self, size):
         client = Dialer(self.endpoint, read_private_key(self.central.private_key))
         self.addCleanup(client.close)
         client.socket.close(0)
         client.socket = self.stranger(client.routing_id, rcvhwm=1, sndhwm=0, rcvbuf=4096)
         client.greet()
-        # Something worth asking for: each answer is of about 100 KB.
-        data = {"code": 120, "etime": 1_700_000_000, "token": "large", "data": {"x": "x" * 100_000}}
+        # Something worth asking for.
+        data = {"code": 120, "etime": 1_700_000_000, "token": "large", "data": {"x": "x" * size}}
         self.assertEqual(client.call("PUTLOG", data).body["code"], 0)
+        return client
+
+    def test_long_answers_alone_that_are_not_read_are_bounded_in_memory(self):
+        client = self.slow_client(400_000)
+        asked = client.cipher.seal(request("GETLOG", {"token": "large"}, token="t"))
+        with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            for _ in range(500):
+                client.socket.send(asked, copy=False)
+            self.poller.wait_log(rf"WARNING.*session of {re.escape(client.routing_id)} ended: it leaves more unread than gorgonecore.max_unread_bytes allows", 60)
+        self.assertLess(peak.grown_kb, 100_000, "500 answers of 530 KB were asked for; 32 MB may wait")
+        self.assertLess(max(live.answers), 3)
+        self.is_served()
+
+    def test_long_answers_are_all_given_to_one_who_reads_them_slowly(self):
+        client = self.slow_client(400_000)
+        asked = client.cipher.seal(request("GETLOG", {"token": "large"}, token="t"))
+        for _ in range(30):
+            client.socket.send(asked, copy=False)
+        for number in range(30):
+            self.assertTrue(client.socket.poll(20_000 * SLOWNESS), f"answer {number} is missing")
+            self.assertGreater(len(client.socket.recv(copy=False)), 400_000)
+            time.sleep(0.01)
+
+    def test_a_client_that_reads_no_answers_is_cut_and_memory_stays_bounded(self):
+        client = self.slow_client(100_000)
         asked = client.cipher.seal(request("GETLOG", {"token": "large"}, token="t"))
         pings = client.cipher.seal(request("PING", token="p"))
         with Peak(self.pid) as peak, LivePeer(self.live) as live:

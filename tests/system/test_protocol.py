@@ -210,6 +210,7 @@ class OurListener(FleetCase):
         dialer = self.dialer()
         self.poller.start()
         dialer.greet()
+        dialer.call("PING")  # a session that nobody has used is not kept
         self.poller.stop()
         self.poller.age_sessions(120)
         self.poller.start()

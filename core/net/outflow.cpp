@@ -1,0 +1,44 @@
+#include "core/net/outflow.hpp"
+
+#include <algorithm>
+
+namespace gorgone::net {
+
+void Outflow::heard(const std::string& client, int connection) {
+  const auto found = clients_.find(client);
+  if (found != clients_.end()) {
+    if (found->second.connection == connection) return;
+    names_.erase(found->second.connection);
+  }
+  ended(connection);
+  clients_.insert_or_assign(client, Client{connection, taken_(connection).value_or(0)});
+  names_.emplace(connection, client);
+}
+
+void Outflow::ended(int connection) {
+  const auto found = names_.find(connection);
+  if (found == names_.end()) return;
+  clients_.erase(found->second);
+  names_.erase(found);
+}
+
+bool Outflow::has_room(const std::string& client, std::uint64_t bytes_max) {
+  const auto found = clients_.find(client);
+  if (found == clients_.end() || found->second.waiting <= bytes_max) return true;
+  auto& [connection, begun, given, waiting] = found->second;
+  const auto taken = taken_(connection);
+  if (!taken) return true;
+  // The library writes a little of its own between our frames.
+  begun = std::max(begun, *taken > given ? *taken - given : 0);
+  waiting = given - std::min(given, *taken - std::min(*taken, begun));
+  return waiting <= bytes_max;
+}
+
+void Outflow::sent(const std::string& client, std::uint64_t wire_bytes) {
+  const auto found = clients_.find(client);
+  if (found == clients_.end()) return;
+  found->second.given += wire_bytes;
+  found->second.waiting += wire_bytes;
+}
+
+}  // namespace gorgone::net
