@@ -100,6 +100,9 @@ void LogSync::send_question() {
 
 bool LogSync::take_answer(const Message& message, std::int64_t now) {
   if (!question_ || message.token.empty() || std::ranges::count(question_->tokens, message.token) == 0) return false;
+  // Until its rows are stored nothing is asked again, and no other answer is taken: it would bring the same rows.
+  question_->tokens.clear();
+  question_->again = question_->deadline;
   auto payload = std::make_shared<Payload>(message.data);
   auto read = [this, payload, now] {
     const auto parsed = payload->json();
