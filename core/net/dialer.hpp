@@ -7,7 +7,7 @@
 #include <gorgone/log.hpp>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "core/net/key_ring.hpp"
+#include "core/net/resolver.hpp"
 #include "core/net/turnstile.hpp"
 #include "core/net/zmtp_connection.hpp"
 #include "core/wire/link_machine.hpp"
@@ -50,8 +51,9 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
-  /// Sets address_.
+  /// Sets address_. `done` does not come where the link has given up waiting for it.
   void look_up(std::function<void(Result<void>)> done);
+  Result<void> take_address(const Result<Resolver::Addresses>& found);
   void connect_again();
   void open_connection();
   void disconnect();
@@ -82,7 +84,9 @@ class Dialer final : public Link {
   Error lost_why_{"", ""};
   Turnstile& turnstile_;
   std::shared_ptr<Turnstile::Ticket> ticket_;  // of a handshake
-  boost::asio::ip::tcp::resolver resolver_;
+  Resolver& resolver_;
+  std::uint64_t lookup_ = 0;   // rises with each lookup, and when one is awaited no more
+  int unanswered_lookups_ = 0;
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one
   std::string last_reason_;                    // told once, not at each retry
