@@ -24,6 +24,9 @@ constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
 constexpr std::int64_t look_up_ms_max = 1000;    // while an address is known
 constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
 
+constexpr std::int64_t quiet_ms_max = 4000;
+constexpr std::int64_t place_ms_max = 1000;  // among those that greet, without an answer
+
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
   const auto begin = endpoint.find("//") + 2;
@@ -213,8 +216,7 @@ Result<void> Dialer::take_address(const Result<Resolver::Addresses>& found) {
 void Dialer::disconnect() {
   ticket_.reset();
   connection_.reset();
-  ++timer_number_;
-  reconnect_timer_.cancel();
+  stop_waiting();
   ++lookup_;
 }
 
@@ -234,17 +236,26 @@ void Dialer::open_connection() {
   ++lookup_;
   const auto port = static_cast<std::uint16_t>(std::strtoul(spec_.endpoint.c_str() + spec_.endpoint.rfind(':') + 1, nullptr, 10));
   ZmtpConnection::Spec spec{{address_, port}, identity_, static_cast<std::size_t>(services_.max_message_size)};
+  // A node that dials its parent is never written to before it speaks, where the path was gone and its parent has stopped trying.
+  if (spec_.node.empty()) spec.quiet_max = std::chrono::milliseconds(quiet_ms_max);
   ZmtpConnection::Events events;
   events.ready = [this] {
-    ++timer_number_;
-    reconnect_timer_.cancel();
+    stop_waiting();
     reconnect_ms_ = reconnect_ms;
     // A session that lives on costs nobody anything; a handshake waits for its turn.
     if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
-    ticket_ = turnstile_.enter([this] { perform(machine_.on_peer(true, now_ms())); });
+    ticket_ = turnstile_.enter([this] {
+      after(place_ms_max, [this] {
+        if (ticket_) ticket_->give_back();
+      });
+      perform(machine_.on_peer(true, now_ms()));
+    });
     arm();
   };
-  events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
+  events.frame = [this](std::string_view frame) {
+    if (ticket_) stop_waiting();
+    perform(machine_.on_frame(frame, now_ms()));
+  };
   events.lost = [this](const Error& why) { on_connection_lost(why); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
   after(connect_ms_max, [this] {
@@ -273,6 +284,11 @@ void Dialer::after(std::int64_t ms, std::function<void()> work) {
       [this, number, work = std::move(work), alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
         if (!error && !alive.expired() && number == timer_number_) work();
       });
+}
+
+void Dialer::stop_waiting() {
+  ++timer_number_;
+  reconnect_timer_.cancel();
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {

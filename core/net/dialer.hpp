@@ -58,7 +58,9 @@ class Dialer final : public Link {
   void open_connection();
   void disconnect();
   void on_connection_lost(const Error& why);
+  /// Takes the place of what was to be done after a time before.
   void after(std::int64_t ms, std::function<void()> work);
+  void stop_waiting();
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
@@ -85,10 +87,10 @@ class Dialer final : public Link {
   Turnstile& turnstile_;
   std::shared_ptr<Turnstile::Ticket> ticket_;  // of a handshake
   Resolver& resolver_;
-  std::uint64_t lookup_ = 0;   // rises with each lookup, and when one is awaited no more
+  std::uint64_t lookup_ = 0;  // rises with each lookup, and when one is awaited no more
   int unanswered_lookups_ = 0;
   boost::asio::steady_timer timer_;
-  boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one
+  boost::asio::steady_timer reconnect_timer_;  // for an address, a connection or an answer that is not there, and for the pause after one
   std::string last_reason_;                    // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
@@ -34,7 +35,11 @@ std::string code_of(const error_code& error) {
 // Outlives the ZmtpConnection by the handlers that are still queued; `open` tells them that it is gone.
 struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   State(boost::asio::io_context& loop, Spec the_spec, Events the_events)
-      : spec(std::move(the_spec)), events(std::move(the_events)), socket(loop), machine(spec.routing_id, spec.frame_size_max) {}
+      : spec(std::move(the_spec)),
+        events(std::move(the_events)),
+        socket(loop),
+        machine(spec.routing_id, spec.frame_size_max),
+        quiet(loop) {}
 
   std::string peer() const {
     const auto address = spec.peer.address().to_string();
@@ -93,9 +98,10 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     for (auto& step : steps) {
       if (auto* send = std::get_if<Machine::Send>(&step))
         write(send->bytes);
-      else if (std::get_if<Machine::Ready>(&step))
+      else if (std::get_if<Machine::Ready>(&step)) {
+        watch_quiet();
         events.ready();
-      else if (auto* received = std::get_if<Machine::Received>(&step))
+      } else if (auto* received = std::get_if<Machine::Received>(&step))
         events.frame(received->frame);
       else if (auto* failed = std::get_if<Machine::Failed>(&step))
         lost(Error{peer() + ": " + failed->why.message, failed->why.code});
@@ -104,7 +110,19 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     return true;
   }
 
+  // Only who sends learns that the path is gone (TCP_USER_TIMEOUT), and connects anew.
+  void watch_quiet() {
+    if (spec.quiet_max.count() == 0) return;
+    quiet.expires_after(spec.quiet_max);
+    quiet.async_wait([self = shared_from_this(), before = written](const error_code& failed) {
+      if (failed || !self->open) return;
+      if (self->written == before) self->write(wire::ZmtpClient::ping());
+      if (self->open) self->watch_quiet();
+    });
+  }
+
   void write(std::string_view bytes) {
+    written += bytes.size();
     out += bytes;
     flush();
   }
@@ -148,6 +166,7 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
 
   void close() {
     open = false;
+    quiet.cancel();
     error_code ignored;
     socket.close(ignored);
   }
@@ -158,6 +177,8 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   wire::ZmtpClient machine;
   std::string out;
   std::size_t sent = 0;
+  std::uint64_t written = 0;
+  boost::asio::steady_timer quiet;
   bool open = true, connected = false, writing = false;
 };
 
@@ -175,6 +196,7 @@ Result<void> ZmtpConnection::send(std::string_view frame) {
   if (!state.open || !state.machine.is_ready()) return Error{"the connection to " + state.peer() + " is not made"};
   if (state.out.size() + frame.size() > unsent_max) return Error{state.peer() + " takes no more", "busy"};
   wire::ZmtpClient::append_frame(state.out, frame);
+  state.written += frame.size() + 1;
   state.flush();
   return {};
 }
