@@ -46,6 +46,8 @@ class Tables {
   /// Deletes the oldest rows but `kept`; how many were deleted.
   std::int64_t drop_oldest(std::int64_t kept);
 
+  /// A value of gorgone_information.
+  std::optional<std::string> information(const std::string& key);
   std::vector<StoredSession> sessions();
   void save_session(const StoredSession& session);
   void drop_session(const std::string& identity);

@@ -121,3 +121,39 @@ TEST_CASE("a journal that is slow to say what is here makes no clock tick withou
     CHECK(*log.deadline() > now);
   }
 }
+
+TEST_CASE("another journal of a node is fetched from its beginning, without the rows that are here already") {
+  Asking node;
+  auto ctime_asked = [&] { return number_of(member(**node.sent.back().data.json(), "ctime")).value_or(-1); };
+  node.log.set_can_hold(true);
+  node.log.set_journal("first");
+  node.log.link_up(100);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "first");
+  node.log.set_journal("first");
+  REQUIRE(node.sent.size() == 2);
+  CHECK(ctime_asked() == 1.5);
+  CHECK_FALSE(node.agent.recorded().fetched.rows[0].unless_known);
+  node.log.set_journal("second");
+  REQUIRE(node.sent.size() == 3);
+  CHECK(ctime_asked() == 0);
+  CHECK(node.agent.recorded().fetched.newest == 0);
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "second");
+  CHECK_FALSE(node.log.take_answer(node.answer(node.sent[1], "b"), 101));  // of the question before
+  CHECK(node.log.take_answer(node.answer(node.sent[2], "b"), 101));
+  CHECK(node.agent.recorded().fetched.rows[0].unless_known);
+  CHECK(node.log.take_answer(node.answer(node.sent.back(), "c"), 102));
+  CHECK_FALSE(node.agent.recorded().fetched.rows[0].unless_known);
+}
+
+TEST_CASE("a journal that was another before the start of this daemon is noticed at its first word") {
+  Asking node;
+  node.agent.recorded().records["proxy.journal"]["2"] = "first";
+  node.log.set_can_hold(true);
+  node.log.set_journal("second");
+  node.log.link_up(100);
+  REQUIRE(node.sent.size() == 1);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  CHECK(node.agent.recorded().fetched.rows[0].unless_known);
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "second");
+}
