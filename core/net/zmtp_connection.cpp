@@ -17,6 +17,7 @@ namespace {
 
 using boost::asio::ip::tcp;
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t unsent_max = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{1} << 20;  // read at a time, so that nobody else waits long
@@ -113,16 +114,16 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   // Only who sends learns that the path is gone (TCP_USER_TIMEOUT), and connects anew.
   void watch_quiet() {
     if (spec.quiet_max.count() == 0) return;
-    quiet.expires_after(spec.quiet_max);
-    quiet.async_wait([self = shared_from_this(), before = written](const error_code& failed) {
+    quiet.expires_at(spoke + spec.quiet_max);
+    quiet.async_wait([self = shared_from_this()](const error_code& failed) {
       if (failed || !self->open) return;
-      if (self->written == before) self->write(wire::ZmtpClient::ping());
+      if (Clock::now() >= self->spoke + self->spec.quiet_max) self->write(wire::ZmtpClient::ping());
       if (self->open) self->watch_quiet();
     });
   }
 
   void write(std::string_view bytes) {
-    written += bytes.size();
+    spoke = Clock::now();
     out += bytes;
     flush();
   }
@@ -177,7 +178,7 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   wire::ZmtpClient machine;
   std::string out;
   std::size_t sent = 0;
-  std::uint64_t written = 0;
+  Clock::time_point spoke{};  // when it sent anything last
   boost::asio::steady_timer quiet;
   bool open = true, connected = false, writing = false;
 };
@@ -196,7 +197,7 @@ Result<void> ZmtpConnection::send(std::string_view frame) {
   if (!state.open || !state.machine.is_ready()) return Error{"the connection to " + state.peer() + " is not made"};
   if (state.out.size() + frame.size() > unsent_max) return Error{state.peer() + " takes no more", "busy"};
   wire::ZmtpClient::append_frame(state.out, frame);
-  state.written += frame.size() + 1;
+  state.spoke = Clock::now();
   state.flush();
   return {};
 }

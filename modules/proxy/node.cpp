@@ -62,7 +62,7 @@ void Node::change(NodeSpec spec) {
   const bool was_up = is_up();
   link_.reset();
   spec_ = std::move(spec);
-  if (was_up) link_down(Error{"its registration changed", down::lost});
+  if (was_up) link_down(Error{"its registration changed, or it has connected anew", down::lost});
   open();
   tell_way();
 }

@@ -422,7 +422,7 @@ class PullNamespaces(Faults, PullCase):
             self.submit(self.central, f"waiting-{seconds}")
             time.sleep(seconds)
             self.lab.restore()
-            self.usable(self.central, f"a path that dropped packets for {seconds} s (pull)", bound=8)
+            self.usable(self.central, f"a path that dropped packets for {seconds} s (pull)", bound=PROMISED_S)
             self.ran_once(f"waiting-{seconds}")
 
     def test_a_node_that_is_suspended_is_told_as_mute(self):

@@ -416,7 +416,7 @@ class DeployedCentral(PullCase):
         _, who, node = central.registrations[0]
         self.assertEqual(central.taken[0].kind, "REGISTERNODES")
         self.assertRegex(who.decode(), r"^gorgone-2-[0-9a-f]{24}$")
-        self.assertEqual(node, {"id": 2, "type": "pull", "identity": who.decode()})
+        self.assertEqual(node, {"id": 2, "type": "pull", "identity": who.decode(), "connection": 1})
         pong = central.ask(2, "PING", kind="PONG")
         self.assertEqual((pong.target, pong.body["code"], pong.body["data"]["id"]), ("", 0, "2"))
         rows = self.run_one(central, "deployed")
