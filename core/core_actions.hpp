@@ -23,6 +23,8 @@ struct CoreParts {
   LogAnswers& log_answers;
   std::string thumbprint, hostname;
   bool id_is_configured = false;
+  std::string journal_id;                      ///< see JournalFile::id()
+  std::function<bool(const Origin&)> is_node;  ///< whether the sender is a node that dials this daemon
 };
 
 void add_core_actions(CoreParts parts);

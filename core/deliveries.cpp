@@ -44,23 +44,37 @@ void Deliveries::accept(Message message, Reply reply) {
 }
 
 void Deliveries::run(Message message) {
+  if (router_.is_stopping()) return;  // it has been taken: it runs at the next start
   // A module writes its rows itself, and the host notes when it has ended; the core's answers are all there is to know.
   Reply outcome = [this, token = message.token, delivery = message.delivery](const Answer& answer) {
     if (answer.code == code::begun) return;
     journal_.write(NewRow{token, answer.code, answer.data.text()});
   };
   const bool is_of_core = router_.is_of_core(message.action);
+  const bool has_module = !is_of_core && router_.serves(message.action);  // else its row is written when submit() returns
   const auto delivery = message.delivery;
   router_.submit(std::move(message), is_of_core ? std::move(outcome) : Reply());
-  if (is_of_core) journal_.end_incoming(delivery);
+  if (!has_module) journal_.end_incoming(delivery);
+}
+
+void Deliveries::give_up(const StoredMessage& message) {
+  const std::string why = "the time that the message had was over before the daemon started again: it has not run";
+  Log("core").warning("{} given up: {} token={}", printable(message.action), why, printable(message.token));
+  journal_.write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"error", "expired"}, {"message", why}}))});
+  journal_.end_incoming(message.delivery);
 }
 
 void Deliveries::resume() {
   journal_.incoming([this](Result<std::vector<StoredMessage>> list) {
     if (!list) Log("core").error("what was taken before the start cannot be read: {}", list.error().message);
-    if (list && !list->empty()) Log("core").info("{} messages that were taken before the start are run now", list->size());
+    if (list && !list->empty())
+      Log("core").info("{} messages that were taken before the start are run now, those whose time is over excepted", list->size());
     if (list)
       for (auto& stored : *list) {
+        if (stored.until <= std::time(nullptr)) {
+          give_up(stored);
+          continue;
+        }
         Message message{stored.action, stored.token, {}, Payload(std::move(stored.data))};
         message.delivery = std::move(stored.delivery);
         run(std::move(message));

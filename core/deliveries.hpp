@@ -16,12 +16,13 @@ class Deliveries {
 
   /// A DELIVER, whatever its target.
   void take(const Message& wrapped, Reply reply);
-  /// The modules are there: what was taken before the daemon ended runs, in its order; until then what comes is kept waiting.
+  /// The modules are there: what was taken before the daemon ended runs, in its order, unless its time is over; until then what comes is kept waiting.
   void resume();
 
  private:
   void accept(Message message, Reply reply);
   void run(Message message);
+  void give_up(const StoredMessage& message);
 
   Journal& journal_;
   Router& router_;

@@ -17,8 +17,6 @@ Settings settings_of(const AgentConfig::ModuleEntry& entry, const ModuleInfo& in
   return Settings(std::make_shared<const Schema>(info.schema), std::make_shared<const ConfigValue>(entry.values));
 }
 
-std::string message_json(const std::string& text) { return to_text(json::value(json::object{{"message", text}})); }
-
 }  // namespace
 
 std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
@@ -81,9 +79,7 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   slot.starting = false;
   if (!outcome && !slot.stopping) {
     services_.router.remove_module(name);
-    for (const auto& message : slot.waiting)
-      services_.journal.write(
-          NewRow{message.token, code::failed, message_json("module '" + name + "' did not start: " + outcome.error().message)});
+    for (const auto& message : slot.waiting) refuse(message, "module '" + name + "' did not start: " + outcome.error().message);
     co_await end(slot);
     slots_.erase(name);
     co_return outcome;
@@ -100,7 +96,7 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
 void ModuleHost::deliver(const std::string& name, Message message) {
   const auto found = slots_.find(name);
   if (found == slots_.end() || found->second.stopping) {
-    services_.journal.write(NewRow{message.token, code::failed, message_json("module '" + name + "' is stopping")});
+    refuse(message, "module '" + name + "' is stopping");
     return;
   }
   auto& slot = found->second;
@@ -108,10 +104,16 @@ void ModuleHost::deliver(const std::string& name, Message message) {
     if (slot.waiting.size() < waiting_max)
       slot.waiting.push_back(std::move(message));
     else
-      services_.journal.write(NewRow{message.token, code::failed, message_json("busy: module '" + name + "' has not started yet")});
+      refuse(message, "busy: module '" + name + "' has not started yet");
     return;
   }
   slot.agent->spawn(run(*slot.module, *slot.agent, std::move(message)));
+}
+
+// For good: what came with a delivery id does not come back at the next start.
+void ModuleHost::refuse(const Message& message, const std::string& why) {
+  services_.journal.write(NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
+  if (!message.delivery.empty()) services_.journal.end_incoming(message.delivery);
 }
 
 // An exception in one message ends that message, not the daemon.
@@ -173,6 +175,9 @@ asio::awaitable<Result<void>> ModuleHost::unload(std::string name) {
   }
   // A module that failed to start is gone by itself.
   if (!slots_.contains(name)) co_return Result<void>{};
+  // At a stop of the daemon what it has taken runs at the next start.
+  for (const auto& message : found->second.waiting)
+    if (message.delivery.empty() || !services_.router.is_stopping()) refuse(message, "module '" + name + "' is stopping");
   co_await end(found->second);
   slots_.erase(name);
   log_.info("module '{}' unloaded", name);

@@ -48,6 +48,7 @@ class ModuleHost {
   };
   Result<void> load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links);
   void deliver(const std::string& name, Message message);
+  void refuse(const Message& message, const std::string& why);
   static asio::awaitable<void> run(Module& module, ModuleAgent& agent, Message message);
   asio::awaitable<void> end(Slot& slot);
 

@@ -34,6 +34,7 @@ struct JournalFile::Watch {
 JournalFile::JournalFile(boost::asio::io_context& loop, std::string path, Tables::Access access)
     : loop_(loop), store_(std::move(path), access) {
   in_memory_ = store_.in_memory();
+  id_ = store_.id();
   thread_ = std::thread([this] { run(); });
 }
 

@@ -59,6 +59,9 @@ class GORGONE_API JournalFile final : public Journal {
   void close();
   /// More of rows and messages than this never waits for the disk; what comes beyond it gets an Error "busy".
   static constexpr std::size_t queued_bytes_max = std::size_t{64} << 20;
+  /// Drawn when the file was made, so that it says which journal the numbers and times of rows are of. Empty where the file could not be
+  /// used at the start.
+  const std::string& id() const { return id_; }
   /// True while the file cannot be used. Any thread.
   bool in_memory() const { return in_memory_; }
   bool is_durable() const override { return !in_memory_; }
@@ -89,7 +92,8 @@ class GORGONE_API JournalFile final : public Journal {
   boost::asio::io_context& loop_;
   Log log_{"journal"};
   std::atomic<bool> in_memory_ = false;
-  Store store_;                                                 // journal's thread, once that runs
+  Store store_;  // journal's thread, once that runs
+  std::string id_;
   std::multimap<std::string, Watch*> watches_;                  // loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
   std::int64_t refused_ = 0;                                    // loop

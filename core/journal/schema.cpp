@@ -37,6 +37,7 @@ CREATE INDEX IF NOT EXISTS idx_gorgone_history_ctime ON gorgone_history (ctime);
 CREATE INDEX IF NOT EXISTS idx_gorgone_history_instant ON gorgone_history (instant);
 CREATE INDEX IF NOT EXISTS idx_gorgone_target_fingerprint_target ON gorgone_target_fingerprint (target);
 INSERT INTO gorgone_information (key, value) SELECT 'version', '25.0' WHERE NOT EXISTS (SELECT 1 FROM gorgone_information WHERE key = 'version');
+INSERT INTO gorgone_information (key, value) SELECT 'journal', lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM gorgone_information WHERE key = 'journal');
 )";
 
 void add_missing_columns(Database& database, const std::string& table, std::initializer_list<std::pair<const char*, const char*>> columns) {

@@ -58,6 +58,15 @@ void Store::open() {
   last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
 }
 
+std::string Store::id() {
+  try {
+    return memory_ ? std::string() : file_->information("journal").value_or("");
+  } catch (const sqlite::Failure& failure) {
+    log_.error("gorgonecore.gorgone_db_name: cannot read {}: {}", path_, failure.what());
+    return {};
+  }
+}
+
 void Store::open_for_reading() {
   file_.reset();
   if (corrupt_) return;

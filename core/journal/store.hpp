@@ -30,6 +30,8 @@ class Store {
   /// When recover() is due; nothing while the file is in use.
   std::optional<std::chrono::steady_clock::time_point> recovery_due() const;
   bool in_memory() const { return memory_ != nullptr; }
+  /// The file's (JournalFile::id()); empty while memory takes its place.
+  std::string id();
 
   // Inside a transaction.
   Rows insert(const std::vector<NewRow>& rows);

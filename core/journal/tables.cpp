@@ -135,6 +135,10 @@ std::int64_t Tables::drop_until(std::int64_t id) {
   return database_.changes();
 }
 
+std::optional<std::string> Tables::information(const std::string& key) {
+  return first(database_.prepare("SELECT value FROM gorgone_information WHERE key = ?").bind(1, key), text);
+}
+
 std::vector<StoredSession> Tables::sessions() {
   std::vector<StoredSession> sessions;
   auto& statement = database_.prepare(

@@ -55,6 +55,8 @@ class Tables {
   /// Rows with ids up to this one; how many they were.
   std::int64_t drop_until(std::int64_t id);
 
+  /// A value of gorgone_information.
+  std::optional<std::string> information(const std::string& key);
   std::vector<StoredSession> sessions();
   void save_session(const StoredSession& session);
   void drop_session(const std::string& identity);

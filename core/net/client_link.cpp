@@ -109,7 +109,7 @@ Result<void> ClientLink::send(const Message& message) {
   return Error{"the client is not connected any more", down::lost};
 }
 
-void ClientLink::reset(const std::string& why) { fall(Error{why, down::lost}); }
+void ClientLink::reset(const std::string& why) { fall(Error{why, down::mute}); }
 
 void ClientLink::fall(Error why) {
   if (!up_) return;

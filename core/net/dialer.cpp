@@ -21,7 +21,13 @@ constexpr std::size_t suffix_length = 24;
 // A link is to be up within 5 s of its path's return: an attempt may take 2 s, so that it holds one repeated packet, and the pause
 // after it at most 2.4 s.
 constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
+constexpr std::int64_t look_up_ms_max = 1000;    // while an address is known
 constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
+
+// Of what was sent into a hole the system repeats the fifth copy 3 s after the first and ends the connection after 5 s; the next of the
+// parent's comes 6 s after its first. Whoever speaks every 3 s has ended the connection by then, or gets that copy.
+constexpr std::int64_t quiet_ms_max = 3000;
+constexpr std::int64_t place_ms_max = 1000;  // among those that greet, without an answer
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -70,7 +76,7 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       private_key_(std::move(private_key)),
       public_key_(std::move(public_key)),
       turnstile_(boost::asio::use_service<Turnstile>(services_.loop)),
-      resolver_(services_.loop),
+      resolver_(boost::asio::use_service<Resolver>(services_.loop)),
       timer_(services_.loop),
       reconnect_timer_(services_.loop) {}
 
@@ -171,45 +177,57 @@ auto Dialer::for_this_attempt(F f) {
 void Dialer::connect() {
   identity_ = spec_.routing_name + "-" + new_token().substr(0, suffix_length);
   disconnect();
-  look_up([this](Result<void> outcome) {
+  auto connected = [this](Result<void> outcome) {
     reconnect_ms_ = reconnect_ms;
     if (outcome) open_connection();
     perform(machine_.on_connected(std::move(outcome), now_ms()));
-  });
+  };
+  if (!address_.is_unspecified()) after(look_up_ms_max, [connected] { connected({}); });
+  look_up(std::move(connected));
 }
 
 void Dialer::look_up(std::function<void(Result<void>)> done) {
   looked_up_ms_ = now_ms();
-  const auto host = host_of(spec_.endpoint);
+  ++unanswered_lookups_;
+  auto answered = [this, number = ++lookup_, done = std::move(done),
+                   alive = std::weak_ptr<bool>(alive_)](const Result<Resolver::Addresses>& found) {
+    if (alive.expired()) return;
+    --unanswered_lookups_;
+    // What comes too late is good for the next connection.
+    const auto outcome = take_address(found);
+    if (number == lookup_) done(outcome);
+  };
+  resolver_.look_up(host_of(spec_.endpoint), std::move(answered));
+}
+
+Result<void> Dialer::take_address(const Result<Resolver::Addresses>& found) {
+  const auto failed = [this](const std::string& why) {
+    return Error{"the name " + host_of(spec_.endpoint) + " cannot be looked up: " + why, down::name};
+  };
+  if (!found) return failed(found.error().message);
   boost::system::error_code is_a_name;
-  const auto literal = boost::asio::ip::make_address(host, is_a_name);
-  if (!is_a_name) {
-    address_ = literal;
-    return later(for_this_attempt([done = std::move(done)] { done({}); }));
-  }
-  resolver_.async_resolve(
-      host, "", for_this_attempt([this, host, done = std::move(done)](const boost::system::error_code& error, const auto& results) {
-        for (const auto& result : results)
-          if (services_.ipv6 || result.endpoint().address().is_v4()) {
-            address_ = result.endpoint().address();
-            return done({});
-          }
-        const auto why = error ? error.message() : std::string("it has no IPv4 address and gorgonecore.ipv6 is false");
-        done(Error{"the name " + host + " cannot be looked up: " + why, down::name});
-      }));
+  boost::asio::ip::make_address(host_of(spec_.endpoint), is_a_name);
+  for (const auto& address : *found)
+    if (!is_a_name || services_.ipv6 || address.is_v4()) {
+      address_ = address;
+      return {};
+    }
+  return failed("it has no IPv4 address and gorgonecore.ipv6 is false");
 }
 
 void Dialer::disconnect() {
   ticket_.reset();
   connection_.reset();
-  ++timer_number_;
-  reconnect_timer_.cancel();
-  resolver_.cancel();
+  stop_waiting();
+  ++lookup_;
 }
 
-// The same session, should the peer still know it; it may have moved to another address meanwhile.
+// The same session, should the peer still know it; it may have moved to another address meanwhile. A name server that says nothing keeps
+// nobody from the address that is known.
 void Dialer::connect_again() {
-  if (now_ms() < looked_up_ms_ + look_up_every_ms) return open_connection();
+  const bool is_asked = unanswered_lookups_ > 0;
+  if (is_asked || now_ms() < looked_up_ms_ + look_up_every_ms) return open_connection();
+  after(look_up_ms_max, [this] { open_connection(); });
   look_up([this](const Result<void>& outcome) {
     if (!outcome) lost_why_ = outcome.error();
     open_connection();
@@ -217,19 +235,29 @@ void Dialer::connect_again() {
 }
 
 void Dialer::open_connection() {
+  ++lookup_;
   const auto port = static_cast<std::uint16_t>(std::strtoul(spec_.endpoint.c_str() + spec_.endpoint.rfind(':') + 1, nullptr, 10));
   ZmtpConnection::Spec spec{{address_, port}, identity_, static_cast<std::size_t>(services_.max_message_size)};
+  // A node that dials its parent is never written to before it speaks, where the path was gone and its parent has stopped trying.
+  if (spec_.node.empty()) spec.quiet_max = std::chrono::milliseconds(quiet_ms_max);
   ZmtpConnection::Events events;
   events.ready = [this] {
-    ++timer_number_;
-    reconnect_timer_.cancel();
+    stop_waiting();
     reconnect_ms_ = reconnect_ms;
     // A session that lives on costs nobody anything; a handshake waits for its turn.
     if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
-    ticket_ = turnstile_.enter([this] { perform(machine_.on_peer(true, now_ms())); });
+    ticket_ = turnstile_.enter([this] {
+      after(place_ms_max, [this] {
+        if (ticket_) ticket_->give_back();
+      });
+      perform(machine_.on_peer(true, now_ms()));
+    });
     arm();
   };
-  events.frame = [this](std::string_view frame) { perform(machine_.on_frame(frame, now_ms())); };
+  events.frame = [this](std::string_view frame) {
+    if (ticket_) stop_waiting();
+    perform(machine_.on_frame(frame, now_ms()));
+  };
   events.lost = [this](const Error& why) { on_connection_lost(why); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
   after(connect_ms_max, [this] {
@@ -258,6 +286,11 @@ void Dialer::after(std::int64_t ms, std::function<void()> work) {
       [this, number, work = std::move(work), alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
         if (!error && !alive.expired() && number == timer_number_) work();
       });
+}
+
+void Dialer::stop_waiting() {
+  ++timer_number_;
+  reconnect_timer_.cancel();
 }
 
 void Dialer::check_key(const wire::RsaPublicKey& key) {

@@ -7,7 +7,7 @@
 #include <gorgone/log.hpp>
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include <functional>
@@ -16,6 +16,7 @@
 #include <string>
 
 #include "core/net/key_ring.hpp"
+#include "core/net/resolver.hpp"
 #include "core/net/turnstile.hpp"
 #include "core/net/zmtp_connection.hpp"
 #include "core/wire/link_machine.hpp"
@@ -50,13 +51,16 @@ class Dialer final : public Link {
   void perform_one(wire::LinkMachine::Step& step);
   void arm();
   void connect();
-  /// Sets address_.
+  /// Sets address_. `done` does not come where the link has given up waiting for it.
   void look_up(std::function<void(Result<void>)> done);
+  Result<void> take_address(const Result<Resolver::Addresses>& found);
   void connect_again();
   void open_connection();
   void disconnect();
   void on_connection_lost(const Error& why);
+  /// Takes the place of what was to be done after a time before.
   void after(std::int64_t ms, std::function<void()> work);
+  void stop_waiting();
   void check_key(const wire::RsaPublicKey& key);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
@@ -82,9 +86,11 @@ class Dialer final : public Link {
   Error lost_why_{"", ""};
   Turnstile& turnstile_;
   std::shared_ptr<Turnstile::Ticket> ticket_;  // of a handshake
-  boost::asio::ip::tcp::resolver resolver_;
+  Resolver& resolver_;
+  std::uint64_t lookup_ = 0;  // rises with each lookup, and when one is awaited no more
+  int unanswered_lookups_ = 0;
   boost::asio::steady_timer timer_;
-  boost::asio::steady_timer reconnect_timer_;  // for a connection that is not made, and for the pause after one
+  boost::asio::steady_timer reconnect_timer_;  // for an address, a connection or an answer that is not there, and for the pause after one
   std::string last_reason_;                    // told once, not at each retry
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -60,6 +60,8 @@ class Listener final : private ClientSessions {
   bool is_open() const { return !endpoint_.empty(); }
   /// A link over a client's session; see Agent::client_link().
   std::unique_ptr<Link> attach(const std::string& routing_id, LinkOwner& owner) { return links_.attach(routing_id, owner); }
+  /// Whether the session is that of a node.
+  bool is_node(const std::string& routing_id) const { return links_.is_node(routing_id); }
 
   /// Sends a message to every client that has sent a PING lately (PROTOCOL.md section 5) and does not hold a question for our rows.
   void tell_parents(const Message& message);

@@ -1,7 +1,7 @@
 #pragma once
 // How many links greet at once. When thousands of nodes come back together, each handshake that were begun would wait for the pool and for
-// the loop until its time is up, and all would be begun again. Only links whose node has answered at all queue here, so a dead one is in
-// nobody's way. One for each loop; lives on it.
+// the loop until its time is up, and all would be begun again. Only links whose node has taken a connection queue here, and one that then
+// says nothing gives its place back, so neither a dead node nor a hung one is in anybody's way. One for each loop; lives on it.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <utility>
 
 namespace gorgone::net {
 
@@ -21,11 +22,13 @@ class Turnstile final : public boost::asio::execution_context::service {
   class Ticket {
    public:
     Ticket(Turnstile& owner, std::function<void()> go) : owner_(owner), go_(std::move(go)) {}
-    ~Ticket() {
-      if (is_in_) owner_.leave();
-    }
+    ~Ticket() { give_back(); }
     Ticket(const Ticket&) = delete;
     bool is_waiting() const { return !has_gone_; }
+    /// Whoever has been at work for long without an answer is in nobody's way any more, and goes on.
+    void give_back() {
+      if (std::exchange(is_in_, false)) owner_.leave();
+    }
 
    private:
     friend class Turnstile;

@@ -79,9 +79,9 @@ asio::awaitable<Result<std::string>> BeastWebSocket::read() {
     heard();
     co_return text;
   }
-  auto why = why_ended(error);
-  finish(why);
-  co_return Error{why_};
+  const bool is_silent = error == boost::beast::error::timeout || error == asio::error::timed_out;
+  finish(why_ended(error), is_silent ? down::mute : "");
+  co_return Error{why_, why_code_};
 }
 
 std::string BeastWebSocket::why_ended(const ErrorCode& error) const {
@@ -177,10 +177,13 @@ void BeastWebSocket::cut(const std::string& why) {
   stream_.next_layer().close();
 }
 
-void BeastWebSocket::finish(const std::string& why) {
+void BeastWebSocket::finish(const std::string& why, const std::string& code) {
   open_ = false;
   on_room_ = {};  // may be a module's code, which may go before the last operation ends
-  if (why_.empty()) why_ = why;
+  if (why_.empty()) {
+    why_ = why;
+    why_code_ = code;
+  }
   stall_.cancel();
   if (probe_done_) end_probe(false);
 }

@@ -36,13 +36,13 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   void write_next();
   void tell_room();
   void close_now();
-  void finish(const std::string& why);
+  void finish(const std::string& why, const std::string& code = {});
   void end_probe(bool answered);
 
   const Limits limits_;
   const std::string peer_;
   bool open_ = false, ending_ = false, writing_ = false, refused_ = false;
-  std::string why_;  // it ended, the first reason
+  std::string why_, why_code_;  // it ended, the first reason
   std::deque<std::string> queue_;
   std::size_t unsent_ = 0, written_ = 0;  // bytes of the queue, of its first message
   std::uint64_t frames_ = 0;

@@ -5,6 +5,10 @@
 #include <boost/asio/this_coro.hpp>
 #include <gorgone/web_stream.hpp>
 
+#include <optional>
+
+#include "core/net/resolver.hpp"
+
 namespace gorgone {
 namespace {
 
@@ -15,32 +19,27 @@ using Milliseconds = std::chrono::milliseconds;
 // What the system takes to be sent, beyond what is on its way: keeps pings from queueing behind a long message.
 constexpr int unsent_in_system = 32 * 1024;
 
-// getaddrinfo cannot be interrupted: who waits goes on without it.
+// A question to a name server cannot be interrupted: who waits goes on without it.
 struct Lookup {
-  explicit Lookup(asio::io_context& loop) : resolver(loop), ready(loop) {}
-  tcp::resolver resolver;
+  explicit Lookup(asio::io_context& loop) : ready(loop) {}
   asio::steady_timer ready;
-  ErrorCode error = asio::error::timed_out;
-  tcp::resolver::results_type found;
+  std::optional<Result<net::Resolver::Addresses>> found;
 };
 
-asio::awaitable<Result<tcp::resolver::results_type>> look_up(asio::io_context& loop, const std::string& host, std::uint16_t port,
-                                                             Milliseconds limit) {
+asio::awaitable<Result<net::Resolver::Addresses>> look_up(asio::io_context& loop, const std::string& host, Milliseconds limit) {
   auto lookup = std::make_shared<Lookup>(loop);
   lookup->ready.expires_after(limit);
-  auto done = [lookup](const ErrorCode& error, tcp::resolver::results_type found) {
-    lookup->error = error;
-    lookup->found = std::move(found);
+  auto done = [lookup](const Result<net::Resolver::Addresses>& found) {
+    lookup->found = found;
     lookup->ready.cancel();
   };
-  lookup->resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, std::move(done));
+  asio::use_service<net::Resolver>(loop).look_up(host, std::move(done));
   ErrorCode ignored;
   auto token = asio::redirect_error(asio::use_awaitable, ignored);
   co_await lookup->ready.async_wait(token);
-  if (lookup->error == asio::error::timed_out)
-    co_return Error{fmt::format("the name '{}' was not looked up within {} ms", host, limit.count())};
-  if (lookup->error) co_return Error{fmt::format("the name '{}' leads nowhere: {}", host, lookup->error.message())};
-  co_return lookup->found;
+  if (!lookup->found) co_return Error{fmt::format("the name '{}' was not looked up within {} ms", host, limit.count())};
+  if (!*lookup->found) co_return Error{fmt::format("the name '{}' leads nowhere: {}", host, lookup->found->error().message)};
+  co_return **lookup->found;
 }
 
 std::string text_of_place(const tcp::endpoint& endpoint) {
@@ -69,14 +68,14 @@ WebStream::WebStream(tcp::socket socket, Milliseconds unheard) : tcp_(std::make_
 
 asio::awaitable<Result<WebStream>> WebStream::connect(asio::io_context& loop, const std::string& host, std::uint16_t port,
                                                       Milliseconds limit, Milliseconds unheard) {
-  auto found = co_await look_up(loop, host, port, limit);
+  auto found = co_await look_up(loop, host, limit);
   if (!found) co_return found.error();
   std::string why;
-  for (const auto& entry : *found) {
+  for (const auto& address : *found) {
     Tcp attempt(loop);
     attempt.expires_after(limit);
     ErrorCode error;
-    const auto endpoint = entry.endpoint();
+    const tcp::endpoint endpoint(address, port);
     auto token = asio::redirect_error(asio::use_awaitable, error);
     co_await attempt.async_connect(endpoint, token);
     const auto state = co_await asio::this_coro::cancellation_state;

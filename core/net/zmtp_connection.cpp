@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
@@ -16,6 +17,7 @@ namespace {
 
 using boost::asio::ip::tcp;
 using boost::system::error_code;
+using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t unsent_max = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{1} << 20;  // read at a time, so that nobody else waits long
@@ -34,7 +36,11 @@ std::string code_of(const error_code& error) {
 // Outlives the ZmtpConnection by the handlers that are still queued; `open` tells them that it is gone.
 struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   State(boost::asio::io_context& loop, Spec the_spec, Events the_events)
-      : spec(std::move(the_spec)), events(std::move(the_events)), socket(loop), machine(spec.routing_id, spec.frame_size_max) {}
+      : spec(std::move(the_spec)),
+        events(std::move(the_events)),
+        socket(loop),
+        machine(spec.routing_id, spec.frame_size_max),
+        quiet(loop) {}
 
   std::string peer() const {
     const auto address = spec.peer.address().to_string();
@@ -93,9 +99,10 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     for (auto& step : steps) {
       if (auto* send = std::get_if<Machine::Send>(&step))
         write(send->bytes);
-      else if (std::get_if<Machine::Ready>(&step))
+      else if (std::get_if<Machine::Ready>(&step)) {
+        watch_quiet();
         events.ready();
-      else if (auto* received = std::get_if<Machine::Received>(&step))
+      } else if (auto* received = std::get_if<Machine::Received>(&step))
         events.frame(received->frame);
       else if (auto* failed = std::get_if<Machine::Failed>(&step))
         lost(Error{peer() + ": " + failed->why.message, failed->why.code});
@@ -104,7 +111,19 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     return true;
   }
 
+  // Only who sends learns that the path is gone (TCP_USER_TIMEOUT), and connects anew.
+  void watch_quiet() {
+    if (spec.quiet_max.count() == 0) return;
+    quiet.expires_at(spoke + spec.quiet_max);
+    quiet.async_wait([self = shared_from_this()](const error_code& failed) {
+      if (failed || !self->open) return;
+      if (Clock::now() >= self->spoke + self->spec.quiet_max) self->write(wire::ZmtpClient::ping());
+      if (self->open) self->watch_quiet();
+    });
+  }
+
   void write(std::string_view bytes) {
+    spoke = Clock::now();
     out += bytes;
     flush();
   }
@@ -148,6 +167,7 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
 
   void close() {
     open = false;
+    quiet.cancel();
     error_code ignored;
     socket.close(ignored);
   }
@@ -158,6 +178,8 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   wire::ZmtpClient machine;
   std::string out;
   std::size_t sent = 0;
+  Clock::time_point spoke{};  // when it sent anything last
+  boost::asio::steady_timer quiet;
   bool open = true, connected = false, writing = false;
 };
 
@@ -175,6 +197,7 @@ Result<void> ZmtpConnection::send(std::string_view frame) {
   if (!state.open || !state.machine.is_ready()) return Error{"the connection to " + state.peer() + " is not made"};
   if (state.out.size() + frame.size() > unsent_max) return Error{state.peer() + " takes no more", "busy"};
   wire::ZmtpClient::append_frame(state.out, frame);
+  state.spoke = Clock::now();
   state.flush();
   return {};
 }

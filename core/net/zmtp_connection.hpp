@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@ class ZmtpConnection {
     boost::asio::ip::tcp::endpoint peer;
     std::string routing_id;
     std::size_t frame_size_max;
+    std::chrono::milliseconds quiet_max{0};  ///< after so long without a word of its own it sends a PING of ZeroMQ; 0: never
   };
   /// None is called from inside a call of the owner; each may destroy the connection. `lost` comes once, and nothing after it.
   struct Events {

@@ -235,7 +235,7 @@ LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   if (state_ == State::pausing) return greet(now, true);
   if (state_ == State::awaiting_peer || state_ == State::away) {
     if (now >= patient_until_) return greet(now, true);
-    deadline_ = patient_until_;
+    deadline_ = std::min(patient_until_, now + config_.tell_ms);
     Steps steps;
     steps.push_back(NoPeer{});
     return steps;

@@ -23,6 +23,7 @@ class LinkMachine {
     std::optional<RsaPublicKey> server_key;  ///< known beforehand: the server is not asked, another key is refused
     std::int64_t greet_ms = 5000;            ///< for each answer of a handshake, and before a missing connection is told
     std::int64_t patience_ms = 60000;        ///< for a connection; then its address is looked up again
+    std::int64_t tell_ms = 10000;            ///< a connection that is still missing is told again: the reason may be another
     std::int64_t retry_ms_min = 500, retry_ms_max = 4000;
     std::int64_t refused_ms_max = 15000;  ///< between attempts at a peer that refuses us, or that we refuse
   };

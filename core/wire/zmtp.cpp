@@ -59,6 +59,13 @@ std::string ZmtpClient::ready_command() const {
   return out;
 }
 
+// The peer is not to give the connection up by itself: a time to live of 0.
+std::string ZmtpClient::ping() {
+  std::string out;
+  append(out, "\4PING\0\0"sv, flag_command);
+  return out;
+}
+
 void ZmtpClient::append_frame(std::string& out, std::string_view frame) { append(out, frame, 0); }
 
 ZmtpClient::Steps ZmtpClient::on_bytes(std::string_view bytes) {

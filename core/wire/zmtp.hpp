@@ -34,6 +34,9 @@ class ZmtpClient {
   Steps on_bytes(std::string_view bytes);
   bool is_ready() const { return state_ == State::ready; }
 
+  /// To be sent once it is ready: the peer answers it.
+  static std::string ping();
+
   /// A message of one frame as it goes over the wire, appended to `out`.
   static void append_frame(std::string& out, std::string_view frame);
 

@@ -11,6 +11,8 @@ constexpr std::int64_t held_s = 300;
 constexpr std::int64_t portion = 1000;
 // Deployed daemons leave an answer lying inside until the next message comes: they are asked again, ever more slowly.
 constexpr std::int64_t again_s = 1;
+// The journal of each node, as the rows that were fetched last were of it.
+constexpr const char* journals = "proxy.journal";
 // A larger answer is parsed off the loop.
 constexpr std::size_t large_answer = std::size_t{256} << 10;
 
@@ -66,6 +68,34 @@ void LogSync::fetch(const std::string& subnode, Done done, std::int64_t now) {
   ask(now);
 }
 
+void LogSync::set_journal(const std::string& id) {
+  if (id.empty()) return;
+  if (journal_) return compare_journal(id);
+  auto read = [this, id, alive = std::weak_ptr<bool>(alive_)](const Result<Kept>& kept) {
+    if (alive.expired() || !kept) return;
+    const auto found = kept->find(node_);
+    if (!journal_) journal_ = found == kept->end() ? std::string() : found->second;
+    compare_journal(id);
+  };
+  agent_.journal().kept(journals, std::move(read), KeptRange{node_, {}, 1});
+}
+
+void LogSync::compare_journal(const std::string& id) {
+  const auto before = std::exchange(*journal_, id);
+  if (before == id) return;
+  auto keep = [&agent = agent_, node = node_, id](const Result<void>& outcome) {
+    if (outcome) agent.journal().keep(journals, node, id);
+  };
+  if (before.empty()) return keep({});
+  agent_.log().notice("node '{}' has a new journal: its history is fetched from the beginning", printable(node_));
+  fetched_until_ = 0;
+  is_from_the_beginning_ = true;
+  agent_.journal().store_fetched(node_, 0, {}, std::move(keep));
+  if (!question_ || question_->tokens.empty()) return;
+  question_->tokens.clear();
+  send_question();
+}
+
 // With a subnode as target the node fetches that one's log before it answers with its own.
 void LogSync::ask(std::int64_t now) {
   question_.emplace();
@@ -83,7 +113,7 @@ void LogSync::ask(std::int64_t now) {
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
     if (alive.expired() || !question_ || question_->number != number) return;
-    fetched_until_ = !ctime ? 0 : can_hold_ ? *ctime : std::min(*ctime, wall_now() + clock_error_s_max);
+    if (!fetched_until_) fetched_until_ = !ctime ? 0 : can_hold_ ? *ctime : std::min(*ctime, wall_now() + clock_error_s_max);
     send_question();
   });
 }
@@ -100,6 +130,9 @@ void LogSync::send_question() {
 
 bool LogSync::take_answer(const Message& message, std::int64_t now) {
   if (!question_ || message.token.empty() || std::ranges::count(question_->tokens, message.token) == 0) return false;
+  // Until its rows are stored nothing is asked again, and no other answer is taken: it would bring the same rows.
+  question_->tokens.clear();
+  question_->again = question_->deadline;
   auto payload = std::make_shared<Payload>(message.data);
   auto read = [this, payload, now] {
     const auto parsed = payload->json();
@@ -148,7 +181,7 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
   rows.reserve(order.size());
   for (const auto& [ctime, row] : order) {
     rows.push_back(row_of(*row));
-    rows.back().unless_known = ctime > now_here + clock_difference_s;
+    rows.back().unless_known = is_from_the_beginning_ || ctime > now_here + clock_difference_s;
     if (can_hold_ || ctime <= now_here + clock_error_s_max) newest = std::max(newest, ctime);
   }
   // At once, so that another question, should the link break now, does not bring the same rows.
@@ -171,6 +204,7 @@ void LogSync::finish(const Result<void>& outcome, std::int64_t now, bool has_mor
   const bool was_subnode = !question_->subnode.empty();
   question_.reset();
   is_caught_up_ = outcome && !has_more;
+  if (is_caught_up_) is_from_the_beginning_ = false;
   if (!is_up_)
     for (auto& [subnode, more] : std::exchange(wishes_, {}))
       waiters.insert(waiters.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));

@@ -30,6 +30,8 @@ class LogSync {
   void link_down(const std::string& why);
   /// Whether the node holds the question.
   void set_can_hold(bool can_hold) { can_hold_ = can_hold; }
+  /// Which journal the node has. Another one than before begins anew, and what was stored last of the old one says nothing about it.
+  void set_journal(const std::string& id);
 
   /// `done` (may be empty) comes when the rows that the node has now are stored here, or with an Error. `subnode`: a node behind it.
   void fetch(const std::string& subnode, Done done, std::int64_t now);
@@ -51,6 +53,7 @@ class LogSync {
   };
   void ask(std::int64_t now);
   void send_question();
+  void compare_journal(const std::string& id);
   void on_data(const json::value* data, std::int64_t now);
   void store(const json::array& rows, bool has_more, std::int64_t now);
   void finish(const Result<void>& outcome, std::int64_t now, bool has_more = false);
@@ -65,6 +68,8 @@ class LogSync {
   std::map<std::string, Waiters> wishes_;  // for the next questions, by subnode
   std::uint64_t questions_ = 0;
   std::optional<double> fetched_until_;
+  std::optional<std::string> journal_;  // the one that fetched_until_ is of; empty: not told yet
+  bool is_from_the_beginning_ = false;  // rows of a journal may be here already
   std::int64_t next_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -17,6 +17,10 @@ constexpr std::int64_t answer_awaited_s = 5;
 // How long messages wait for the first pong, which says how they are to be sent.
 constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
+// A link that is down for less may just be made anew.
+constexpr std::int64_t away_after_s = 5;
+// A node of our own that dials: nothing but an answer tells that it is there.
+constexpr std::int64_t silence_s_max = 10;
 // A question is not kept for a node that is away.
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
@@ -37,6 +41,7 @@ Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Tol
            [this](const Message& question) { return link_ ? link_->send(question) : Result<void>(Error{"there is no link"}); }),
       timer_(agent.loop()) {
   changed_at_ = wall_s();
+  away_since_ = now_s();
   this->open();
   arm();
 }
@@ -57,7 +62,7 @@ void Node::change(NodeSpec spec) {
   const bool was_up = is_up();
   link_.reset();
   spec_ = std::move(spec);
-  if (was_up) link_down(Error{"its registration changed", down::lost});
+  if (was_up) link_down(Error{"its registration changed, or it has connected anew", down::lost});
   open();
   tell_way();
 }
@@ -151,14 +156,24 @@ void Node::resend_if_lost() {
 void Node::link_up() {
   const auto now = now_s();
   changed_at_ = wall_s();
+  away_since_ = 0;
+  heard_ = now;
+  if (std::exchange(is_away_, false) && tell_away_) tell_away_(false);
   last_error_ = Error{"", ""};
   pings_.link_up(now);
   if (!is_known_ && known_at_ == 0) known_at_ = now + features_awaited_s;
   // Commands first: a peer that loses its session after every few messages still gets on with them.
   flush();
-  log_.link_up(now);
+  if (is_known_) log_.link_up(now);
   on_clock();
   tell_way();
+}
+
+// What it can do says how its log is asked for: in portions, or all at once.
+void Node::become_known() {
+  if (std::exchange(is_known_, true) || !is_up()) return;
+  log_.link_up(now_s());
+  for (auto& [subnode, done] : std::exchange(early_, {})) log_.fetch(subnode, std::move(done), now_s());
 }
 
 void Node::tell_way() {
@@ -174,6 +189,7 @@ void Node::link_down(const Error& why) {
     return;
   }
   changed_at_ = wall_s();
+  away_since_ = now_s();
   last_error_ = why;
   pings_.link_down();
   if (sends_once())
@@ -182,11 +198,16 @@ void Node::link_down(const Error& why) {
                         "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
   queue_.link_lost();
   log_.link_down(why.message);
+  for (const auto& [subnode, done] : std::exchange(early_, {})) done(Error{"the link to node '" + spec_.id + "' is down: " + why.message});
   tell_way();
   arm();
 }
 
 void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>)> done) {
+  if (is_up() && !is_known_) {
+    if (done) early_.emplace_back(subnode, std::move(done));
+    return;
+  }
   log_.fetch(subnode, std::move(done), now_s());
   arm();
 }
@@ -203,6 +224,7 @@ void Node::send_ping() {
 void Node::on_clock() {
   const auto now = now_s();
   if (awaited_ != 0 && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
+  if (is_pinged_in_silence() && now >= heard_ + silence_s_max) pings_.hasten(now);
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
@@ -210,7 +232,11 @@ void Node::on_clock() {
   for (const auto& message : queue_.expired(now))
     fail(message, fmt::format("proxy - node '{}' could not be reached in the time that the message had{}", spec_.id,
                               last_error_.message.empty() ? "" : ": " + last_error_.message));
-  if (known_at_ != 0 && now >= known_at_) is_known_ = true;
+  if (known_at_ != 0 && now >= known_at_) become_known();
+  if (away_since_ != 0 && !is_away_ && now >= away_since_ + away_after_s) {
+    is_away_ = true;
+    if (tell_away_) tell_away_(true);
+  }
   tell_way();
   flush();
   arm();
@@ -226,6 +252,8 @@ void Node::arm() {
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!is_known_ && known_at_ > now) sooner(known_at_);
   if (paused_until_ > now) sooner(paused_until_);
+  if (away_since_ != 0 && !is_away_) sooner(away_since_ + away_after_s);
+  if (is_pinged_in_silence() && heard_ + silence_s_max > now) sooner(heard_ + silence_s_max);
   if (!next) {
     timer_.cancel();
     is_armed_ = false;
@@ -242,6 +270,12 @@ void Node::arm() {
   });
 }
 
+bool Node::is_pinged_in_silence() const { return is_up() && is_one_of_ours() && !link_->answers_requests(); }
+
+std::vector<Message> Node::hand_over(const std::function<bool(const Message&)>& fits) {
+  return queue_.take_waiting_if([&fits](const Message& message) { return !message.target.empty() && fits(message); }, now_s());
+}
+
 void Node::abandon(const std::string& why, const std::function<bool(Message&)>& rescue) {
   for (auto& message : queue_.clear(now_s())) {
     if (!message.delivery.empty() && rescue(message)) continue;
@@ -256,6 +290,7 @@ void Node::leave(const std::string& why) {
   link_.reset();
   pings_.link_down();
   log_.link_down(why);
+  for (const auto& [subnode, done] : std::exchange(early_, {})) done(Error{why});
   arm();
 }
 

@@ -62,6 +62,12 @@ class Node final : public LinkOwner {
   void stored(const std::string& delivery, bool is_kept);
   /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
   void fetch_log(const std::string& subnode, std::function<void(Result<void>)> done);
+  /// Called with true when the link has been down for some seconds, and with false when it is up.
+  void when_away(std::function<void(bool)> tell) { tell_away_ = std::move(tell); }
+  /// Whether others that lead to the same targets are to be preferred.
+  bool is_away() const { return is_away_; }
+  /// Gives away what waits for targets behind the node and fits; `ttl_s` of each is what it has left.
+  std::vector<Message> hand_over(const std::function<bool(const Message&)>& fits);
   /// Ends the link and gives up what is queued, with a history row for each that `rescue` does not take over (true; it is given those of
   /// the outbox, `ttl_s` being what they have left); the last call before the end.
   void abandon(const std::string& why, const std::function<bool(Message&)>& rescue);
@@ -100,6 +106,8 @@ class Node final : public LinkOwner {
   void on_clock();
   void send_ping();
   void on_pong(const Message& pong);
+  void become_known();
+  bool is_pinged_in_silence() const;
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }
   void taken(const Message& message);
@@ -118,16 +126,21 @@ class Node final : public LinkOwner {
   LogSync log_;
   std::set<std::string> features_;  // what the node said in its last pong that it can do
   bool was_ready_ = false;
-  std::string instance_;                    // of the node's daemon, another after each start
-  bool is_known_ = false;                   // it has said so, or has let the time for it pass
-  std::int64_t known_at_ = 0;               // until then its first pong is waited for
-  std::int64_t paused_until_ = 0;           // the node is busy
-  std::uint64_t pinged_sequence_ = 0;       // the last message sent before the ping under way
+  std::string instance_;                                      // of the node's daemon, another after each start
+  bool is_known_ = false;                                     // it has said so, or has let the time for it pass
+  std::int64_t known_at_ = 0;                                 // until then its first pong is waited for
+  std::vector<std::pair<std::string, LogSync::Done>> early_;  // logs wished for before it is known, by subnode
+  std::int64_t paused_until_ = 0;                             // the node is busy
+  std::uint64_t pinged_sequence_ = 0;                         // the last message sent before the ping under way
   std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
   bool is_armed_ = false;
   json::value subnodes_ = json::object();
+  std::function<void(bool)> tell_away_;
+  bool is_away_ = false;
+  std::int64_t away_since_ = 0;  // 0 while it is up
+  std::int64_t heard_ = 0;       // when anything came from it
   std::int64_t changed_at_ = 0;  // wall time of the last change of the link's state
   Error last_error_{"", ""};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -26,6 +26,7 @@ Result<void> outcome_of(const json::value& answer) {
 
 void Node::link_received(Message message) {
   message.origin = Origin{Origin::Kind::node, spec_.id};
+  heard_ = now_s();
   if (message.action == "PONG") return on_pong(message);
   if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
   if (message.action == "SYNCLOGS") return fetch_log({}, {});
@@ -42,7 +43,9 @@ void Node::on_pong(const Message& pong) {
     if (const auto* list = data ? member(*data, "features") : nullptr; list && list->is_array())
       for (const auto& name : list->get_array())
         if (const auto text = text_of(&name)) features_.insert(*text);
-    is_known_ = true;
+    log_.set_can_hold(features_.contains("log_wait"));
+    if (const auto journal = data ? text_of(member(*data, "journal")) : std::nullopt) log_.set_journal(*journal);
+    become_known();
     const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
     if (!instance_.empty() && instance != instance_) {
       // It has forgotten the question that it held, and what it had not written down.
@@ -53,7 +56,6 @@ void Node::on_pong(const Message& pong) {
       bulk_.way_changed(spec_.id);
     }
     instance_ = instance;
-    log_.set_can_hold(features_.contains("log_wait"));
   }
   if (pings_.pong(pong.token, now_s(), wall_s())) {
     // One of ours acknowledges each by itself, once it has written it down.

@@ -168,6 +168,22 @@ std::vector<Message> NodeQueue::expired(std::int64_t now) {
   return late;
 }
 
+std::vector<Message> NodeQueue::take_waiting_if(const std::function<bool(const Message&)>& fits, std::int64_t now) {
+  std::vector<Message> taken;
+  for (auto& list : waiting_)
+    for (std::size_t i = 0; i < list.size();) {
+      const auto place = list.begin() + static_cast<std::ptrdiff_t>(i);
+      if (!place->is_stored || place->message.delivery.empty() || !fits(place->message)) {
+        ++i;
+        continue;
+      }
+      auto entry = cut(list, place);
+      entry.message.ttl_s = std::max<std::int64_t>(1, entry.until - now);
+      taken.push_back(std::move(entry.message));
+    }
+  return taken;
+}
+
 std::vector<Message> NodeQueue::clear(std::int64_t now) {
   link_lost();
   std::vector<Message> all;

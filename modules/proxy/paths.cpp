@@ -14,6 +14,13 @@ void Paths::set_static(const std::string& parent, const std::map<std::string, st
 
 void Paths::set_learned(const std::string& parent, std::set<std::string> subnodes) { learned_[parent] = std::move(subnodes); }
 
+bool Paths::is_parent(const std::string& node) const {
+  const auto listed = static_.find(node);
+  if (listed != static_.end() && !listed->second.empty()) return true;
+  const auto learned = learned_.find(node);
+  return learned != learned_.end() && !learned->second.empty();
+}
+
 std::optional<Paths::Step> Paths::find(const std::string& target, const std::function<bool(const std::string&)>& is_alive) const {
   if (nodes_.contains(target)) return Step{target, {}};
   std::vector<std::pair<std::int64_t, std::string>> scored;

@@ -24,6 +24,9 @@ class Paths {
   void learn(const std::string& parent, const std::string& subnode) { learned_[parent].insert(subnode); }
   void forget(const std::string& parent, const std::string& subnode) { learned_[parent].erase(subnode); }
 
+  /// Whether any target is behind it.
+  bool is_parent(const std::string& node) const;
+
   struct Step {
     std::string node;    ///< to send to
     std::string target;  ///< as that node must see it: empty for itself

@@ -186,7 +186,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     const auto oldest = proxy::wall_s() - pong_discard_s_;
     const auto is_alive = [&](const std::string& id) {
       const auto node = nodes_.find(id);
-      return node != nodes_.end() && node->second->last_pong() >= oldest;
+      return node != nodes_.end() && !node->second->is_away() && node->second->last_pong() >= oldest;
     };
     auto step = paths_.find(target, is_alive);
     if (!step) step = paths_.find(sources_.id_of(target), is_alive);
@@ -273,7 +273,10 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
                           entry.spec.port);
         auto told = [this](const std::string& node, const Message& message) { on_told(node, message); };
         auto open = [this](const NodeSpec& spec, LinkOwner& owner) { return open_link(spec, owner); };
-        nodes_.emplace(id, std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(open), std::move(told), copies_));
+        auto node = std::make_unique<Node>(agent_, std::move(entry.spec), limits_, std::move(open), std::move(told), copies_);
+        node->when_away([this, id](bool is_away) { on_away(id, is_away); });
+        nodes_.emplace(id, std::move(node));
+        if (paths_.is_parent(id)) missing_parents_.insert(id);
       } else if (!(known->second->spec() == entry.spec) || !known->second->has_link()) {
         agent_.log().info("node '{}' changed type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
                           entry.spec.port);
@@ -338,6 +341,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     };
     known->second->abandon("proxy - node '" + id + "' was unregistered", rescue);
     nodes_.erase(known);
+    missing_parents_.erase(id);
     for (auto& message : moved) {
       const auto left_s = message.ttl_s;
       homeless_.add(std::move(message), left_s);
@@ -349,6 +353,41 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
 
   void on_told(const std::string& node, const Message& message) {
     if (proxy::learn(paths_, node, message)) homeless_.settle();
+    // It leads to its nodes from its first pong on.
+    if (missing_parents_.empty() || message.action != "PONG" || !paths_.is_parent(node)) return;
+    missing_parents_.erase(node);
+    for (const auto& parent : missing_parents_) move_from(parent);
+  }
+
+  void on_away(const std::string& id, bool is_away) {
+    if (!is_away || !paths_.is_parent(id)) {
+      missing_parents_.erase(id);
+      return;
+    }
+    missing_parents_.insert(id);
+    move_from(id);
+  }
+
+  // What waits for a parent that is not there goes by another one that leads to the same node.
+  void move_from(const std::string& parent) {
+    const auto known = nodes_.find(parent);
+    if (known == nodes_.end()) return;
+    std::map<std::string, bool> elsewhere;  // targets
+    auto moved = known->second->hand_over([&](const Message& message) {
+      const auto [entry, is_new] = elsewhere.try_emplace(message.target, false);
+      if (is_new) {
+        const auto step = find(message.target);
+        entry->second = step && step->node != parent;
+      }
+      return entry->second;
+    });
+    if (moved.empty()) return;
+    agent_.log().notice("node '{}' is away: {} messages for nodes behind it go another way", printable(parent), moved.size());
+    for (auto& message : moved) {
+      const auto left_s = message.ttl_s;
+      homeless_.add(std::move(message), left_s);
+    }
+    homeless_.settle();
   }
 
   Agent& agent_;
@@ -356,7 +395,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
   proxy::NodeSources sources_;
-  std::set<std::string> sourced_;  // registered because of them
+  std::set<std::string> sourced_;          // registered because of them
+  std::set<std::string> missing_parents_;  // that have nodes behind them and are away, or have not been there yet
   bool database_decides_ = false;
   proxy::WssServer wss_;  // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;

@@ -60,7 +60,13 @@ Result<void> PullNodes::register_itself(const std::string& session, const NodeSp
   auto known = table_.spec_of(claimed.id);
   const auto claim = sessions_.claim(claimed, session, known ? known->type : std::string(), agent_.node_id());
   if (!claim) return claim.error();
-  if (!claim->is_new && known) return {};  // repeated to keep it alive
+  // ZeroMQ says nothing of a connection that was made anew in the same session, and loses what was under way in the old one.
+  const auto connection = text_of(claimed.extra.if_contains("connection")).value_or("");
+  const auto before = std::exchange(connections_[claimed.id], connection);
+  if (!claim->is_new && known) {  // repeated to keep it alive
+    if (!before.empty() && before != connection) table_.change(std::move(*known));
+    return {};
+  }
   agent_.journal().keep_pull_identity(claimed.id, session);
   if (!known) {
     add(claimed.id);
@@ -115,6 +121,7 @@ void PullNodes::unregistered(const std::string& node) {
 
 void PullNodes::forget(const std::string& node) {
   sessions_.forget(node);
+  connections_.erase(node);
   agent_.journal().keep_pull_identity(node, {});
 }
 

@@ -5,6 +5,7 @@
 
 #include <gorgone/agent.hpp>
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -39,7 +40,8 @@ class PullNodes {
   Agent& agent_;
   NodeTable& table_;
   PullSessions sessions_;
-  std::set<std::string> by_themselves_;  // known by nothing but their own registration
+  std::map<std::string, std::string> connections_;  // of nodes of our own: as they count them
+  std::set<std::string> by_themselves_;             // known by nothing but their own registration
 };
 
 }  // namespace gorgone::proxy

@@ -5,12 +5,12 @@
 namespace gorgone::proxy {
 
 void WssNode::attach(std::shared_ptr<WebSocket> connection) {
-  if (socket) detach(socket, "another connection of the node has taken its place");
+  if (socket) detach(socket, Error{"another connection of the node has taken its place", down::lost});
   socket = std::move(connection);
   if (link) link->connected();
 }
 
-void WssNode::detach(const std::shared_ptr<WebSocket>& connection, const std::string& why) {
+void WssNode::detach(const std::shared_ptr<WebSocket>& connection, const Error& why) {
   if (socket != connection) return;
   socket.reset();
   if (link) link->disconnected(why);
@@ -74,6 +74,7 @@ Result<void> WssLink::send(const Message& message) {
 }
 
 void WssLink::reset(const std::string& why) {
+  is_mute_ = node_->socket != nullptr;
   if (node_->socket) node_->socket->cut(why);
 }
 
@@ -85,9 +86,13 @@ void WssLink::connected() {
   owner_.link_up();
 }
 
-void WssLink::disconnected(const std::string& why) {
+void WssLink::disconnected(Error why) {
   is_told_up_ = false;
-  owner_.link_down(Error{why, down::lost});
+  if (std::exchange(is_mute_, false))
+    why.code = down::mute;
+  else if (why.code.empty())
+    why.code = down::lost;
+  owner_.link_down(why);
 }
 
 }  // namespace gorgone::proxy

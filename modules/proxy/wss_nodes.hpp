@@ -25,7 +25,7 @@ struct WssNode {
   /// A connection speaks for the node from now on.
   void attach(std::shared_ptr<WebSocket> connection);
   /// It does not any more; nothing where another one does.
-  void detach(const std::shared_ptr<WebSocket>& connection, const std::string& why);
+  void detach(const std::shared_ptr<WebSocket>& connection, const Error& why);
   void receive(Message message);
 };
 
@@ -61,14 +61,14 @@ class WssLink final : public Link {
   std::string identity() const override { return node_->id; }
 
   void connected();
-  void disconnected(const std::string& why);
+  void disconnected(Error why);
   LinkOwner& owner() { return owner_; }
 
  private:
   WssNodes& nodes_;
   std::shared_ptr<WssNode> node_;
   LinkOwner& owner_;
-  bool is_told_up_ = false;
+  bool is_told_up_ = false, is_mute_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -95,7 +95,7 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
         continue;
       }
       if (node->socket == socket_) shared_.agent.log().warning("link down: node '{}': {}", printable(node->id), text.error().message);
-      node->detach(socket_, text.error().message);
+      node->detach(socket_, text.error());
       break;
     }
   }

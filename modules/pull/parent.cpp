@@ -67,6 +67,7 @@ Result<void> Parent::tell(const std::string& action, const std::string& token, j
 
 void Parent::link_up() {
   last_refusal_.clear();
+  ++connections_;
   keepalive_.link_up(now_s());
   on_clock();
 }
@@ -108,7 +109,8 @@ void Parent::on_clock() {
   const auto due = keepalive_.on_clock(now_s());
   if (due.reset) link_->reset("no answer to a ping within modules.pull.ping_timeout");
   if (due.registration)
-    (void)tell("REGISTERNODES", new_token(), {{"id", id_of(agent_.node_id())}, {"type", "pull"}, {"identity", link_->identity()}});
+    (void)tell("REGISTERNODES", new_token(),
+               {{"id", id_of(agent_.node_id())}, {"type", "pull"}, {"identity", link_->identity()}, {"connection", connections_}});
   if (due.ping) (void)link_->send(Message{"PING", new_token(), {}, Payload(), {}});
   arm();
 }

@@ -38,6 +38,7 @@ class Parent final : public LinkOwner {
   Keepalive keepalive_;
   asio::steady_timer timer_, farewell_;
   std::string farewell_token_, last_refusal_;
+  std::int64_t connections_ = 0;  // made so far: a parent that hears another number knows what was lost
   bool leaving_ = false;
   std::shared_ptr<void> told_;  // while this is there, what parents are told goes to it
   std::unique_ptr<Link> link_;

@@ -152,7 +152,7 @@ TEST_CASE_METHOD(Fixture, "a reset link pings at once and is up when anything co
   run();
   owner.link->reset("no answer to 3 pings");
   run();
-  CHECK(owner.told == Words{"up", "down lost"});
+  CHECK(owner.told == Words{"up", "down mute"});
   CHECK(sessions.sent.size() == 1);
   links.heard("gorgone-6-a");
   CHECK(owner.link->is_up());

@@ -246,12 +246,16 @@ TEST_CASE("a lost connection is told at once, and its session lives on when it i
   CHECK(cipher('a').open(*machine.seal("[PING] [] [] {}")) == "[PING] [] [] {}");
 }
 
-TEST_CASE("without a connection the reason is asked for once, and the address is looked up again when patience ends") {
+TEST_CASE("without a connection the reason is asked for every 10 s, and the address is looked up again when patience ends") {
   LinkMachine machine(config());
   machine.start(0);
   machine.on_connected({}, 0);
   CHECK(machine.on_clock(4999).empty());
   CHECK(find<LinkMachine::NoPeer>(machine.on_clock(5000)));
+  for (std::int64_t now = 15000; now < 60000; now += 10000) {
+    CHECK(machine.on_clock(now - 1).empty());
+    CHECK(find<LinkMachine::NoPeer>(machine.on_clock(now)));
+  }
   CHECK(machine.on_clock(59999).empty());
   CHECK(find<LinkMachine::Connect>(machine.on_clock(60000)));
 }

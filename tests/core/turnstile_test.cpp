@@ -34,3 +34,18 @@ TEST_CASE("a ticket that dies between its turn and its call gives the place back
   loop.run();
   CHECK(has_gone);
 }
+
+TEST_CASE("those at work who get no answer give their places to those behind them, each once") {
+  boost::asio::io_context loop;
+  auto& turnstile = boost::asio::use_service<Turnstile>(loop);
+  std::size_t gone = 0;
+  std::vector<std::shared_ptr<Turnstile::Ticket>> tickets;
+  for (std::size_t i = 0; i < 3 * Turnstile::at_once; ++i) tickets.push_back(turnstile.enter([&gone] { ++gone; }));
+  loop.run();
+  CHECK(gone == Turnstile::at_once);
+  for (std::size_t i = 0; i < Turnstile::at_once; ++i) tickets[i]->give_back();
+  for (std::size_t i = 0; i < Turnstile::at_once; ++i) tickets[i].reset();  // given back already
+  loop.restart();
+  loop.run();
+  CHECK(gone == 2 * Turnstile::at_once);
+}

@@ -6,6 +6,8 @@
 #include <catch2/catch.hpp>
 #include <zmq.hpp>
 
+#include "core/wire/zmtp.hpp"
+
 using namespace gorgone;
 using boost::asio::ip::tcp;
 using Milliseconds = std::chrono::milliseconds;
@@ -152,4 +154,39 @@ TEST_CASE("a connection may be destroyed by what it tells, and before it was mad
   other = std::make_unique<net::ZmtpConnection>(loop, spec, net::ZmtpConnection::Events{});
   other.reset();
   CHECK(loop.run() > 0);
+}
+
+TEST_CASE("a connection that has said nothing for so long sends a PING, and none while it speaks or where it is not to") {
+  for (const auto quiet_ms : {100, 0}) {
+    boost::asio::io_context loop;
+    tcp::acceptor acceptor(loop, {boost::asio::ip::address_v4::loopback(), 0});
+    net::ZmtpConnection::Spec spec{acceptor.local_endpoint(), "gorgone-test", 1000, std::chrono::milliseconds(quiet_ms)};
+    net::ZmtpConnection::Events events;
+    bool is_ready = false, speaks = true;
+    events.ready = [&] { is_ready = true; };
+    events.lost = [](const Error& why) { FAIL(why.message); };
+    net::ZmtpConnection connection(loop, std::move(spec), std::move(events));
+    tcp::socket peer = acceptor.accept();
+    const std::string ready("\4\x1c\5READY\xbSocket-Type\0\0\0\6ROUTER", 30);
+    boost::asio::write(peer, boost::asio::buffer(wire::ZmtpClient::greeting() + ready));
+    peer.non_blocking(true);
+    std::string got;
+    auto run = [&](int ms) {
+      const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+      while (std::chrono::steady_clock::now() < until) {
+        loop.run_for(std::chrono::milliseconds(10));
+        loop.restart();
+        if (is_ready && speaks) (void)connection.send("word");
+        std::array<char, 1000> bytes;
+        boost::system::error_code nothing;
+        got.append(bytes.data(), peer.read_some(boost::asio::buffer(bytes), nothing));
+      }
+    };
+    run(600);
+    REQUIRE(is_ready);
+    CHECK(got.find("\4PING") == std::string::npos);
+    speaks = false;
+    run(600);
+    CHECK((got.find("\4PING") != std::string::npos) == (quiet_ms > 0));
+  }
 }

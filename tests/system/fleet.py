@@ -282,9 +282,9 @@ class FleetCase(unittest.TestCase):
         words = {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": authorized, "id: 2": f"id: {identity}"}
         return self.make(f"poller-{identity}", "poller", words, free, keys)
 
-    def make_remote(self, authorized):
-        words = {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": authorized, "0.0.0.0": "127.0.0.1", "8085": "0"}
-        return self.make("remote-3", "remote", words)
+    def make_remote(self, authorized, identity=3):
+        words = {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": authorized, "0.0.0.0": "127.0.0.1", "8085": "0", "id: 3": f"id: {identity}"}
+        return self.make(f"remote-{identity}", "remote", words)
 
     def start_pair(self, pollers=(2,)):
         """A central and its pollers, running, each poller seen by the central."""

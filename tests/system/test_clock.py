@@ -46,6 +46,17 @@ class Clock(FleetCase):
             self.commands_go_on(f"poller {offset}")
         self.no_row_is_there_twice()
 
+    def test_a_database_that_is_new_when_a_clock_that_was_ahead_is_right_again(self):
+        self.jump(self.poller, "+40d")
+        self.commands_go_on("ahead")
+        self.poller.kill()
+        for file in self.poller.database.parent.glob("history.sdb*"):
+            file.unlink()
+        self.jump(self.poller, "+0")
+        self.poller.start()
+        self.commands_go_on("right, with a new database")
+        self.no_row_is_there_twice()
+
     def test_the_clock_of_a_central(self):
         for offset in JUMPS:
             self.jump(self.central, offset)

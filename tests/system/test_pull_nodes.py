@@ -8,7 +8,7 @@ from api import codes, outputs
 from fleet import LISTENER_LINE, FleetCase, eventually
 from pace import clock
 from dialer import Dialer
-from protocol import draw_key, thumbprint
+from protocol import draw_key, request, thumbprint
 from pull_central import PullCentral
 from pull_node import PullNode
 
@@ -270,6 +270,23 @@ class Strangers(PullCase):
         dialer.greet()
         return dialer
 
+    def test_a_pong_tells_a_parent_of_the_nodes_here_and_a_node_that_dials_of_none(self):
+        central = self.central_for(self.mark)
+        self.node(central)
+        self.wait_seen(central, 2)
+        peer = self.dial_as(central)
+
+        def pong():
+            peer.send(request("PING", {}, "asked"))
+            while (message := peer.take()).token != "asked":
+                pass
+            return message.body["data"]["data"]
+
+        self.assertEqual(list(pong()), ["2"])
+        peer.send(request("REGISTERNODES", {"nodes": [{"id": 7, "type": "pull", "identity": peer.routing_id}]}, "registered"))
+        eventually(lambda: "7" in central.api().nodes(), 5, "node 7")
+        self.assertEqual(pong(), {})
+
     def test_a_newer_session_takes_over_and_it_is_told(self):
         central = self.central_for(self.mark)
         old = self.node(central)
@@ -399,7 +416,7 @@ class DeployedCentral(PullCase):
         _, who, node = central.registrations[0]
         self.assertEqual(central.taken[0].kind, "REGISTERNODES")
         self.assertRegex(who.decode(), r"^gorgone-2-[0-9a-f]{24}$")
-        self.assertEqual(node, {"id": 2, "type": "pull", "identity": who.decode()})
+        self.assertEqual(node, {"id": 2, "type": "pull", "identity": who.decode(), "connection": 1})
         pong = central.ask(2, "PING", kind="PONG")
         self.assertEqual((pong.target, pong.body["code"], pong.body["data"]["id"]), ("", 0, "2"))
         rows = self.run_one(central, "deployed")

@@ -8,8 +8,25 @@ namespace {
 using namespace gorgone;
 using gorgone::proxy::LogSync;
 
-struct Asking {
-  test::LoopAgent agent;
+// Stores when it is told to.
+struct LateJournal : test::RecordingJournal {
+  std::vector<std::function<void(Result<void>)>> owed;
+  void store_fetched(std::string node, double newest, std::vector<NewRow> added, std::function<void(Result<void>)> done) override {
+    test::RecordingJournal::store_fetched(std::move(node), newest, std::move(added), [](const Result<void>&) {});
+    stored += fetched.rows.size();
+    owed.push_back(std::move(done));
+  }
+  std::size_t stored = 0;
+};
+
+struct LateAgent : test::LoopAgent {
+  Journal& journal() override { return late; }
+  LateJournal late;
+};
+
+template <class TheAgent>
+struct AskingOf {
+  TheAgent agent;
   std::vector<Message> sent;
   LogSync log{agent, "2", {}, [this](const Message& message) {
                 sent.push_back(message);
@@ -25,6 +42,8 @@ struct Asking {
             {}};
   }
 };
+
+using Asking = AskingOf<test::LoopAgent>;
 
 }  // namespace
 
@@ -43,16 +62,21 @@ TEST_CASE("a node that leaves a question for its log unanswered is asked again, 
   for (std::size_t index = 2; index < times.size(); ++index) CHECK(times[index] - times[index - 1] > times[index - 1] - times[index - 2]);
 }
 
-TEST_CASE("whichever question is answered first counts, and the others' answers bring nothing twice") {
-  Asking node;
+TEST_CASE("whichever question is answered first counts, and the others' answers bring nothing twice while its rows are being stored") {
+  AskingOf<LateAgent> node;
   bool is_done = false;
   node.log.link_up(100);
   node.log.on_clock(103);
   REQUIRE(node.sent.size() == 2);
   CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 103));
   CHECK_FALSE(node.log.take_answer(node.answer(node.sent[1], "a"), 103));
+  for (std::int64_t now = 103; now < 120; ++now) node.log.on_clock(now);
+  CHECK(node.sent.size() == 2);
+  CHECK(node.agent.late.stored == 1);
+  REQUIRE(node.agent.late.owed.size() == 1);
+  node.agent.late.owed[0](Result<void>{});
   node.log.fetch(
-      {}, [&](const Result<void>&) { is_done = true; }, 104);
+      {}, [&](const Result<void>&) { is_done = true; }, 120);
   REQUIRE(node.sent.size() == 3);
   CHECK_FALSE(is_done);
 }
@@ -96,4 +120,40 @@ TEST_CASE("a journal that is slow to say what is here makes no clock tick withou
     REQUIRE(log.deadline());
     CHECK(*log.deadline() > now);
   }
+}
+
+TEST_CASE("another journal of a node is fetched from its beginning, without the rows that are here already") {
+  Asking node;
+  auto ctime_asked = [&] { return number_of(member(**node.sent.back().data.json(), "ctime")).value_or(-1); };
+  node.log.set_can_hold(true);
+  node.log.set_journal("first");
+  node.log.link_up(100);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "first");
+  node.log.set_journal("first");
+  REQUIRE(node.sent.size() == 2);
+  CHECK(ctime_asked() == 1.5);
+  CHECK_FALSE(node.agent.recorded().fetched.rows[0].unless_known);
+  node.log.set_journal("second");
+  REQUIRE(node.sent.size() == 3);
+  CHECK(ctime_asked() == 0);
+  CHECK(node.agent.recorded().fetched.newest == 0);
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "second");
+  CHECK_FALSE(node.log.take_answer(node.answer(node.sent[1], "b"), 101));  // of the question before
+  CHECK(node.log.take_answer(node.answer(node.sent[2], "b"), 101));
+  CHECK(node.agent.recorded().fetched.rows[0].unless_known);
+  CHECK(node.log.take_answer(node.answer(node.sent.back(), "c"), 102));
+  CHECK_FALSE(node.agent.recorded().fetched.rows[0].unless_known);
+}
+
+TEST_CASE("a journal that was another before the start of this daemon is noticed at its first word") {
+  Asking node;
+  node.agent.recorded().records["proxy.journal"]["2"] = "first";
+  node.log.set_can_hold(true);
+  node.log.set_journal("second");
+  node.log.link_up(100);
+  REQUIRE(node.sent.size() == 1);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  CHECK(node.agent.recorded().fetched.rows[0].unless_known);
+  CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "second");
 }

@@ -314,3 +314,27 @@ TEST_CASE("what is withdrawn is gone, sent or not, and leaves its room to others
   REQUIRE(push_bulk(queue, "next", 100).has_value());
   CHECK(drain(queue) == Tokens{"next"});
 }
+
+TEST_CASE("what waits for targets that are reached another way is taken out in its order, but not what the outbox does not have yet") {
+  NodeQueue queue{NodeQueue::Limits{}};
+  auto message = [](const char* token, const char* target) {
+    Message made{"COMMAND", token, target, Payload("{}")};
+    made.delivery = std::string("d-") + token;
+    return made;
+  };
+  REQUIRE(queue.push(message("1", "9"), 100, true).has_value());
+  REQUIRE(queue.push(message("2", "8"), 100, true).has_value());
+  REQUIRE(queue.push(message("3", "9"), 100, false).has_value());
+  REQUIRE(queue.push(message("4", "9"), 90, true).has_value());
+  queue.sent("1");
+  queue.link_lost();
+  const auto taken = queue.take_waiting_if([](const Message& one) { return one.target == "9"; }, 50);
+  REQUIRE(taken.size() == 2);
+  CHECK(taken[0].token == "1");
+  CHECK(taken[0].ttl_s == 50);
+  CHECK(taken[1].token == "4");
+  CHECK(taken[1].ttl_s == 40);
+  CHECK(queue.waiting() == 2);
+  REQUIRE(queue.next());
+  CHECK(queue.next()->message.token == "2");
+}

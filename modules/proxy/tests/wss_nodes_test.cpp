@@ -84,7 +84,7 @@ TEST_CASE("a link is up while a connection speaks for its node") {
   REQUIRE(link->send(Message{"PING", "t", "", Payload(), {}}).has_value());
   CHECK(socket->sent == Seen{"[PING] [t] [] {}"});
   node->receive(Message{"PONG", "t", "", Payload(), {}});
-  node->detach(socket, "gone");
+  node->detach(socket, Error{"gone"});
   CHECK(f.owner.seen == Seen{"down awaited", "up", "PONG", "down lost"});
 }
 
@@ -96,7 +96,7 @@ TEST_CASE("a connection that takes another's place is a loss and a new link, and
   const auto node = f.nodes.find("6");
   node->attach(first);
   node->attach(second);
-  node->detach(first, "cut");
+  node->detach(first, Error{"cut"});
   CHECK(link->is_up());
   CHECK(f.owner.seen == Seen{"down awaited", "up", "down lost", "up"});
 }
@@ -146,4 +146,24 @@ TEST_CASE("a message that finds no room is refused as busy, and the owner hears 
   REQUIRE(socket->room);
   socket->room();
   CHECK(f.owner.seen.back() == "room");
+}
+
+TEST_CASE("a node that was given up for its silence is told as mute, whoever noticed it") {
+  Fixture f;
+  const auto link = f.nodes.open(f.spec, f.owner);
+  f.turn();
+  const auto node = f.nodes.find("6");
+  auto socket = std::make_shared<FakeSocket>();
+  node->attach(socket);
+  node->detach(socket, Error{"nothing was heard", down::mute});
+  CHECK(f.owner.seen.back() == "down mute");
+  socket = std::make_shared<FakeSocket>();
+  node->attach(socket);
+  link->reset("no answer to 3 pings");
+  CHECK_FALSE(socket->open);
+  node->detach(socket, Error{"cut"});
+  CHECK(f.owner.seen.back() == "down mute");
+  node->attach(std::make_shared<FakeSocket>());
+  node->detach(node->socket, Error{"closed"});
+  CHECK(f.owner.seen.back() == "down lost");
 }
