@@ -50,7 +50,7 @@ void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
 
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
   if (const auto old = session.connection; old != 0) {
-    lost(session, lost_of(session, parts_.outlet.waiting(old).messages), "they were still in its old connection");
+    lost(session, lost_of(session, parts_.outlet.untaken(old)), "they were still in its old connection");
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
@@ -103,16 +103,20 @@ void Broker::message(ConnectionId from, Frames frames, Time now) {
   handle(*client, std::move(parsed.command));
 }
 
-void Broker::closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now) {
+void Broker::closed(ConnectionId connection, const Error& why, Transport::Waiting left, Time now) {
   now_ = now;
   auto* const client = clients_.at(connection);
+  if (is_stopped_) {
+    left_at_stop_[connection] = client ? lost_of(*client, left) : left.messages;
+    return;
+  }
   if (!client) {
     // Its session was ended while what it had was still being sent.
-    counters_.session_over += unsent;
+    counters_.session_over += left.messages;
     return;
   }
   log_.debug("connection of \"{}\" from {} closed: {}", printable(client->peer.routing_id), client->peer.address, why.message);
-  lost(*client, lost_of(*client, unsent), "they were still in its connection when that ended");
+  lost(*client, lost_of(*client, left), "they were still in its connection when that ended");
   leave_connection(*client);
   // Nobody can come back under a name that we gave.
   if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
@@ -216,6 +220,7 @@ void Broker::set_grant(Client& client, Grant grant) {
 void Broker::hold(Client& client) {
   if (limits_.grace == 0ms) return release(client);
   client.hold_until = now_ + limits_.grace;
+  delivery_.halt(client);
   schedule(client);
 }
 

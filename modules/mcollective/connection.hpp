@@ -46,6 +46,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   std::uint64_t send(SharedFrames frames);
+  void answer(SharedFrames frames);
+  void hold(bool is_held);
   void confirm();
   void tell_room(std::size_t bytes);
   void pause();
@@ -83,6 +85,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_to_write();
   void after_write();
   void set_mark();
+  void note_sent(std::uint64_t messages_before);
+  std::uint64_t acknowledged();
+  Transport::Waiting count_untaken();
   void on_pong(const std::string& context);
 
   Owner* owner_;
@@ -100,7 +105,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t room_ = 0;
   std::uint64_t written_ = 0;  // bytes of the wire that the kernel took
   std::uint64_t confirm_until_ = 0, mark_ = 0, mark_at_ = 0, ping_ = 0;
-  Clock::time_point closing_until_;
+  struct Sent {
+    std::uint64_t bytes, messages;
+  };
+  std::vector<Sent> sent_;     // how many messages the first so many bytes of the wire were, for what the kernel may still have
+  Transport::Waiting left_{};  // when it was closed
+  Clock::time_point closing_until_, its_turn_since_ = Clock::now();
   bool is_open_ = true, is_admitted_ = false, is_refused_ = false, has_spoken_ = false, is_paused_ = false, is_computing_ = false,
        is_reading_ = false, is_writing_ = false;
   bool is_closing_ = false, is_shut_ = false, is_over_room_ = false, has_ping_ = false, wants_ping_ = false, wants_look_ = false,

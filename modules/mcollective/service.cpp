@@ -113,19 +113,26 @@ Transport::Events Service::transport_events() {
   Transport::Events events;
   events.admit = [this](const Peer& peer) { return broker_->admit(peer); };
   events.opened = [this](ConnectionId connection, const Peer& peer) { broker_->opened(connection, peer, Clock::now()); };
-  events.message = [this](ConnectionId from, Frames frames) { broker_->message(from, std::move(frames), Clock::now()); };
-  events.closed = [this](ConnectionId connection, const Error& why, std::size_t unsent) {
-    broker_->closed(connection, why, unsent, Clock::now());
+  events.message = [this](ConnectionId from, Frames frames) {
+    if (!is_stopping_) broker_->message(from, std::move(frames), Clock::now());
   };
-  events.taken = [this](ConnectionId by, std::uint64_t number) { broker_->taken(by, number, Clock::now()); };
-  events.room = [this](ConnectionId of) { broker_->room(of, Clock::now()); };
+  events.closed = [this](ConnectionId connection, const Error& why, Transport::Waiting left) {
+    broker_->closed(connection, why, left, Clock::now());
+  };
+  events.taken = [this](ConnectionId by, std::uint64_t number) {
+    if (!is_stopping_) broker_->taken(by, number, Clock::now());
+  };
+  events.room = [this](ConnectionId of) {
+    if (!is_stopping_) broker_->room(of, Clock::now());
+  };
   return events;
 }
 
 asio::awaitable<void> Service::stop() {
   is_stopping_ = true;
   timer_.cancel();
-  if (broker_) broker_->stop();
+  if (broker_) broker_->stop(Clock::now());
+  if (transport_) co_await send_rest();
   transport_.reset();
   kept_.reset();
   backbone_.reset();
@@ -134,6 +141,13 @@ asio::awaitable<void> Service::stop() {
   access_.reset();
   // What the timers have posted already ends while this is still there.
   co_await asio::post(agent_.loop(), asio::use_awaitable);
+}
+
+asio::awaitable<void> Service::send_rest() {
+  co_await transport_->finish();
+  const auto lost = broker_->lost_at_stop();
+  if (lost.messages > 0)
+    agent_.log().warning("the broker stops: {} messages that waited for {} clients are lost", lost.messages, lost.clients);
 }
 
 void Service::arm() {

@@ -189,9 +189,54 @@ TEST_CASE("messages that a subscriber has not read when its connection ends are 
   CHECK(world.broker->counters().session_over == 5);
 }
 
+TEST_CASE("of what the client's kernel has not got, only messages of queues are taken for kept, and answers for nothing") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "slow", {"t", "q"});
+  world.join(3, "publisher");
+  const auto offer = [&](std::uint64_t number) {
+    world.broker->offered("q", KeptMessage{number, std::make_shared<const Frames>(Frames{"", "MESSAGE", "TOPIC", "q", "", "k"})},
+                          world.now);
+  };
+  for (std::uint64_t i = 1; i <= 4; ++i) offer(i);
+  REQUIRE(world.heard(1).size() == 4);
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 5; ++i) world.put(3, "t", "x");
+  offer(5);
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "nobody", "", "x"});
+  REQUIRE(world.outlet.connections[1].queued_answers.size() == 1);
+  world.lose(1);
+  CHECK(world.broker->counters().session_over == 5);
+}
+
+TEST_CASE("at a stop what waited for its moment is sent, and what nobody has got is summed up") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "away", {"t", "q"});
+  world.join(2, "slow", {"t"});
+  world.join(3, "asking", {"t"});
+  world.join(4, "publisher");
+  world.lose(1);
+  world.outlet.connections[2].reads = false;
+  world.say(3, {"SUB", "ID", "1", "", "u"});
+  for (int i = 0; i < 3; ++i) world.put(4, "t", "x");
+  world.heard(3);
+  world.broker->stop(world.now);
+  CHECK(world.heard(3).size() == 3);
+  for (const ConnectionId each : {2U, 3U, 4U}) world.lose(each);
+  CHECK(world.broker->lost_at_stop().messages == 6);
+  CHECK(world.broker->lost_at_stop().clients == 2);
+  // Sessions are kept as they were.
+  CHECK(world.broker->clients().sessions() == 4);
+  CHECK(world.broker->clients().session("slow")->connection == 2);
+}
+
 TEST_CASE("what is still being sent when a session ends is lost where its connection ends before that") {
   World world;
-  world.broker->closed(9, gorgone::Error{"it did not read"}, 3, world.now);
+  Transport::Waiting left;
+  left.messages = 3;
+  left.answers = 2;
+  world.broker->closed(9, gorgone::Error{"it did not read"}, left, world.now);
   CHECK(world.broker->counters().session_over == 3);
 }
 
@@ -262,7 +307,7 @@ TEST_CASE("a client that asks without reading the answers is not read any more u
   CHECK(connection.is_paused);
   world.pass(1s);
   CHECK(connection.is_paused);
-  connection.queued.clear();
+  connection.queued_answers.clear();
   world.pass(50ms);
   CHECK_FALSE(connection.is_paused);
 }
