@@ -46,6 +46,26 @@ void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
   client.since = client.last_heard = client.last_sent = now;
   set_grant(client, std::move(*grant));
   schedule(client);
+  if (!client.grant.awaits_certificate) return;
+  awaiting_.push_back(connection);
+  bound_strangers();
+}
+
+// Whoever has a key of his own making must not take the places of those who are let in.
+void Broker::bound_strangers() {
+  const auto most = strangers_max(limits_);
+  if (awaiting_.size() <= most) return;
+  std::erase_if(awaiting_, [this](ConnectionId connection) {
+    const auto* const client = clients_.at(connection);
+    return !client || client->has_session;
+  });
+  if (awaiting_.size() <= most) return;
+  // Some at once, so that not each of many goes through all of them.
+  for (const auto left = most - most / 8; awaiting_.size() > left; awaiting_.pop_front()) {
+    auto& oldest = *clients_.at(awaiting_.front());
+    note_refusal(oldest, "others that await a certificate need its place");
+    end_session(oldest, "it had no certificate yet, and its place was needed");
+  }
 }
 
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {

@@ -102,6 +102,7 @@ class Broker {
   void set_grant(Client& client, Grant grant);
   void take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant);
   void leave_connection(Client& client);
+  void bound_strangers();
   void add_subscription(Client& client, std::string_view topic);
   void end_subscription(Client& client, Topic& topic, Leaving how);
   void renew(Client& client);

@@ -151,6 +151,7 @@ void Connection::compute() {
     self->machine_.compute();
     boost::asio::post(loop, [self = std::move(self)] {
       self->is_computing_ = false;
+      self->its_turn_since_ = Clock::now();
       if (self->is_open_ && !self->is_closing_) self->process_held();
     });
   });

@@ -18,6 +18,7 @@ namespace gorgone::mcollective {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::ip::tcp::socket;
+  using Clock = std::chrono::steady_clock;
 
   /// What the transport does for its connections. None is called from inside a call of the transport.
   class Owner {
@@ -64,15 +65,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Peer& peer() const { return peer_; }
   const std::string& host() const { return host_; }
   bool is_admitted() const { return is_admitted_; }
-  bool is_refused() const { return is_refused_; }  ///< by admit()
-  bool has_spoken() const { return has_spoken_; }  ///< more than a greeting
+  bool is_refused() const { return is_refused_; }      ///< by admit()
+  bool has_spoken() const { return has_spoken_; }      ///< more than a greeting
+  bool is_computing() const { return is_computing_; }  ///< it is our turn in the handshake
+  Clock::time_point its_turn_since() const { return its_turn_since_; }
   bool is_open() const { return is_open_; }
   Transport::Waiting waiting() const { return queue_.waiting(); }
+  Transport::Waiting untaken() { return is_open_ ? count_untaken() : left_; }
   bool flush_is_asked = false, look_is_asked = false;  ///< the owner's
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   void wait_to_read();
   bool read();
   void process(std::string_view bytes);

@@ -7,7 +7,8 @@
 namespace gorgone::mcollective {
 namespace {
 
-// Beside those with a session: clients that have not said CONNECT yet, and those whose old connection is about to end.
+// Beside those with a session and those that await a certificate: clients that have not said CONNECT yet, and those whose old connection
+// is about to end.
 constexpr std::size_t connections_beside = 256;
 // What a message may have beside its body.
 constexpr std::size_t headers_room = std::size_t{1} << 20;
@@ -43,7 +44,7 @@ asio::awaitable<Result<void>> Service::start() {
   spec.bind = options_.bind;
   spec.curve = std::move(*keys);
   spec.message_bytes_max = options_.limits.body_bytes + headers_room;
-  spec.connections_max = options_.limits.clients + options_.limits.clients / 8 + connections_beside;
+  spec.connections_max = options_.limits.clients + strangers_max(options_.limits) + connections_beside;
   spec.handshakes_max = options_.handshakes;
   spec.handshake_timeout = options_.handshake;
   transport_ = std::make_unique<Transport>(agent_, std::move(spec), transport_events());

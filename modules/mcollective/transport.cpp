@@ -199,15 +199,16 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
     }
   }
 
-  // While others wait for a place, who says nothing has less time. Who has begun to prove his key has all of it: on a busy machine that
-  // takes long, and beginning anew would take longer.
+  // While others wait for a place, who does not say what is next has less time. Our own sums are not held against him: on a busy machine
+  // they take long.
   void end_silent(Clock::time_point now) {
     if (handshakes < spec.handshakes_max || !somebody_waits()) return;
     std::vector<std::shared_ptr<Connection>> silent;
     for (const auto& [deadline, id] : deadlines) {
-      if (deadline - spec.handshake_timeout + crowded_timeout > now) break;
       const auto found = connections.find(id);
-      if (found != connections.end() && !found->second->is_admitted() && !found->second->has_spoken()) silent.push_back(found->second);
+      if (found == connections.end() || found->second->is_admitted() || found->second->is_computing()) continue;
+      const auto limit = found->second->has_spoken() ? crowded_timeout_welcomed : crowded_timeout;
+      if (found->second->its_turn_since() + limit <= now) silent.push_back(found->second);
     }
     for (const auto& connection : silent) connection->end(Error{"it says nothing, and others wait for its place"});
   }

@@ -354,6 +354,22 @@ TEST_CASE("who awaits a certificate may only CONNECT with one") {
   CHECK(only(world.heard(3)) == "OK ID 3");
 }
 
+TEST_CASE("connections that await a certificate are bounded, the oldest goes, and nobody who is let in") {
+  auto limits = World::quick_limits();
+  limits.clients = 100;
+  World world(limits);
+  world.join(1, "member", {"t"});
+  world.access.awaiting_keys.insert("key");
+  for (ConnectionId i = 100; i < 200; ++i) world.open(i, "stranger " + std::to_string(i));
+  std::size_t open = 0;
+  for (ConnectionId i = 100; i < 200; ++i) open += world.is_open(i) ? 1 : 0;
+  CHECK(open <= 25);
+  CHECK(open >= 20);
+  CHECK_FALSE(world.is_open(100));
+  CHECK(world.is_open(199));
+  CHECK(world.is_open(1));
+}
+
 TEST_CASE("what a client can bring about at will is told once a minute for its address") {
   auto limits = World::quick_limits();
   limits.clients = 1;
