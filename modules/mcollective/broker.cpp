@@ -12,6 +12,16 @@ using namespace std::chrono_literals;
 constexpr auto doubt = 100ms;
 constexpr auto queue_looked_at_every = 5ms, muted_looked_at_every = 50ms;
 
+// In thousandths of the TTL.
+constexpr std::uint64_t speak_after_min = 400, speak_after_max = 500;
+
+std::uint64_t mixed(std::uint64_t number) {
+  number *= 0x9e3779b97f4a7c15U;
+  number ^= number >> 32U;
+  number *= 0xd6e8feb86659fd93U;
+  return number ^ number >> 32U;
+}
+
 }  // namespace
 
 Broker::Broker(Parts parts, const BrokerLimits& limits, const Log& log)
@@ -280,13 +290,22 @@ void Broker::look_at(Client& client) {
   if (client.hold_until != Time{} && now_ >= client.hold_until) release(client);
   if (client.is_renewing && client.connection != 0 && now_ >= client.renewed_until) end_stale(client);
   if (client.patient_until != Time{} || client.is_muted) delivery_.look_at_queue(client, now_);
-  if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= client.last_sent + client.ttl / 2)
+  if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= speak_at(client))
     delivery_.heartbeat(client, now_);
   schedule(client);
 }
 
+// Another moment after each word: a client whose work takes as long each time would otherwise meet a NOOP at its next command each time.
+Time Broker::speak_at(const Client& client) {
+  const auto drawn = mixed(static_cast<std::uint64_t>(client.last_sent.time_since_epoch().count()) + mixed(client.connection));
+  return client.last_sent +
+         client.ttl * static_cast<std::int64_t>(speak_after_min + drawn % (speak_after_max - speak_after_min + 1)) / 1000;
+}
+
 Time Broker::silent_until(const Client& client) const {
   if (!client.has_session) return client.since + limits_.connect;
+  // It may have spoken: it is not read.
+  if (client.holds > 0) return now_ + patience_with(client.ttl);
   if (client.doubted_until != Time{}) return client.doubted_until;
   const auto until = client.last_heard + patience_with(client.ttl);
   // Nobody keeps a place for days by naming a long TTL.
@@ -303,7 +322,7 @@ Time Broker::next_of(const Client& client) const {
   if (client.patient_until != Time{}) next = std::min(next, now_ + queue_looked_at_every);
   if (client.is_muted) next = std::min(next, now_ + muted_looked_at_every);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms) {
-    auto speak = client.last_sent + client.ttl / 2;
+    auto speak = speak_at(client);
     if (client.hold_until != Time{}) speak = std::max(speak, client.hold_until);
     if (client.awaits_answer()) speak = std::max(speak, now_ + client.ttl / 8);
     next = std::min(next, speak);

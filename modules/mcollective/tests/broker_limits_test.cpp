@@ -274,6 +274,29 @@ TEST_CASE("a publisher whose subscriber goes away while it is held back goes on"
   CHECK_FALSE(world.outlet.connections[3].is_paused);
 }
 
+TEST_CASE("a publisher is not dropped for a silence in which it was held back, but for one after it") {
+  auto limits = World::quick_limits();
+  limits.patience = 10s;
+  World world(limits);
+  world.join(1, "slow", {"t"}, "100000");
+  world.join(3, "publisher", {}, "1000");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 12; ++i) world.put(3, "t", "x");
+  REQUIRE(world.outlet.connections[3].is_paused);
+  world.pass(10s);
+  CHECK(world.is_open(3));
+  CHECK_FALSE(world.outlet.connections[3].is_paused);
+  SECTION("it speaks") {
+    world.say(3, {"NOOP"});
+    world.pass(1s);
+    CHECK(world.is_open(3));
+  }
+  SECTION("it does not") {
+    world.pass(2s);
+    CHECK_FALSE(world.is_open(3));
+  }
+}
+
 TEST_CASE("one that says DISCONNECT while it is held back is read again") {
   World world;
   world.join(1, "slow", {"t"});
