@@ -88,11 +88,11 @@ std::uint64_t Delivery::send(Client& to, Parcel parcel, Time now) {
 }
 
 void Delivery::send_answer(Client& to, SharedFrames frames, Time now) {
-  const auto load = load_of(to);
+  const auto unread = outlet_.waiting(to.connection).answers;
   outlet_.answer(to.connection, std::move(frames));
   to.last_sent = now;
   // It asks and asks and reads no answers.
-  if (load.messages < limits_.queue_messages || to.is_muted) return;
+  if (unread < limits_.queue_messages || to.is_muted) return;
   to.is_muted = true;
   if (to.holds == 0) outlet_.pause(to.connection);
 }
@@ -195,7 +195,7 @@ bool Delivery::look_at_queue(Client& client, Time now) {
     return false;
   }
   const auto load = load_of(client);
-  if (client.is_muted && !is_above(load, quick_at)) {
+  if (client.is_muted && outlet_.waiting(client.connection).answers * 2 < limits_.queue_messages) {
     client.is_muted = false;
     if (client.holds == 0) outlet_.resume(client.connection);
   }

@@ -335,6 +335,18 @@ TEST_CASE("a client that asks without reading the answers is not read any more u
   CHECK_FALSE(connection.is_paused);
 }
 
+TEST_CASE("a client whose queue is full of messages is read on, for its answers overtake them") {
+  World world;
+  world.join(1, "slow", {"t"});
+  world.join(2, "publisher");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 20; ++i) world.put(2, "t", "x");
+  REQUIRE(world.outlet.connections[1].queued.size() == 16);
+  world.say(1, {"UNSUB", "ID", "1", "", "t"});
+  CHECK(world.outlet.connections[1].queued_answers.size() == 1);
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
+}
+
 TEST_CASE("what a client may not do is answered ERROR and counted") {
   World world;
   world.access.patterns = {"mcollective **"};
