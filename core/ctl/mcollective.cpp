@@ -107,6 +107,15 @@ std::string state_of(const json::value& client) {
   return truth_of(member(client, "slow"), false) ? "slow" : "up";
 }
 
+// Its name, or where it has none as much of it as tells it from others.
+std::string key_of(const json::value& client) {
+  constexpr std::size_t shown = 10;
+  const auto name = text_of(member(client, "key_name")).value_or("");
+  if (!name.empty()) return name;
+  const auto key = text_of(member(client, "key")).value_or("");
+  return key.size() > shown ? key.substr(0, shown) + "…" : key;
+}
+
 // "messages.dropped.queue_full  12", a line for each number or text.
 void print_tree(const json::value& value, const std::string& path) {
   if (const auto* object = value.if_object()) {
@@ -126,7 +135,7 @@ void print_clients(const json::value& rows) {
   print_table(rows.get_array(), {plain("IDENTITY", "identity"),
                                  plain("ADDRESS", "address"),
                                  {"STATE", state_of},
-                                 plain("KEY", "key_name"),
+                                 {"KEY", key_of},
                                  plain("VERSION", "version"),
                                  rounded("AGE_S", "age_s"),
                                  rounded("HEARD_S", "last_heard_s"),

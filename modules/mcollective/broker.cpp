@@ -12,6 +12,16 @@ using namespace std::chrono_literals;
 constexpr auto doubt = 100ms;
 constexpr auto queue_looked_at_every = 5ms, muted_looked_at_every = 50ms;
 
+// In thousandths of the TTL.
+constexpr std::uint64_t speak_after_min = 400, speak_after_max = 500;
+
+std::uint64_t mixed(std::uint64_t number) {
+  number *= 0x9e3779b97f4a7c15U;
+  number ^= number >> 32U;
+  number *= 0xd6e8feb86659fd93U;
+  return number ^ number >> 32U;
+}
+
 }  // namespace
 
 Broker::Broker(Parts parts, const BrokerLimits& limits, const Log& log)
@@ -46,11 +56,31 @@ void Broker::opened(ConnectionId connection, const Peer& peer, Time now) {
   client.since = client.last_heard = client.last_sent = now;
   set_grant(client, std::move(*grant));
   schedule(client);
+  if (!client.grant.awaits_certificate) return;
+  awaiting_.push_back(connection);
+  bound_strangers();
+}
+
+// Whoever has a key of his own making must not take the places of those who are let in.
+void Broker::bound_strangers() {
+  const auto most = strangers_max(limits_);
+  if (awaiting_.size() <= most) return;
+  std::erase_if(awaiting_, [this](ConnectionId connection) {
+    const auto* const client = clients_.at(connection);
+    return !client || client->has_session;
+  });
+  if (awaiting_.size() <= most) return;
+  // Some at once, so that not each of many goes through all of them.
+  for (const auto left = most - most / 8; awaiting_.size() > left; awaiting_.pop_front()) {
+    auto& oldest = *clients_.at(awaiting_.front());
+    note_refusal(oldest, "others that await a certificate need its place");
+    end_session(oldest, "it had no certificate yet, and its place was needed");
+  }
 }
 
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
   if (const auto old = session.connection; old != 0) {
-    lost(session, lost_of(session, parts_.outlet.waiting(old).messages), "they were still in its old connection");
+    lost(session, lost_of(session, parts_.outlet.untaken(old)), "they were still in its old connection");
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
@@ -104,16 +134,20 @@ void Broker::message(ConnectionId from, Frames frames, Time now) {
   handle(*client, std::move(parsed.command));
 }
 
-void Broker::closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now) {
+void Broker::closed(ConnectionId connection, const Error& why, Transport::Waiting left, Time now) {
   now_ = now;
   auto* const client = clients_.at(connection);
+  if (is_stopped_) {
+    left_at_stop_[connection] = client ? lost_of(*client, left) : left.messages;
+    return;
+  }
   if (!client) {
     // Its session was ended while what it had was still being sent.
-    counters_.session_over += unsent;
+    counters_.session_over += left.messages;
     return;
   }
   log_.debug("connection of \"{}\" from {} closed: {}", printable(client->peer.routing_id), client->peer.address, why.message);
-  lost(*client, lost_of(*client, unsent), "they were still in its connection when that ended");
+  lost(*client, lost_of(*client, left), "they were still in its connection when that ended");
   leave_connection(*client);
   // Nobody can come back under a name that we gave.
   if (!client->has_session || !client->peer.named_itself) return end_session(*client, why.message);
@@ -217,6 +251,7 @@ void Broker::set_grant(Client& client, Grant grant) {
 void Broker::hold(Client& client) {
   if (limits_.grace == 0ms) return release(client);
   client.hold_until = now_ + limits_.grace;
+  delivery_.halt(client);
   schedule(client);
 }
 
@@ -256,13 +291,22 @@ void Broker::look_at(Client& client) {
   if (client.hold_until != Time{} && now_ >= client.hold_until) release(client);
   if (client.is_renewing && client.connection != 0 && now_ >= client.renewed_until) end_stale(client);
   if (client.patient_until != Time{} || client.is_muted) delivery_.look_at_queue(client, now_);
-  if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= client.last_sent + client.ttl / 2)
+  if (client.connection != 0 && client.has_session && client.ttl > 0ms && !client.is_held() && now_ >= speak_at(client))
     delivery_.heartbeat(client, now_);
   schedule(client);
 }
 
+// Another moment after each word: a client whose work takes as long each time would otherwise meet a NOOP at its next command each time.
+Time Broker::speak_at(const Client& client) {
+  const auto drawn = mixed(static_cast<std::uint64_t>(client.last_sent.time_since_epoch().count()) + mixed(client.connection));
+  return client.last_sent +
+         client.ttl * static_cast<std::int64_t>(speak_after_min + drawn % (speak_after_max - speak_after_min + 1)) / 1000;
+}
+
 Time Broker::silent_until(const Client& client) const {
   if (!client.has_session) return client.since + limits_.connect;
+  // It may have spoken: it is not read.
+  if (client.holds > 0) return now_ + patience_with(client.ttl);
   if (client.doubted_until != Time{}) return client.doubted_until;
   auto until = client.last_heard + patience_with(client.ttl);
   // Whoever is not read because others are slow cannot be heard.
@@ -281,7 +325,7 @@ Time Broker::next_of(const Client& client) const {
   if (client.patient_until != Time{}) next = std::min(next, now_ + queue_looked_at_every);
   if (client.is_muted) next = std::min(next, now_ + muted_looked_at_every);
   if (client.connection != 0 && client.has_session && client.ttl > 0ms) {
-    auto speak = client.last_sent + client.ttl / 2;
+    auto speak = speak_at(client);
     if (client.hold_until != Time{}) speak = std::max(speak, client.hold_until);
     if (client.awaits_answer()) speak = std::max(speak, now_ + client.ttl / 8);
     next = std::min(next, speak);

@@ -2,6 +2,7 @@
 // The broker's decisions: who is connected, subscribed, silent or gone, and what each command becomes. Does no I/O: it is fed with
 // connections, messages and the time, and tells an outlet what to send and to close. On the loop.
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -39,8 +40,8 @@ class Broker {
   Result<void> admit(const Peer& peer) const;
   void opened(ConnectionId connection, const Peer& peer, Time now);
   void message(ConnectionId from, Frames frames, Time now);
-  /// `unsent`: messages that were still in its queue.
-  void closed(ConnectionId connection, const Error& why, std::size_t unsent, Time now);
+  /// `left`: what was still in its connection.
+  void closed(ConnectionId connection, const Error& why, Transport::Waiting left, Time now);
   void taken(ConnectionId by, std::uint64_t number, Time now);
   void room(ConnectionId of, Time now);
 
@@ -65,8 +66,14 @@ class Broker {
   /// As it is to be kept; nothing where there is no such session, or its client cannot come back.
   std::optional<std::string> record_of(const std::string& routing_id) const;
 
-  /// From now on only record_of() is asked: answers of the queues that are under way get nowhere.
-  void stop() { alive_.reset(); }
+  /// Nothing is decided any more, sessions stay as they are: answers of the queues that are under way get nowhere, and what only waited for
+  /// its moment is sent. What closed() tells from now on is counted for lost_at_stop().
+  void stop(Time now);
+  struct Lost {
+    std::size_t messages = 0, clients = 0;
+  };
+  /// What those who were closed have not got, and what waits for clients that are away.
+  Lost lost_at_stop() const;
 
   /// Those whose clients are connected.
   std::vector<SessionPlace> sessions_here() const;
@@ -101,6 +108,7 @@ class Broker {
   void set_grant(Client& client, Grant grant);
   void take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant);
   void leave_connection(Client& client);
+  void bound_strangers();
   void add_subscription(Client& client, std::string_view topic);
   void end_subscription(Client& client, Topic& topic, Leaving how);
   void renew(Client& client);
@@ -111,12 +119,13 @@ class Broker {
   void pass_on(Topic& topic);
   void pass_on(Topic& topic, std::string_view identity);
   void lost(const Client& client, std::size_t messages, const std::string& why);
-  static std::size_t lost_of(const Client& client, std::size_t unsent);
+  static std::size_t lost_of(const Client& client, const Transport::Waiting& left);
   void hold(Client& client);
   void release(Client& client);
   void look_at(Client& client);
   void schedule(Client& client);
   Time next_of(const Client& client) const;
+  static Time speak_at(const Client& client);
   Time silent_until(const Client& client) const;
   milliseconds patience_with(milliseconds ttl) const;
   std::int64_t away_s(const Client& client) const;
@@ -133,6 +142,9 @@ class Broker {
   Delivery delivery_;
   RefusalLog refusals_{log_};
   Complaint strangers_, losses_, evictions_;
+  std::unordered_map<ConnectionId, std::size_t> left_at_stop_;
+  bool is_stopped_ = false;
+  std::deque<ConnectionId> awaiting_;  // await a certificate, or have done so; the oldest first
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   /// What publishers PUT to persistent topics and is not stored yet.

@@ -49,8 +49,11 @@ Schema broker_schema() {
           .in("seconds")
           .range(1, 604800),
       Option{"connect_timeout", integer, "30", "a connection that has not said CONNECT for so long is closed"}.in("seconds").range(1, 3600),
-      Option{"handshakes_max", integer, "64", "connections that may be proving their keys at the same time; more wait their turn"}.range(
-          1, 10000),
+      Option{
+          "handshakes_max", integer, "1024",
+          "connections that may be proving their keys at the same time; more wait their turn, and then who says nothing for two or three "
+          "seconds is closed"}
+          .range(1, 10000),
       Option{"handshake_timeout", integer, "10", "a connection that has not proven its key for so long is closed"}.in("seconds").range(1,
                                                                                                                                        600),
   };

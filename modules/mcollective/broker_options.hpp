@@ -3,6 +3,7 @@
 
 #include <gorgone/config.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -21,6 +22,9 @@ struct BrokerLimits {
   milliseconds idle{}, connect{};
   milliseconds grace{200}, patience{100};
 };
+
+/// Connections that await a certificate.
+inline std::size_t strangers_max(const BrokerLimits& limits) { return std::max<std::size_t>(limits.clients / 4, 16); }
 
 struct BrokerOptions {
   std::vector<std::string> bind;

@@ -60,6 +60,7 @@ struct Client {
   bool has_session = false;         ///< it said CONNECT, now or before a restart
   bool is_asking = false;           ///< its command is being carried out, and is answered at the end of that
   bool is_slow = false;             ///< publishers do not wait for it any more
+  bool is_halted = false;           ///< what waits in its connection is not sent, see Delivery::halt
   bool is_muted = false;            ///< reads no answers, so no more commands are read from it
   bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at `renewed_until` are ended
   std::uint32_t holds = 0;          ///< subscribers because of which it is held back

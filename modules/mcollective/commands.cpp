@@ -247,7 +247,10 @@ void Broker::disconnect(Client& client, const std::string* id) {
     clients_.connect(fresh, connection);
     fresh.since = fresh.last_heard = fresh.last_sent = now_;
     set_grant(fresh, std::move(grant));
-    if (!owed.empty()) fresh.more().answers = std::move(owed);
+    if (!owed.empty()) {
+      fresh.more().answers = std::move(owed);
+      delivery_.halt(fresh);
+    }
     succeed(fresh, pointer_to(own_id));
     schedule(fresh);
     return;

@@ -18,6 +18,8 @@ using boost::system::error_code;
 
 constexpr std::size_t read_at_once = 65536;
 constexpr int rounds = 4;  // before others have their turn
+// The kernel is given little more than it sends: what waits here can still be overtaken by an answer.
+constexpr int unsent_in_kernel = 65536;
 constexpr int idle_s = 30, probe_every_s = 10, probes = 3, unacknowledged_ms_max = 60000;
 constexpr auto closing_limit = std::chrono::seconds(1);
 
@@ -56,6 +58,7 @@ void Connection::start() {
   set(TCP_KEEPINTVL, probe_every_s);
   set(TCP_KEEPCNT, probes);
   set(TCP_USER_TIMEOUT, unacknowledged_ms_max);
+  set(TCP_NOTSENT_LOWAT, unsent_in_kernel);
   send_bytes(machine_.greeting());
   wait_to_read();
 }
@@ -148,6 +151,7 @@ void Connection::compute() {
     self->machine_.compute();
     boost::asio::post(loop, [self = std::move(self)] {
       self->is_computing_ = false;
+      self->its_turn_since_ = Clock::now();
       if (self->is_open_ && !self->is_closing_) self->process_held();
     });
   });
@@ -188,6 +192,8 @@ void Connection::resume() {
 }
 
 void Connection::close() {
+  if (!is_open_) return;
+  left_ = count_untaken();
   is_open_ = false;
   error_code ignored;
   socket_.close(ignored);
@@ -199,6 +205,7 @@ void Connection::close_after_queue(const std::string& why) {
   is_paused_ = false;
   in_ = std::string();
   why_closing_ = why;
+  queue_.hold(false);
   closing_until_ = Clock::now() + closing_limit;
   owner_->flush_soon(*this);
   owner_->look_soon(*this);

@@ -18,6 +18,7 @@ namespace gorgone::mcollective {
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using Socket = boost::asio::ip::tcp::socket;
+  using Clock = std::chrono::steady_clock;
 
   /// What the transport does for its connections. None is called from inside a call of the transport.
   class Owner {
@@ -46,6 +47,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   void start();
   std::uint64_t send(SharedFrames frames);
+  void answer(SharedFrames frames);
+  void hold(bool is_held);
   void confirm();
   void tell_room(std::size_t bytes);
   void pause();
@@ -62,15 +65,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Peer& peer() const { return peer_; }
   const std::string& host() const { return host_; }
   bool is_admitted() const { return is_admitted_; }
-  bool is_refused() const { return is_refused_; }  ///< by admit()
-  bool has_spoken() const { return has_spoken_; }  ///< more than a greeting
+  bool is_refused() const { return is_refused_; }      ///< by admit()
+  bool has_spoken() const { return has_spoken_; }      ///< more than a greeting
+  bool is_computing() const { return is_computing_; }  ///< it is our turn in the handshake
+  Clock::time_point its_turn_since() const { return its_turn_since_; }
   bool is_open() const { return is_open_; }
   Transport::Waiting waiting() const { return queue_.waiting(); }
+  Transport::Waiting untaken() { return is_open_ ? count_untaken() : left_; }
   bool flush_is_asked = false, look_is_asked = false;  ///< the owner's
 
  private:
-  using Clock = std::chrono::steady_clock;
-
   void wait_to_read();
   bool read();
   void process(std::string_view bytes);
@@ -83,6 +87,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_to_write();
   void after_write();
   void set_mark();
+  void note_sent(std::uint64_t messages_before);
+  std::uint64_t acknowledged();
+  Transport::Waiting count_untaken();
   void on_pong(const std::string& context);
 
   Owner* owner_;
@@ -100,7 +107,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::size_t room_ = 0;
   std::uint64_t written_ = 0;  // bytes of the wire that the kernel took
   std::uint64_t confirm_until_ = 0, mark_ = 0, mark_at_ = 0, ping_ = 0;
-  Clock::time_point closing_until_;
+  struct Sent {
+    std::uint64_t bytes, messages;
+  };
+  std::vector<Sent> sent_;     // how many messages the first so many bytes of the wire were, for what the kernel may still have
+  Transport::Waiting left_{};  // when it was closed
+  Clock::time_point closing_until_, its_turn_since_ = Clock::now();
   bool is_open_ = true, is_admitted_ = false, is_refused_ = false, has_spoken_ = false, is_paused_ = false, is_computing_ = false,
        is_reading_ = false, is_writing_ = false;
   bool is_closing_ = false, is_shut_ = false, is_over_room_ = false, has_ping_ = false, wants_ping_ = false, wants_look_ = false,

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -17,6 +18,7 @@ using boost::asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int rounds = 4;  // before others have their turn
+constexpr std::size_t sent_marks_max = 32;
 
 }  // namespace
 
@@ -26,6 +28,18 @@ std::uint64_t Connection::send(SharedFrames frames) {
   if (room_ > 0 && queue_.waiting().bytes > room_) is_over_room_ = true;
   if (!is_writing_) owner_->flush_soon(*this);
   return number;
+}
+
+void Connection::answer(SharedFrames frames) {
+  if (!is_admitted_ || is_closing_) return;
+  queue_.push_answer(std::move(frames));
+  if (!is_writing_) owner_->flush_soon(*this);
+}
+
+void Connection::hold(bool is_held) {
+  if (is_closing_) return;
+  queue_.hold(is_held);
+  if (!is_held && !is_writing_) owner_->flush_soon(*this);
 }
 
 void Connection::tell_room(std::size_t bytes) {
@@ -101,12 +115,12 @@ void Connection::flush() {
     }
     out_ = std::string();
     const auto before = queue_.sent_messages();
-    queue_.sent();
-    counters_.messages_out += queue_.sent_messages() - before;
+    counters_.messages_out += queue_.sent();
+    note_sent(before);
   }
   after_write();
   if (!is_open_ || is_writing_) return;
-  if (!queue_.is_empty()) {
+  if (queue_.has_work()) {
     owner_->flush_soon(*this);
   } else if (is_closing_ && !is_shut_) {
     // What it has not read yet must not be lost to a reset, which closing would bring if we had not read all that it sent.
@@ -139,12 +153,43 @@ void Connection::set_mark() {
   mark_at_ = written_;
 }
 
+void Connection::note_sent(std::uint64_t messages_before) {
+  if (queue_.sent_messages() == messages_before) return;
+  if (sent_.size() == sent_marks_max) {
+    const auto taken = acknowledged();
+    const auto first = std::find_if(sent_.begin(), sent_.end(), [taken](const Sent& sent) { return sent.bytes > taken; });
+    if (first - sent_.begin() > 1) sent_.erase(sent_.begin(), first - 1);
+    // The kernel has much: we know it less exactly then.
+    for (std::size_t i = 1; sent_.size() > sent_marks_max / 2 && i < sent_.size(); ++i)
+      sent_.erase(sent_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  sent_.push_back({written_, queue_.sent_messages()});
+}
+
+// How many bytes of the wire the client's kernel has.
+std::uint64_t Connection::acknowledged() {
+  int unacknowledged = 0;
+  if (ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged) != 0) return written_;
+  return written_ - static_cast<std::uint64_t>(unacknowledged);
+}
+
+Transport::Waiting Connection::count_untaken() {
+  auto left = queue_.waiting();
+  const auto taken = acknowledged();
+  if (sent_.empty() || taken >= sent_.back().bytes) return left;
+  std::uint64_t messages = 0;
+  for (const auto& sent : sent_)
+    if (sent.bytes <= taken) messages = sent.messages;
+  left.messages += static_cast<std::size_t>(left.sent - messages);
+  left.sent = messages;
+  return left;
+}
+
 bool Connection::look() {
   if (is_open_ && is_closing_ && Clock::now() >= closing_until_) end(Error{why_closing_});
   if (!is_open_ || is_closing_) return is_open_;
-  int unacknowledged = 0;
-  if (!has_mark_ || ioctl(socket_.native_handle(), SIOCOUTQ, &unacknowledged) != 0) return wants_look_;
-  if (written_ - static_cast<std::uint64_t>(unacknowledged) < mark_at_) return true;
+  if (!has_mark_) return wants_look_;
+  if (acknowledged() < mark_at_) return true;
   has_mark_ = false;
   const auto number = mark_;
   wants_look_ = number < confirm_until_;

@@ -36,7 +36,7 @@ Delivery::Load Delivery::load_of(const Client& client) const {
   Load load{0, 0};
   if (client.connection != 0) {
     const auto waiting = outlet_.waiting(client.connection);
-    load = {waiting.messages, waiting.bytes};
+    load = {waiting.messages + waiting.answers, waiting.bytes};
   }
   if (client.backlog) {
     load.messages += client.parcels();
@@ -88,11 +88,11 @@ std::uint64_t Delivery::send(Client& to, Parcel parcel, Time now) {
 }
 
 void Delivery::send_answer(Client& to, SharedFrames frames, Time now) {
-  const auto load = load_of(to);
-  outlet_.send(to.connection, std::move(frames));
+  const auto unread = outlet_.waiting(to.connection).answers;
+  outlet_.answer(to.connection, std::move(frames));
   to.last_sent = now;
   // It asks and asks and reads no answers.
-  if (load.messages < limits_.queue_messages || to.is_muted) return;
+  if (unread < limits_.queue_messages || to.is_muted) return;
   to.is_muted = true;
   if (to.holds == 0) outlet_.pause(to.connection);
 }
@@ -108,6 +108,7 @@ void Delivery::answer(Client& to, Frames frames, Time now) {
 
 std::uint64_t Delivery::promise_answer(Client& to) {
   to.more().answers.push_back({++tickets_, nullptr});
+  halt(to);
   return tickets_;
 }
 
@@ -128,8 +129,16 @@ void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames
   flush(*client, now);
 }
 
+void Delivery::halt(Client& client) {
+  if (client.is_halted || client.connection == 0 || outlet_.waiting(client.connection).messages == 0) return;
+  client.is_halted = true;
+  outlet_.hold(client.connection, true);
+}
+
 void Delivery::flush(Client& client, Time now) {
-  if (!client.backlog || client.is_held()) return;
+  if (client.is_held()) return;
+  if (std::exchange(client.is_halted, false)) outlet_.hold(client.connection, false);
+  if (!client.backlog) return;
   auto parcels = std::exchange(client.backlog->parcels, {});
   for (const auto& parcel : parcels) client.backlog->bytes -= parcel.bytes;
   for (auto& parcel : parcels) send(client, std::move(parcel), now);
@@ -139,7 +148,8 @@ void Delivery::flush(Client& client, Time now) {
 void Delivery::heartbeat(Client& client, Time now) {
   client.last_sent = now;
   // What waits for the client already will say as much when it gets there.
-  if (outlet_.waiting(client.connection).messages == 0) outlet_.send(client.connection, noop_);
+  const auto waiting = outlet_.waiting(client.connection);
+  if (waiting.messages + waiting.answers == 0) outlet_.answer(client.connection, noop_);
 }
 
 void Delivery::confirmed(Client& client, std::uint64_t number, const std::function<void(const KeptPlace&)>& taken) {
@@ -185,7 +195,7 @@ bool Delivery::look_at_queue(Client& client, Time now) {
     return false;
   }
   const auto load = load_of(client);
-  if (client.is_muted && !is_above(load, quick_at)) {
+  if (client.is_muted && outlet_.waiting(client.connection).answers * 2 < limits_.queue_messages) {
     client.is_muted = false;
     if (client.holds == 0) outlet_.resume(client.connection);
   }
@@ -243,6 +253,7 @@ void Delivery::forget_queue(Client& client, std::string_view topic) {
 
 void Delivery::forget_connection(Client& client) {
   client.holds = 0;
+  if (std::exchange(client.is_halted, false)) outlet_.hold(client.connection, false);
   client.is_muted = client.is_slow = false;
   release_publishers(client);
   if (!client.backlog) return;

@@ -18,7 +18,10 @@ class Outlet {
  public:
   virtual ~Outlet() = default;
   virtual std::uint64_t send(ConnectionId to, SharedFrames frames) = 0;
+  virtual void answer(ConnectionId to, SharedFrames frames) = 0;
+  virtual void hold(ConnectionId whom, bool is_held) = 0;
   virtual Transport::Waiting waiting(ConnectionId of) const = 0;
+  virtual Transport::Waiting untaken(ConnectionId of) const = 0;
   virtual void confirm(ConnectionId of) = 0;
   virtual void pause(ConnectionId of) = 0;
   virtual void resume(ConnectionId of) = 0;
@@ -54,6 +57,8 @@ class Delivery {
   /// Nothing happens where the client is gone or has another connection now.
   void keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames, Time now);
 
+  /// What waits in its connection does not go on, until flush(): it has asked something.
+  void halt(Client& client);
   /// Sends what was held back, where nothing holds it any more.
   void flush(Client& client, Time now);
   void heartbeat(Client& client, Time now);

@@ -22,6 +22,12 @@ std::size_t write_sealed_head(char* out, std::size_t frame, std::uint64_t nonce)
   return size;
 }
 
+std::size_t size_of(const Frames& frames) {
+  std::size_t bytes = 0;
+  for (const auto& frame : frames) bytes += frame.size();
+  return bytes;
+}
+
 std::string ping_command(std::uint64_t number) {
   std::string body = "\4PING";
   body.append(2, '\0');  // it need not end the connection where we are silent
@@ -46,28 +52,42 @@ OutQueue::OutQueue() = default;
 OutQueue::~OutQueue() = default;
 
 std::uint64_t OutQueue::push(SharedFrames message) {
-  std::size_t bytes = 0;
-  for (const auto& frame : *message) bytes += frame.size();
+  const auto bytes = size_of(*message);
   bytes_ += bytes;
-  items_.push_back({std::move(message), ++pushed_, bytes});
+  messages_.items.push_back({std::move(message), ++pushed_, bytes});
   return pushed_;
 }
 
+void OutQueue::push_answer(SharedFrames answer) {
+  const auto bytes = size_of(*answer);
+  bytes_ += bytes;
+  ++answers_pushed_;
+  answers_.items.push_back({std::move(answer), 0, bytes});
+}
+
 std::uint64_t OutQueue::push_ping() {
-  items_.push_back({nullptr, pushed_, 0});
+  messages_.items.push_back({nullptr, pushed_, 0});
   return pushed_;
+}
+
+// What has been begun is ended first: the frames of a message belong together.
+OutQueue::Line* OutQueue::next_line() {
+  if (is_begun()) return line_;
+  if (!answers_.is_empty()) return &answers_;
+  return is_held_ || messages_.is_empty() ? nullptr : &messages_;
 }
 
 std::size_t OutQueue::make(char* out) {
   std::size_t size = 0;
-  while (!is_empty()) {
+  while (has_work()) {
     // A command must not come between the frames of a message.
-    if (pong_ && frame_ == 0 && !long_) {
+    if (pong_ && !is_begun()) {
       if (portion - size < 128) break;
       size += make_command(out + size, "\4PONG" + *pong_);
       pong_.reset();
       continue;
     }
+    line_ = next_line();
     const auto made = make_item(out + size, portion - size);
     if (made == 0) break;
     size += made;
@@ -75,13 +95,13 @@ std::size_t OutQueue::make(char* out) {
   return size;
 }
 
-// What fits of the first item; 0 where nothing does.
+// What fits of the line's first item; 0 where nothing does.
 std::size_t OutQueue::make_item(char* out, std::size_t room) {
-  const auto& item = items_[first_];
+  const auto& item = line_->front();
   if (!item.message) {
     if (room < 128) return 0;
     const auto size = make_command(out, ping_command(item.number));
-    drop_first();
+    line_->drop_front();
     return size;
   }
   std::size_t size = 0;
@@ -92,21 +112,22 @@ std::size_t OutQueue::make_item(char* out, std::size_t room) {
     if (made == 0 || long_) return size;
     ++frame_;
   }
-  ++made_;
+  ++(item.number == 0 ? answers_made_ : made_);
   made_bytes_ += item.bytes;
-  drop_first();
+  frame_ = 0;
+  line_->drop_front();
   return size;
 }
 
 std::size_t OutQueue::make_frame(char* out, std::size_t room, const std::string& frame, bool more) {
-  if (long_) return make_long(out, room);
+  if (long_) return make_long(out, room, frame);
   const auto overhead = zmtp::frame_head_max + (key_ ? sealed_overhead : 0);
   if (room < frame.size() + overhead) {
     if (frame.size() + overhead <= portion || room < portion) return 0;
     long_ = std::make_unique<Long>();
     if (!key_) return zmtp::write_frame_head(out, more ? zmtp::flag_more : 0, frame.size());
     long_->sealer.emplace(*key_, ++nonce_, more ? sealed_more : 0, frame);
-    return make_long(out, room);
+    return make_long(out, room, frame);
   }
   if (!key_) {
     const auto size = zmtp::write_frame_head(out, more ? zmtp::flag_more : 0, frame.size());
@@ -118,8 +139,7 @@ std::size_t OutQueue::make_frame(char* out, std::size_t room, const std::string&
   return size + BoxKey::tag_size + 1 + frame.size();
 }
 
-std::size_t OutQueue::make_long(char* out, std::size_t room) {
-  const auto& frame = (*items_[first_].message)[frame_];
+std::size_t OutQueue::make_long(char* out, std::size_t room, const std::string& frame) {
   std::size_t size = 0;
   if (!long_->sealer) {
     size = std::min(room, frame.size() - long_->sent);
@@ -150,26 +170,28 @@ std::size_t OutQueue::make_command(char* out, const std::string& body) {
   return size + BoxKey::tag_size + 1 + body.size();
 }
 
-void OutQueue::drop_first() {
-  items_[first_].message.reset();
-  ++first_;
-  frame_ = 0;
-  if (first_ == items_.size()) {
-    if (items_.capacity() > kept_room)
-      items_ = {};
+void OutQueue::Line::drop_front() {
+  items[first].message.reset();
+  ++first;
+  if (first == items.size()) {
+    if (items.capacity() > kept_room)
+      items = {};
     else
-      items_.clear();
-    first_ = 0;
-  } else if (first_ >= kept_room && first_ >= items_.size() / 2) {
-    items_.erase(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(first_));
-    first_ = 0;
+      items.clear();
+    first = 0;
+  } else if (first >= kept_room && first >= items.size() / 2) {
+    items.erase(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(first));
+    first = 0;
   }
 }
 
-void OutQueue::sent() {
+std::size_t OutQueue::sent() {
+  const auto count = made_ - sent_ + answers_made_ - answers_sent_;
   sent_ = made_;
+  answers_sent_ = answers_made_;
   bytes_ -= made_bytes_;
   made_bytes_ = 0;
+  return static_cast<std::size_t>(count);
 }
 
 }  // namespace gorgone::mcollective

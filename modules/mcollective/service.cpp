@@ -7,7 +7,8 @@
 namespace gorgone::mcollective {
 namespace {
 
-// Beside those with a session: clients that have not said CONNECT yet, and those whose old connection is about to end.
+// Beside those with a session and those that await a certificate: clients that have not said CONNECT yet, and those whose old connection
+// is about to end.
 constexpr std::size_t connections_beside = 256;
 // What a message may have beside its body.
 constexpr std::size_t headers_room = std::size_t{1} << 20;
@@ -43,7 +44,7 @@ asio::awaitable<Result<void>> Service::start() {
   spec.bind = options_.bind;
   spec.curve = std::move(*keys);
   spec.message_bytes_max = options_.limits.body_bytes + headers_room;
-  spec.connections_max = options_.limits.clients + options_.limits.clients / 8 + connections_beside;
+  spec.connections_max = options_.limits.clients + strangers_max(options_.limits) + connections_beside;
   spec.handshakes_max = options_.handshakes;
   spec.handshake_timeout = options_.handshake;
   transport_ = std::make_unique<Transport>(agent_, std::move(spec), transport_events());
@@ -118,19 +119,26 @@ Transport::Events Service::transport_events() {
   Transport::Events events;
   events.admit = [this](const Peer& peer) { return broker_->admit(peer); };
   events.opened = [this](ConnectionId connection, const Peer& peer) { broker_->opened(connection, peer, Clock::now()); };
-  events.message = [this](ConnectionId from, Frames frames) { broker_->message(from, std::move(frames), Clock::now()); };
-  events.closed = [this](ConnectionId connection, const Error& why, std::size_t unsent) {
-    broker_->closed(connection, why, unsent, Clock::now());
+  events.message = [this](ConnectionId from, Frames frames) {
+    if (!is_stopping_) broker_->message(from, std::move(frames), Clock::now());
   };
-  events.taken = [this](ConnectionId by, std::uint64_t number) { broker_->taken(by, number, Clock::now()); };
-  events.room = [this](ConnectionId of) { broker_->room(of, Clock::now()); };
+  events.closed = [this](ConnectionId connection, const Error& why, Transport::Waiting left) {
+    broker_->closed(connection, why, left, Clock::now());
+  };
+  events.taken = [this](ConnectionId by, std::uint64_t number) {
+    if (!is_stopping_) broker_->taken(by, number, Clock::now());
+  };
+  events.room = [this](ConnectionId of) {
+    if (!is_stopping_) broker_->room(of, Clock::now());
+  };
   return events;
 }
 
 asio::awaitable<void> Service::stop() {
   is_stopping_ = true;
   timer_.cancel();
-  if (broker_) broker_->stop();
+  if (broker_) broker_->stop(Clock::now());
+  if (transport_) co_await send_rest();
   transport_.reset();
   if (backbone_) co_await backbone_->stop();
   kept_.reset();
@@ -140,6 +148,13 @@ asio::awaitable<void> Service::stop() {
   access_.reset();
   // What the timers have posted already ends while this is still there.
   co_await asio::post(agent_.loop(), asio::use_awaitable);
+}
+
+asio::awaitable<void> Service::send_rest() {
+  co_await transport_->finish();
+  const auto lost = broker_->lost_at_stop();
+  if (lost.messages > 0)
+    agent_.log().warning("the broker stops: {} messages that waited for {} clients are lost", lost.messages, lost.clients);
 }
 
 void Service::arm() {

@@ -36,10 +36,14 @@ class Service final : private Outlet {
   asio::awaitable<Result<std::optional<KeyPair>>> load_keys();
   asio::awaitable<Result<void>> restore_sessions();
   Transport::Events transport_events();
+  asio::awaitable<void> send_rest();
   void arm();
 
   // Outlet
   std::uint64_t send(ConnectionId to, SharedFrames frames) override { return transport_->send(to, std::move(frames)); }
+  void answer(ConnectionId to, SharedFrames frames) override { transport_->answer(to, std::move(frames)); }
+  void hold(ConnectionId whom, bool is_held) override { transport_->hold(whom, is_held); }
+  Transport::Waiting untaken(ConnectionId of) const override { return transport_->untaken(of); }
   Transport::Waiting waiting(ConnectionId of) const override { return transport_->waiting(of); }
   void confirm(ConnectionId of) override { transport_->confirm(of); }
   void pause(ConnectionId of) override { transport_->pause(of); }

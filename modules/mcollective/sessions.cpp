@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <utility>
 
 #include "broker.hpp"
 #include "session_record.hpp"
@@ -42,7 +43,7 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
   const bool was_kept = client.has_session && client.peer.named_itself;
   const auto connection = client.connection;
   const bool is_cut = connection != 0 && when == Transport::Closing::at_once;
-  const auto unsent = is_cut ? lost_of(client, parts_.outlet.waiting(connection).messages) : 0;
+  const auto unsent = is_cut ? lost_of(client, parts_.outlet.untaken(connection)) : 0;
   while (!client.subscriptions.empty()) end_subscription(client, *client.subscriptions.back().topic, Leaving::gone);
   lost(client, client.parcels() + unsent, why);
   delivery_.release_publishers(client);
@@ -56,9 +57,11 @@ void Broker::end_session(Client& client, const std::string& why, Transport::Clos
 }
 
 // Those of queues are offered again.
-std::size_t Broker::lost_of(const Client& client, std::size_t unsent) {
-  const auto kept = client.backlog ? client.backlog->unconfirmed.size() : 0;
-  return unsent > kept ? unsent - kept : 0;
+std::size_t Broker::lost_of(const Client& client, const Transport::Waiting& left) {
+  if (!client.backlog) return left.messages;
+  const auto& unconfirmed = client.backlog->unconfirmed;
+  const auto kept = std::count_if(unconfirmed.begin(), unconfirmed.end(), [&](const auto& sent) { return sent.first > left.sent; });
+  return left.messages - std::min(left.messages, static_cast<std::size_t>(kept));
 }
 
 void Broker::lost(const Client& client, std::size_t messages, const std::string& why) {
@@ -68,6 +71,34 @@ void Broker::lost(const Client& client, std::size_t messages, const std::string&
   if (Delivery::is_due(losses_, now_, count, messages))
     log_.warning("client \"{}\": {} messages that waited for it are lost, {}: lost for all clients since the last time={}",
                  printable(client.peer.routing_id), messages, why, count);
+}
+
+void Broker::stop(Time now) {
+  now_ = now;
+  is_stopped_ = true;
+  alive_.reset();
+  for (const auto& client : clients_.all()) {
+    client->hold_until = {};
+    delivery_.flush(*client, now);
+  }
+}
+
+Broker::Lost Broker::lost_at_stop() const {
+  Lost lost;
+  const auto add = [&lost](std::size_t messages) {
+    lost.messages += messages;
+    lost.clients += messages > 0 ? 1 : 0;
+  };
+  auto left = left_at_stop_;
+  for (const auto& client : clients_.all()) {
+    auto messages = std::exchange(left[client->connection], 0);
+    if (client->backlog)
+      for (const auto* parcels : {&client->backlog->parcels, &client->backlog->unasked})
+        for (const auto& parcel : *parcels) messages += parcel.kept ? 0 : 1;
+    add(messages);
+  }
+  for (const auto& [connection, messages] : left) add(messages);
+  return lost;
 }
 
 Result<void> Broker::restore(const std::string& routing_id, std::string_view record, Time now) {

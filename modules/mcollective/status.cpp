@@ -105,6 +105,7 @@ void tell_clients(const Service& service, std::string_view match, const TellPort
     if (client->peer.routing_id.find(match) == std::string::npos) continue;
     Transport::Waiting queue;
     if (client->connection != 0) queue = service.transport()->waiting(client->connection);
+    queue.messages += queue.answers;
     if (client->backlog) {
       queue.messages += client->parcels();
       queue.bytes += client->backlog->bytes;

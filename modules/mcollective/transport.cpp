@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <unordered_map>
 
 #include "address.hpp"
@@ -22,7 +23,8 @@ using boost::system::error_code;
 using Clock = std::chrono::steady_clock;
 
 constexpr int accepted_at_once = 64;
-constexpr auto crowded_timeout = std::chrono::seconds(2);
+constexpr auto crowded_timeout = std::chrono::seconds(2), crowded_timeout_welcomed = std::chrono::seconds(3);
+constexpr auto finish_limit = std::chrono::milliseconds(1200), finish_pause = std::chrono::milliseconds(5);
 constexpr auto look_pause = std::chrono::milliseconds(20), deadline_pause = std::chrono::milliseconds(100);
 
 }  // namespace
@@ -49,7 +51,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
     });
   }
 
-  bool is_full() const { return handshakes >= spec.handshakes_max || no_accept_until > Clock::now(); }
+  bool is_full() const { return is_finishing || handshakes >= spec.handshakes_max || no_accept_until > Clock::now(); }
 
   bool accept_some(Door& door) {
     for (int i = 0; i < accepted_at_once && !is_full(); ++i) {
@@ -115,7 +117,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   void on_ended(Connection& connection, const Error& why) override {
     forget(connection);
     if (connection.is_admitted()) {
-      if (events.closed) events.closed(connection.id(), why, connection.waiting().messages);
+      if (events.closed) events.closed(connection.id(), why, connection.untaken());
       return;
     }
     ++(connection.is_refused() ? counters.refused : counters.failed_handshakes);
@@ -197,15 +199,16 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
     }
   }
 
-  // While others wait for a place, who says nothing has less time. Who has begun to prove his key has all of it: on a busy machine that
-  // takes long, and beginning anew would take longer.
+  // While others wait for a place, who does not say what is next has less time. Our own sums are not held against him: on a busy machine
+  // they take long.
   void end_silent(Clock::time_point now) {
     if (handshakes < spec.handshakes_max || !somebody_waits()) return;
     std::vector<std::shared_ptr<Connection>> silent;
     for (const auto& [deadline, id] : deadlines) {
-      if (deadline - spec.handshake_timeout + crowded_timeout > now) break;
       const auto found = connections.find(id);
-      if (found != connections.end() && !found->second->is_admitted() && !found->second->has_spoken()) silent.push_back(found->second);
+      if (found == connections.end() || found->second->is_admitted() || found->second->is_computing()) continue;
+      const auto limit = found->second->has_spoken() ? crowded_timeout_welcomed : crowded_timeout;
+      if (found->second->its_turn_since() + limit <= now) silent.push_back(found->second);
     }
     for (const auto& connection : silent) connection->end(Error{"it says nothing, and others wait for its place"});
   }
@@ -220,6 +223,26 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   Connection* find(ConnectionId id) const {
     const auto found = connections.find(id);
     return found == connections.end() ? nullptr : found->second.get();
+  }
+
+  asio::awaitable<void> finish() {
+    const auto self = shared_from_this();
+    is_finishing = true;
+    error_code ignored;
+    for (auto& door : doors) door->acceptor.close(ignored);
+    for (const auto& [id, connection] : std::map(connections.begin(), connections.end())) {
+      if (connection->is_admitted()) {
+        connection->close_after_queue("the broker stops");
+      } else {
+        connection->close();
+        forget(*connection);
+      }
+    }
+    boost::asio::steady_timer pause(agent.loop());
+    for (const auto end = Clock::now() + finish_limit; !connections.empty() && Clock::now() < end;) {
+      pause.expires_after(finish_pause);
+      co_await pause.async_wait(boost::asio::use_awaitable);
+    }
   }
 
   void close_all() {
@@ -248,7 +271,7 @@ struct Transport::State : std::enable_shared_from_this<State>, Connection::Owner
   Clock::time_point no_accept_until;
   ConnectionId last_id = 0;
   std::size_t handshakes = 0, admitted_count = 0;
-  bool is_open = true, timer_runs = false;
+  bool is_open = true, is_finishing = false, timer_runs = false;
 };
 
 Transport::Transport(Agent& agent, Spec spec, Events events) : state_(std::make_shared<State>(agent, std::move(spec), std::move(events))) {}
@@ -267,12 +290,27 @@ Result<void> Transport::start() {
   return {};
 }
 
+asio::awaitable<void> Transport::finish() { return state_->finish(); }
+
 const std::vector<std::string>& Transport::endpoints() const { return state_->endpoints; }
 const Transport::Counters& Transport::counters() const { return state_->counters; }
 
 std::uint64_t Transport::send(ConnectionId to, SharedFrames frames) {
   auto* const connection = state_->find(to);
   return connection == nullptr ? 0 : connection->send(std::move(frames));
+}
+
+void Transport::answer(ConnectionId to, SharedFrames frames) {
+  if (auto* const connection = state_->find(to)) connection->answer(std::move(frames));
+}
+
+void Transport::hold(ConnectionId whom, bool is_held) {
+  if (auto* const connection = state_->find(whom)) connection->hold(is_held);
+}
+
+Transport::Waiting Transport::untaken(ConnectionId of) const {
+  auto* const connection = state_->find(of);
+  return connection == nullptr ? Waiting{} : connection->untaken();
 }
 
 Transport::Waiting Transport::waiting(ConnectionId of) const {
@@ -305,7 +343,7 @@ void Transport::close(ConnectionId which, const std::string& why, Closing when) 
   state_->forget(*connection);
   if (!connection->is_admitted()) return;
   boost::asio::post(state_->agent.loop(), [state = state_, which, error = Error{why}] {
-    if (state->is_open && state->events.closed) state->events.closed(which, error, 0);
+    if (state->is_open && state->events.closed) state->events.closed(which, error, {});
   });
 }
 

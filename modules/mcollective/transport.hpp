@@ -39,15 +39,20 @@ class Transport {
     std::size_t message_bytes_max = 0, connections_max = 0, handshakes_max = 0;
     std::chrono::milliseconds handshake_timeout{};
   };
+  struct Waiting {
+    std::size_t messages = 0, answers = 0;  ///< not yet given to the kernel
+    std::size_t bytes = 0;                  ///< of both
+    std::uint64_t sent = 0;                 ///< the last message (see send) that is not among them
+  };
   struct Events {
     /// A client has proven its key and given its routing id. An Error refuses it before it is told that it is welcome. libzmq's client
     /// gives up then, until its user takes another socket; with the code "later" it comes again by itself.
     std::function<Result<void>(const Peer&)> admit;
     std::function<void(ConnectionId, const Peer&)> opened;
     std::function<void(ConnectionId, Frames)> message;
-    /// Comes once for each `opened`, also after close(). `unsent`: messages that the kernel has not been given; 0 after close(at_once),
-    /// which is told by waiting() before.
-    std::function<void(ConnectionId, const Error& why, std::size_t unsent)> closed;
+    /// Comes once for each `opened`, also after close(). What was left is as untaken() says; nothing after close(at_once), which is
+    /// told by untaken() before.
+    std::function<void(ConnectionId, const Error& why, Waiting left)> closed;
     /// What was sent up to this number (see send) has been taken: the client answered a ZMTP PING sent behind it or, where it speaks a
     /// ZMTP without PING, its kernel has acknowledged the bytes. Asked for by confirm().
     std::function<void(ConnectionId, std::uint64_t number)> taken;
@@ -57,23 +62,28 @@ class Transport {
   struct Counters {
     std::uint64_t accepted = 0, refused = 0, failed_handshakes = 0, messages_in = 0, messages_out = 0, bytes_in = 0, bytes_out = 0;
   };
-  struct Waiting {
-    std::size_t messages = 0, bytes = 0;  ///< not yet given to the kernel
-  };
-
   Transport(Agent& agent, Spec spec, Events events);
   ~Transport();  ///< closes all, tells nobody
   Transport(const Transport&) = delete;
 
   /// Binds; an Error names the address and the option `bind`.
   Result<void> start();
+  /// Takes nobody in any more, sends what waits to those who take it, and closes all; each is told as `closed`. Comes back after a second
+  /// and a bit at the latest.
+  asio::awaitable<void> finish();
   /// As bound, with the ports that were chosen for port 0.
   const std::vector<std::string>& endpoints() const;
 
   /// Queued without a bound: whoever sends looks at waiting() first. The number of the message, counted from 1 on each connection; 0 where
   /// the connection is gone.
   std::uint64_t send(ConnectionId to, SharedFrames frames);
+  /// Goes ahead of all that send() was given and that is not on its way yet, and has no number.
+  void answer(ConnectionId to, SharedFrames frames);
+  /// While a client is held, nothing but answers is begun to be sent to it.
+  void hold(ConnectionId whom, bool is_held);
   Waiting waiting(ConnectionId of) const;
+  /// waiting(), and those messages that the client's kernel has not acknowledged: as exactly as is known, never too few.
+  Waiting untaken(ConnectionId of) const;
   void confirm(ConnectionId of);
   void tell_room(ConnectionId of, std::size_t room_bytes);
   /// Reads no more from a client until resume(): TCP holds it back.

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds and measures the MCollective broker with clients of libzmq: point to point, fan-out, memory of an idle client, the time after a
-# restart. Prints a table beside what libzmq's own ROUTER does in the same run; README.md says what it means.
+# Builds and measures the MCollective broker with clients of libzmq: point to point, fan-out, a flood, memory of an idle client, the time
+# after a restart. Prints a table beside what libzmq's own ROUTER does in the same run; README.md says what it means.
 #
 #   tests/bench/mcollective.sh [--preset PRESET] [--quick] [--only FIGURE] [--rounds N] [--mc0d PROGRAM]
 #
 #   --preset PRESET   what to build and measure (default: release)
 #   --quick           few clients and messages, as a test of the benchmark itself
-#   --only FIGURE     p2p, fanout or idle
+#   --only FIGURE     p2p, fanout, flood or idle
 #   --rounds N        of each figure, of which the median counts (default: 5)
 #   --mc0d PROGRAM    a build of mc0d, to be measured in the same run
 #

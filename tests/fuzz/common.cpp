@@ -43,8 +43,8 @@ std::uint32_t Input::number() {
 }
 
 std::string_view Input::text() {
-  const std::size_t high = byte();
-  const std::size_t size = std::min(high << 8 | byte(), rest_.size());
+  const std::size_t high = byte(), low = byte();
+  const auto size = std::min(high << 8 | low, rest_.size());
   const auto text = rest_.substr(0, size);
   rest_.remove_prefix(size);
   return text;

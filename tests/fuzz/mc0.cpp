@@ -22,10 +22,11 @@ const std::vector<std::string> verbs{"CONNECT", "SUB", "UNSUB", "PUT", "NOOP", "
 /// What a client may be sent now.
 struct Line {
   std::deque<std::pair<std::string, std::string>> open_questions;  ///< ID and verb
-  bool is_open = false, reads = true, is_paused = false;
+  bool is_open = false, reads = true, is_paused = false, is_held = false;
   Time quiet_until{};
   std::uint64_t number = 0;
-  std::vector<SharedFrames> queued;
+  std::vector<SharedFrames> queued;  ///< messages; answers go ahead of them
+  std::vector<SharedFrames> answers;
 };
 
 class Run final : public Outlet {
@@ -83,17 +84,36 @@ class Run final : public Outlet {
   std::uint64_t send(ConnectionId to, SharedFrames frames) override {
     auto& line = lines_[id_of(to)];
     if (to != ids_[id_of(to)] || !line.is_open) return 0;
-    check_sent(line, *frames);
-    if (!line.reads) line.queued.push_back(std::move(frames));
-    return ++line.number;
+    check_form(*frames);
+    require(frames->at(1) == "MESSAGE", "what is sent in its turn is a message", frames->at(1));
+    ++line.number;
+    line.queued.push_back(std::move(frames));
+    leave(line);
+    return line.number;
   }
+  void answer(ConnectionId to, SharedFrames frames) override {
+    auto& line = lines_[id_of(to)];
+    if (to != ids_[id_of(to)] || !line.is_open) return;
+    check_answer(line, *frames);
+    if (!line.reads) line.answers.push_back(std::move(frames));
+  }
+  void hold(ConnectionId whom, bool is_held) override {
+    auto& line = lines_[id_of(whom)];
+    if (whom != ids_[id_of(whom)] || !line.is_open) return;
+    line.is_held = is_held;
+    leave(line);
+  }
+  Transport::Waiting untaken(ConnectionId of) const override { return waiting(of); }
   Transport::Waiting waiting(ConnectionId of) const override {
     Transport::Waiting waiting;
     const auto known = std::find(ids_.begin(), ids_.end(), of);
     if (known == ids_.end()) return waiting;
     const auto& line = lines_[static_cast<std::size_t>(known - ids_.begin())];
     waiting.messages = line.queued.size();
-    for (const auto& frames : line.queued) waiting.bytes += size_of(*frames);
+    waiting.answers = line.answers.size();
+    waiting.sent = line.number - line.queued.size();
+    for (const auto* queue : {&line.queued, &line.answers})
+      for (const auto& frames : *queue) waiting.bytes += size_of(*frames);
     return waiting;
   }
   void confirm(ConnectionId) override {}
@@ -141,8 +161,9 @@ class Run final : public Outlet {
   void lose(ConnectionId slot) {
     auto& line = lines_[slot - 1];
     if (!line.is_open) return;
+    const auto left = untaken(ids_[slot - 1]);
     line.is_open = false;
-    broker_->closed(ids_[slot - 1], Error{"reset"}, line.queued.size(), now_);
+    broker_->closed(ids_[slot - 1], Error{"reset"}, left, now_);
   }
 
   void say_anything(ConnectionId slot) {
@@ -209,11 +230,26 @@ class Run final : public Outlet {
     return count;
   }
 
-  void check_sent(Line& line, const Frames& frames) {
+  static Parsed check_form(const Frames& frames) {
     require(frames.size() >= 2 && frames[0].empty(), "what is sent begins with a delimiter");
-    const auto& verb = frames[1];
-    const auto parsed = parse_command(frames);
+    auto parsed = parse_command(frames);
     require(!parsed.fault.has_value(), "what is sent has the form of a command", parsed.fault.value_or(""));
+    return parsed;
+  }
+
+  // A client that reads is given what waits for it, a message only where it may come now.
+  void leave(Line& line) {
+    if (!line.reads) return;
+    line.answers.clear();
+    if (line.is_held || line.queued.empty()) return;
+    require(line.open_questions.empty(), "no message comes between a command with an ID and its answer");
+    require(line.quiet_until <= now_, "no message comes while a client is subscribing");
+    line.queued.clear();
+  }
+
+  void check_answer(Line& line, const Frames& frames) {
+    const auto parsed = check_form(frames);
+    const auto& verb = frames[1];
     const auto* const id = parsed.command.header("ID");
     if ((verb == "OK" || verb == "ERROR") && id) {
       require(!line.open_questions.empty() && line.open_questions.front().first == *id,
@@ -226,7 +262,7 @@ class Run final : public Outlet {
     require(verb != "OK", "OK is the answer to a command with an ID");
     require(line.open_questions.empty(), "nothing comes between a command with an ID and its answer", verb);
     if (verb == "ERROR") return;
-    require(verb == "MESSAGE" || verb == "NOOP", "a broker sends OK, ERROR, NOOP and MESSAGE", verb);
+    require(verb == "NOOP", "a broker answers OK, ERROR and NOOP", verb);
     require(line.quiet_until <= now_, "nothing but answers comes while a client is subscribing", verb);
   }
 
@@ -252,10 +288,10 @@ class Run final : public Outlet {
     auto& line = lines_[slot - 1];
     line.reads = !line.reads;
     if (!line.reads) return;
-    line.queued.clear();
     if (!line.is_open) return;
+    leave(line);
     broker_->room(ids_[slot - 1], now_);
-    broker_->taken(ids_[slot - 1], line.number, now_);
+    broker_->taken(ids_[slot - 1], line.number - line.queued.size(), now_);
   }
 
   void change_grants() {
@@ -282,7 +318,7 @@ class Run final : public Outlet {
 
   // The transport tells of each close once, later.
   void settle_closed() {
-    for (const auto connection : std::exchange(closing_, {})) broker_->closed(connection, Error{"closed"}, 0, now_);
+    for (const auto connection : std::exchange(closing_, {})) broker_->closed(connection, Error{"closed"}, {}, now_);
   }
 
   void compare() {

@@ -220,7 +220,7 @@ void curve_operations(Input& input, std::size_t piece) {
   require(got.size() <= said.size() && std::equal(got.begin(), got.end(), said.begin()),
           "no message is taken that the client did not seal so");
   require(!is_sound || peer.told.is_over || got.size() == said.size(), "what the client sealed is taken");
-  while (!queue.is_empty()) reader.take({portion.data(), queue.make(portion.data())});
+  while (queue.has_work()) reader.take({portion.data(), queue.make(portion.data())});
   queue.sent();
   require(reader.messages == sent && reader.is_between_messages(), "what was sent to the client comes to it");
   require(queue.waiting().bytes == 0 && queue.waiting().messages == 0, "nothing waits when all was sent");

@@ -1,5 +1,6 @@
 """The broker for MCollective's connector, module mcollective: every verb, header and fault of its protocol, by an independent client."""
 import json
+import re
 import unittest
 import uuid
 
@@ -121,13 +122,16 @@ class Faults(BrokerCase):
                    ["", "PUT", "ID", identity, *(["K", "v"] * 100)], ["", "PUT", "ID", identity, "TOPIC", "t" * 70000],
                    ["", "CONNECT", "ID", identity, "TTL", "-1"], ["", "CONNECT", "ID", identity, "TTL", "9" * 40],
                    ["", "CONNECT", "ID", identity, "TTL", "1e3"], ["", "MESSAGE", "ID", identity, "TOPIC", "w", "", "x"], ["", "OK", "ID", identity],
-                   ["", "ERROR", "ID", identity, "MESSAGE", "no"], ["", b"\xff\xfe", "ID", identity]]
+                   ["", "ERROR", "ID", identity, "MESSAGE", "no"], ["", b"\xff\xfe", "ID", identity], ["", "NOOP", "ID", identity, "ODD"],
+                   ["", "CONNECT", "ID", identity, "TTL", "0x10"]]
         for frames in with_id:
             client.raw(*frames)
             came = client.read()
             self.assertIsNotNone(came, frames[:6])
             self.assertEqual((came[0], came[1].get("ID"), bool(came[1].get("MESSAGE"))), ("ERROR", identity, True), frames[:6])
-        without_id = [[""], ["", ""], ["x"], ["", "PUT"], ["CONNECT", "ID", "1"], ["", "ID"], ["", "SUB", "ID"], ["", "", "", ""], [b"\x00"] * 3, ["", "sub", "", "t"]]
+        without_id = [[""], ["", ""], ["x"], ["", "PUT"], ["CONNECT", "ID", "1"], ["", "ID"], ["", "SUB", "ID"], ["", "", "", ""], [b"\x00"] * 3, ["", "sub", "", "t"],
+                      ["", "DISCONNECT", "ID"]]
+        self.assertEqual(len(with_id) + len(without_id), 35)
         for frames in without_id:
             client.raw(*frames)
             came = client.read()
@@ -236,7 +240,8 @@ class Limits(BrokerCase):
         api = ("--api", f"http://127.0.0.1:{mc.http_port}")
         shown = gorgonectl("mcollective", "clients", *api).splitlines()
         self.assertEqual(shown[0].split()[:3], ["IDENTITY", "ADDRESS", "STATE"])
-        self.assertRegex(shown[1], r"^web1 +127\.0\.0\.1:\d+ +up ")
+        # Its key has no name here, so the key itself is shown.
+        self.assertRegex(shown[1], r"^web1 +127\.0\.0\.1:\d+ +up +" + re.escape(client.keys[0].decode()[:10]) + "…")
         self.assertEqual(gorgonectl("mcollective", "clients", "nobody", *api).splitlines()[1:], [])
         self.assertRegex(gorgonectl("mcollective", "topics", *api), r"\nmcollective ping +1 +false\n")
         status = gorgonectl("mcollective", "status", *api)

@@ -1,5 +1,6 @@
 """The broker for MCollective's connector over time: restarts, silence, second connections, subscribers that do not read, heartbeats."""
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,7 +16,38 @@ from mc0 import BrokerCase, Client
 from pace import SLOWNESS, clock
 
 
+def deaf_client(case, mc, topic, rcvhwm=1):
+    """A client that subscribes and then reads nothing, with buffers as small as they can be."""
+    deaf = Client(mc, "deaf")
+    case.addCleanup(deaf.close)
+    deaf.socket.close(0)
+    deaf.socket = socket_of = deaf.context.socket(zmq.DEALER)
+    socket_of.linger, socket_of.rcvhwm, socket_of.rcvbuf = 0, rcvhwm, 4096
+    socket_of.routing_id = deaf.name
+    socket_of.curve_publickey, socket_of.curve_secretkey = deaf.keys
+    socket_of.curve_serverkey = mc.mc_public_key()
+    socket_of.connect(f"tcp://127.0.0.1:{mc.mc_port}")
+    return deaf.connect(topic)
+
+
 class Restarts(BrokerCase):
+    def test_at_a_stop_what_waits_is_sent_to_who_reads_and_what_is_lost_is_told(self):
+        mc = self.broker(subscribe_grace_ms=10000)
+        deaf, quick, sender = deaf_client(self, mc, "t"), self.client(mc, "quick", ["t"]), self.client(mc, "sender")
+        sender.put("nobody", "x")
+        for _ in range(100):
+            sender.put("t", b"x" * 10000)
+        eventually(lambda: mc.status()["messages"]["delivered"] == 200, 5, "the messages")
+        started = clock()
+        mc.stop()
+        self.assertLess(clock() - started, 3)
+        self.assertEqual(len(quick.bodies(100)), 100)
+        told = re.findall(r"the broker stops: (\d+) messages that waited for (\d+) clients are lost", mc.log())
+        self.assertEqual([clients for _, clients in told], ["1"])
+        self.assertTrue(50 < int(told[0][0]) <= 100, told)
+        del deaf
+
+
     def test_clients_that_were_connected_are_served_again_within_two_seconds_without_connect(self):
         for name, end in (("stopped", lambda mc: mc.stop()), ("killed", lambda mc: mc.kill())):
             with self.subTest(name):
@@ -188,6 +220,25 @@ class Windows(BrokerCase):
             stopping.set()
             thread.join()
 
+    def test_the_answer_to_unsub_overtakes_what_waits_for_a_client_that_reads_slowly(self):
+        mc = self.broker()
+        slow, sender = deaf_client(self, mc, "t", rcvhwm=10), self.client(mc, "sender")
+        self.pause(0.5)
+        count = 3000
+        for _ in range(count):
+            sender.put("t", b"x" * 5000)
+        eventually(lambda: mc.status()["messages"]["delivered"] == count, 20, "the messages")
+        row, = mc.ask_api("clients", "deaf")["clients"]
+        self.assertGreater(row["queue_messages"], 2000)
+        slow.send("UNSUB", {"ID": "1"}, ["t"])
+        before = 0
+        while (came := slow.read())[0] == "MESSAGE":
+            before += 1
+        self.assertEqual(came, ("OK", {"ID": "1"}, []))
+        # What had left the broker already.
+        self.assertLess(before, 100)
+        self.assertEqual(len(slow.bodies(count - before, 20)), count - before)
+
     def test_replies_do_not_wait_for_a_grace_once_the_caller_has_asked(self):
         mc = self.broker(subscribe_grace_ms=5000)
         server = self.client(mc, "server", ["t"])
@@ -226,22 +277,9 @@ class Handover(BrokerCase):
 
 
 class SlowSubscribers(BrokerCase):
-    def deaf(self, mc, topic):
-        """A client that subscribes and then reads nothing, with buffers as small as they can be."""
-        deaf = Client(mc, "deaf")
-        self.addCleanup(deaf.close)
-        deaf.socket.close(0)
-        deaf.socket = socket_of = deaf.context.socket(zmq.DEALER)
-        socket_of.linger, socket_of.rcvhwm, socket_of.rcvbuf = 0, 1, 4096
-        socket_of.routing_id = deaf.name
-        socket_of.curve_publickey, socket_of.curve_secretkey = deaf.keys
-        socket_of.curve_serverkey = mc.mc_public_key()
-        socket_of.connect(f"tcp://127.0.0.1:{mc.mc_port}")
-        return deaf.connect(topic)
-
     def test_one_that_does_not_read_is_bounded_counted_and_told_of_and_slows_nobody_for_long(self):
         mc = self.broker(queue_messages=100, put_patience_ms=100)
-        deaf, quick = self.deaf(mc, "t"), self.client(mc, "quick", ["t"])
+        deaf, quick = deaf_client(self, mc, "t"), self.client(mc, "quick", ["t"])
         sender = self.client(mc, "sender")
         body = b"x" * 10000
         started, count = clock(), 3000

@@ -21,7 +21,7 @@ struct Broker {
     std::vector<Frames> messages;
     std::vector<std::uint64_t> taken;
     std::optional<Error> closed;
-    std::size_t unsent = 0;
+    Transport::Waiting left{};
     int rooms = 0;
   };
 
@@ -44,10 +44,10 @@ struct Broker {
       if (on_message) return on_message(id, std::move(frames));
       clients[id].messages.push_back(std::move(frames));
     };
-    events.closed = [this](ConnectionId id, const Error& why, std::size_t unsent) {
+    events.closed = [this](ConnectionId id, const Error& why, Transport::Waiting left) {
       REQUIRE_FALSE(clients[id].closed);
       clients[id].closed = why;
-      clients[id].unsent = unsent;
+      clients[id].left = left;
     };
     events.taken = [this](ConnectionId id, std::uint64_t number) { clients[id].taken.push_back(number); };
     events.room = [this](ConnectionId id) { ++clients[id].rooms; };

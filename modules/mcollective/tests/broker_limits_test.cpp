@@ -189,9 +189,54 @@ TEST_CASE("messages that a subscriber has not read when its connection ends are 
   CHECK(world.broker->counters().session_over == 5);
 }
 
+TEST_CASE("of what the client's kernel has not got, only messages of queues are taken for kept, and answers for nothing") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "slow", {"t", "q"});
+  world.join(3, "publisher");
+  const auto offer = [&](std::uint64_t number) {
+    world.broker->offered("q", KeptMessage{number, std::make_shared<const Frames>(Frames{"", "MESSAGE", "TOPIC", "q", "", "k"})},
+                          world.now);
+  };
+  for (std::uint64_t i = 1; i <= 4; ++i) offer(i);
+  REQUIRE(world.heard(1).size() == 4);
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 5; ++i) world.put(3, "t", "x");
+  offer(5);
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "nobody", "", "x"});
+  REQUIRE(world.outlet.connections[1].queued_answers.size() == 1);
+  world.lose(1);
+  CHECK(world.broker->counters().session_over == 5);
+}
+
+TEST_CASE("at a stop what waited for its moment is sent, and what nobody has got is summed up") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "away", {"t", "q"});
+  world.join(2, "slow", {"t"});
+  world.join(3, "asking", {"t"});
+  world.join(4, "publisher");
+  world.lose(1);
+  world.outlet.connections[2].reads = false;
+  world.say(3, {"SUB", "ID", "1", "", "u"});
+  for (int i = 0; i < 3; ++i) world.put(4, "t", "x");
+  world.heard(3);
+  world.broker->stop(world.now);
+  CHECK(world.heard(3).size() == 3);
+  for (const ConnectionId each : {2U, 3U, 4U}) world.lose(each);
+  CHECK(world.broker->lost_at_stop().messages == 6);
+  CHECK(world.broker->lost_at_stop().clients == 2);
+  // Sessions are kept as they were.
+  CHECK(world.broker->clients().sessions() == 4);
+  CHECK(world.broker->clients().session("slow")->connection == 2);
+}
+
 TEST_CASE("what is still being sent when a session ends is lost where its connection ends before that") {
   World world;
-  world.broker->closed(9, gorgone::Error{"it did not read"}, 3, world.now);
+  Transport::Waiting left;
+  left.messages = 3;
+  left.answers = 2;
+  world.broker->closed(9, gorgone::Error{"it did not read"}, left, world.now);
   CHECK(world.broker->counters().session_over == 3);
 }
 
@@ -229,6 +274,29 @@ TEST_CASE("a publisher whose subscriber goes away while it is held back goes on"
   CHECK_FALSE(world.outlet.connections[3].is_paused);
 }
 
+TEST_CASE("a publisher is not dropped for a silence in which it was held back, but for one after it") {
+  auto limits = World::quick_limits();
+  limits.patience = 10s;
+  World world(limits);
+  world.join(1, "slow", {"t"}, "100000");
+  world.join(3, "publisher", {}, "1000");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 12; ++i) world.put(3, "t", "x");
+  REQUIRE(world.outlet.connections[3].is_paused);
+  world.pass(10s);
+  CHECK(world.is_open(3));
+  CHECK_FALSE(world.outlet.connections[3].is_paused);
+  SECTION("it speaks") {
+    world.say(3, {"NOOP"});
+    world.pass(1s);
+    CHECK(world.is_open(3));
+  }
+  SECTION("it does not") {
+    world.pass(2s);
+    CHECK_FALSE(world.is_open(3));
+  }
+}
+
 TEST_CASE("one that says DISCONNECT while it is held back is read again") {
   World world;
   world.join(1, "slow", {"t"});
@@ -262,9 +330,21 @@ TEST_CASE("a client that asks without reading the answers is not read any more u
   CHECK(connection.is_paused);
   world.pass(1s);
   CHECK(connection.is_paused);
-  connection.queued.clear();
+  connection.queued_answers.clear();
   world.pass(50ms);
   CHECK_FALSE(connection.is_paused);
+}
+
+TEST_CASE("a client whose queue is full of messages is read on, for its answers overtake them") {
+  World world;
+  world.join(1, "slow", {"t"});
+  world.join(2, "publisher");
+  world.outlet.connections[1].reads = false;
+  for (int i = 0; i < 20; ++i) world.put(2, "t", "x");
+  REQUIRE(world.outlet.connections[1].queued.size() == 16);
+  world.say(1, {"UNSUB", "ID", "1", "", "t"});
+  CHECK(world.outlet.connections[1].queued_answers.size() == 1);
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
 }
 
 TEST_CASE("what a client may not do is answered ERROR and counted") {
@@ -307,6 +387,22 @@ TEST_CASE("who awaits a certificate may only CONNECT with one") {
   world.open(3, "a");
   world.say(3, {"CONNECT", "ID", "3", "CERTIFICATE", "good"});
   CHECK(only(world.heard(3)) == "OK ID 3");
+}
+
+TEST_CASE("connections that await a certificate are bounded, the oldest goes, and nobody who is let in") {
+  auto limits = World::quick_limits();
+  limits.clients = 100;
+  World world(limits);
+  world.join(1, "member", {"t"});
+  world.access.awaiting_keys.insert("key");
+  for (ConnectionId i = 100; i < 200; ++i) world.open(i, "stranger " + std::to_string(i));
+  std::size_t open = 0;
+  for (ConnectionId i = 100; i < 200; ++i) open += world.is_open(i) ? 1 : 0;
+  CHECK(open <= 25);
+  CHECK(open >= 20);
+  CHECK_FALSE(world.is_open(100));
+  CHECK(world.is_open(199));
+  CHECK(world.is_open(1));
 }
 
 TEST_CASE("what a client can bring about at will is told once a minute for its address") {

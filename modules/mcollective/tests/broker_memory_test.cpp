@@ -17,6 +17,9 @@ TEST_CASE("an idle client with twenty topics takes less than two kilobytes of th
   struct Nowhere final : Outlet {
     std::uint64_t send(ConnectionId, SharedFrames) override { return 1; }
     Transport::Waiting waiting(ConnectionId) const override { return {}; }
+    void answer(ConnectionId, SharedFrames) override {}
+    void hold(ConnectionId, bool) override {}
+    Transport::Waiting untaken(ConnectionId) const override { return {}; }
     void confirm(ConnectionId) override {}
     void pause(ConnectionId) override {}
     void resume(ConnectionId) override {}

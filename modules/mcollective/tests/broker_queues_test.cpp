@@ -115,7 +115,7 @@ TEST_CASE("an answer that comes after the broker has stopped gets nowhere, for t
   world.join(1, "publisher", {"q"});
   world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
   world.put(1, "q", "y");
-  world.broker->stop();
+  world.broker->stop(world.now);
   world.outlet.is_gone = true;
   world.kept.puts[0].second(gorgone::Error{"the queue is full"});
   CHECK_NOTHROW(world.kept.puts[1].second({}));

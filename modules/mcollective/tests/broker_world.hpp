@@ -18,8 +18,9 @@ struct FakeOutlet final : Outlet {
   struct Connection {
     std::vector<SharedFrames> sent;    ///< since it was last looked at
     std::vector<SharedFrames> queued;  ///< not taken by a client that does not read
+    std::vector<SharedFrames> queued_answers;
     std::uint64_t number = 0;
-    bool reads = true, is_paused = false, is_closed = false, is_asked = false;
+    bool reads = true, is_paused = false, is_closed = false, is_asked = false, is_held = false;
     std::string why;
   };
   std::map<ConnectionId, Connection> connections;
@@ -32,13 +33,23 @@ struct FakeOutlet final : Outlet {
     (connection.reads ? connection.sent : connection.queued).push_back(std::move(frames));
     return ++connection.number;
   }
+  void answer(ConnectionId to, SharedFrames frames) override {
+    if (is_gone) throw std::logic_error("there is no transport");
+    auto& connection = connections[to];
+    if (!connection.is_closed) (connection.reads ? connection.sent : connection.queued_answers).push_back(std::move(frames));
+  }
+  void hold(ConnectionId whom, bool is_held) override { connections[whom].is_held = is_held; }
+  Transport::Waiting untaken(ConnectionId of) const override { return waiting(of); }
   Transport::Waiting waiting(ConnectionId of) const override {
     if (is_gone) throw std::logic_error("there is no transport");
     Transport::Waiting waiting;
     const auto known = connections.find(of);
     if (known == connections.end()) return waiting;
     waiting.messages = known->second.queued.size();
-    for (const auto& frames : known->second.queued) waiting.bytes += size_of(*frames);
+    waiting.answers = known->second.queued_answers.size();
+    waiting.sent = known->second.number - waiting.messages;
+    for (const auto* queue : {&known->second.queued, &known->second.queued_answers})
+      for (const auto& frames : *queue) waiting.bytes += size_of(*frames);
     return waiting;
   }
   void confirm(ConnectionId of) override { connections[of].is_asked = true; }
@@ -194,9 +205,9 @@ class World {
   bool is_open(ConnectionId connection) { return !outlet.connections[connection].is_closed; }
   /// The clients' side of a connection goes away.
   void lose(ConnectionId connection) {
-    const auto unsent = outlet.connections[connection].queued.size();
+    const auto left = outlet.untaken(connection);
     outlet.connections[connection].is_closed = true;
-    broker->closed(connection, Error{"reset"}, unsent, now);
+    broker->closed(connection, Error{"reset"}, left, now);
   }
 
   BrokerLimits limits;

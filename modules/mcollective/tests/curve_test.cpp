@@ -229,6 +229,46 @@ TEST_CASE("a sealed message over the limit is refused when it is announced, one 
   }
 }
 
+TEST_CASE("an answer goes ahead of every message that has not been begun, and alone while messages are held") {
+  OutQueue queue;
+  std::string part(OutQueue::portion, '\0');
+  const auto shared = [](Frames frames) { return std::make_shared<const Frames>(std::move(frames)); };
+  const auto made = [&] { return part.substr(0, queue.make(part.data())); };
+  const std::string big(100000, 'x');
+  CHECK(queue.push(shared({"one"})) == 1);
+  CHECK(queue.push(shared({"two", big, "end"})) == 2);
+  CHECK(queue.push(shared({"three"})) == 3);
+  auto wire = made();
+  queue.push_answer(shared({"ok 1"}));
+  queue.push_answer(shared({"ok 2"}));
+  CHECK(queue.waiting().messages == 3);
+  CHECK(queue.waiting().answers == 2);
+  SECTION("not held") {
+    while (queue.has_work()) wire += made();
+    CHECK((wire == frame("one") + frame("two", 1) + frame(big, 1) + frame("end") + frame("ok 1") + frame("ok 2") + frame("three")));
+    CHECK(queue.sent() == 5);
+  }
+  SECTION("held") {
+    queue.hold(true);
+    queue.push_ping();
+    while (queue.has_work()) wire += made();
+    CHECK((wire == frame("one") + frame("two", 1) + frame(big, 1) + frame("end") + frame("ok 1") + frame("ok 2")));
+    CHECK(queue.sent() == 4);
+    CHECK(queue.waiting().messages == 1);
+    CHECK(queue.waiting().sent == 2);
+    queue.push_answer(shared({"ok 3"}));
+    CHECK(made() == frame("ok 3"));
+    CHECK_FALSE(queue.has_work());
+    queue.hold(false);
+    CHECK(made().starts_with(frame("three")));
+    CHECK(queue.sent() == 2);
+  }
+  CHECK(queue.waiting().messages == 0);
+  CHECK(queue.waiting().answers == 0);
+  CHECK(queue.waiting().bytes == 0);
+  CHECK(queue.sent_messages() == 3);
+}
+
 TEST_CASE("what is queued is sealed so that the client can open it, short and long, commands between messages") {
   Shaken machine;
   OutQueue queue;
@@ -242,7 +282,7 @@ TEST_CASE("what is queued is sealed so that the client can open it, short and lo
   CHECK(queue.waiting().bytes == 7 + 60000 + 300000 + 3);
 
   std::string wire, part(OutQueue::portion, '\0');
-  while (!queue.is_empty()) {
+  while (queue.has_work()) {
     const auto size = queue.make(part.data());
     REQUIRE(size <= part.size());
     wire += part.substr(0, size);

@@ -99,6 +99,24 @@ TEST_CASE("strangers that fill all places of the handshake hold up others for tw
   CHECK(broker.transport->counters().failed_handshakes > 0);
 }
 
+TEST_CASE("strangers that begin to prove a key and stop there do not keep others out either") {
+  Broker broker(true, 1000, [](Transport::Spec& spec) {
+    spec.handshakes_max = 5;
+    spec.handshake_timeout = 60s;
+  });
+  const auto keys = new_key_pair();
+  std::vector<std::unique_ptr<Raw>> strangers;
+  for (int i = 0; i < 5; ++i) {
+    CurveClient curve(keys.public_key, keys.secret_key, broker.keys.public_key);
+    auto& stranger = *strangers.emplace_back(std::make_unique<Raw>(broker));
+    stranger.say(greeting("CURVE") + curve.hello());
+    REQUIRE(stranger.hears(64 + 2 + 168));
+  }
+  Dealer waiting(broker);
+  CHECK(broker.runs_until([&] { return broker.has(1); }, 8s));
+  CHECK(broker.transport->counters().failed_handshakes > 0);
+}
+
 TEST_CASE("a client of ZMTP 3.0, which knows no PING, has taken what its kernel acknowledged, and is sent none") {
   Broker broker(false);
   Raw client(broker);

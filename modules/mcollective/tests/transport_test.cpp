@@ -259,8 +259,85 @@ TEST_CASE("a client is closed after its queue, or after a second where it does n
   REQUIRE(broker.client(0).closed);
   CHECK(broker.client(0).closed->message == "goodbye");
   CHECK(broker.client(1).closed->message == "goodbye");
-  CHECK(broker.client(0).unsent == 0);
-  CHECK(broker.client(1).unsent > 0);
+  CHECK(broker.client(0).left.messages == 0);
+  CHECK(broker.client(1).left.messages > 0);
+}
+
+TEST_CASE("an answer overtakes what waits for a client that does not read, and nothing but answers goes out while it is held") {
+  Broker broker(true);
+  Dealer::Options options;
+  options.receive_buffer = 4096;
+  options.high_water = 1;
+  Dealer slow(broker, options);
+  REQUIRE(broker.runs_until([&] { return broker.has(1); }));
+  const auto message = shared({"", "MESSAGE", std::string(5000, 'm')});
+  constexpr int count = 500;
+  for (int i = 0; i < count; ++i) broker.transport->send(broker.id(), message);
+  broker.agent.run_for(200ms);
+  REQUIRE(broker.transport->waiting(broker.id()).messages > 300);
+  broker.transport->hold(broker.id(), true);
+  broker.transport->answer(broker.id(), shared({"", "OK"}));
+  int before = 0;
+  while (slow.receive_within(broker) == *message) ++before;
+  CHECK(before < 100);
+  broker.agent.run_for(200ms);
+  CHECK_FALSE(slow.receive().has_value());
+  broker.transport->hold(broker.id(), false);
+  for (int i = before; i < count; ++i) REQUIRE(slow.receive_within(broker) == *message);
+}
+
+TEST_CASE("messages that the kernel has and the client's has not are told as not taken, until they are") {
+  Broker broker(true);
+  Dealer::Options options;
+  options.receive_buffer = 4096;
+  options.high_water = 1;
+  auto slow = std::make_unique<Dealer>(broker, options);
+  REQUIRE(broker.runs_until([&] { return broker.has(1); }));
+  const auto message = shared({std::string(5000, 'm')});
+  for (int i = 0; i < 100; ++i) {
+    broker.transport->send(broker.id(), message);
+    broker.agent.run_for(1ms);
+  }
+  const auto waiting = broker.transport->waiting(broker.id()), untaken = broker.transport->untaken(broker.id());
+  CHECK(waiting.messages < 100);
+  CHECK(untaken.messages > waiting.messages);
+  CHECK(untaken.messages < 100);
+  CHECK(untaken.sent == 100 - untaken.messages);
+  SECTION("they are taken") {
+    for (int i = 0; i < 100; ++i) REQUIRE(slow->receive_within(broker) == *message);
+    CHECK(broker.runs_until([&] { return broker.transport->untaken(broker.id()).messages == 0; }));
+  }
+  SECTION("the client goes away") {
+    slow.reset();
+    REQUIRE(broker.runs_until([&] { return broker.client().closed.has_value(); }));
+    CHECK(broker.client().left.messages > 0);
+    CHECK(broker.client().left.messages <= untaken.messages);
+  }
+}
+
+TEST_CASE("finish() sends what waits to who reads, and does not wait for who does not") {
+  Broker broker(true);
+  Dealer good(broker);
+  REQUIRE(broker.runs_until([&] { return broker.has(1); }));
+  Dealer::Options options;
+  options.receive_buffer = 4096;
+  options.high_water = 1;
+  Dealer slow(broker, options);
+  REQUIRE(broker.runs_until([&] { return broker.has(2); }));
+  const auto message = shared({std::string(20000, 'm')});
+  for (const auto id : broker.order)
+    for (int i = 0; i < 100; ++i) broker.transport->send(id, message);
+  bool is_done = false;
+  const auto begin = std::chrono::steady_clock::now();
+  boost::asio::co_spawn(broker.agent.loop(), broker.transport->finish(), [&](const std::exception_ptr&) { is_done = true; });
+  for (int i = 0; i < 100; ++i) REQUIRE(good.receive_within(broker) == *message);
+  REQUIRE(broker.runs_until([&] { return is_done; }));
+  CHECK(std::chrono::steady_clock::now() - begin < 5s);
+  CHECK(broker.client(0).left.messages == 0);
+  CHECK(broker.client(1).left.messages > 0);
+  // Nobody is let in any more.
+  broker.agent.run_for(300ms);
+  CHECK(broker.order.size() == 2);
 }
 
 TEST_CASE("more clients than are admitted wait until there is room") {

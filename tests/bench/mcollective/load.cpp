@@ -20,12 +20,6 @@ constexpr auto patience = std::chrono::seconds(60);
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-void wait_for_start() {
-  std::cout << "ready" << std::endl;
-  std::string line;
-  std::getline(std::cin, line);
-}
-
 [[noreturn]] void give_up(const std::string& what) { throw std::runtime_error(what + " did not come within a minute"); }
 
 void rest() { std::this_thread::sleep_for(std::chrono::microseconds(200)); }
@@ -45,6 +39,12 @@ Clients subscribers_of(zmq::context_t& context, const Target& target, int count,
 void set_threads(zmq::context_t& context, int sockets) { context.set(zmq::ctxopt::max_sockets, sockets + 16); }
 
 }  // namespace
+
+void wait_for_start() {
+  std::cout << "ready" << std::endl;
+  std::string line;
+  std::getline(std::cin, line);
+}
 
 Client::Client(zmq::context_t& context, const Target& target, const std::string& name) : socket_(context, zmq::socket_type::dealer) {
   const auto keys = new_key_pair();

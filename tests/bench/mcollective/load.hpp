@@ -28,9 +28,14 @@ class Client {
   zmq::socket_t socket_;
 };
 
+/// Says that its clients are there, and waits for the word to begin.
+void wait_for_start();
+
 /// Each says "ready" when its clients are there, begins at a line from its input and prints its result as a line of JSON.
 void point_to_point(const Target& target, int count, int pairs);
 void fan_out(const Target& target, int count, int subscribers);
+/// One publisher that waits for nothing and one subscriber.
+void flood(const Target& target, int count);
 /// At each line again: publishes until each client has heard something of that time.
 void idle(const Target& target, int clients);
 

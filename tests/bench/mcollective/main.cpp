@@ -18,10 +18,11 @@ int main(int count, char** words) {
       const int number = std::stoi(given[3]);
       if (given[0] == "p2p" && given.size() == 5) return point_to_point(target, number, std::stoi(given[4])), 0;
       if (given[0] == "fanout" && given.size() == 5) return fan_out(target, number, std::stoi(given[4])), 0;
+      if (given[0] == "flood" && given.size() == 4) return flood(target, number), 0;
       if (given[0] == "idle" && given.size() == 4) return idle(target, number), 0;
     }
     std::cerr << "expected serve-libzmq | serve-transport | p2p ENDPOINT KEY COUNT PAIRS | fanout ENDPOINT KEY COUNT SUBSCRIBERS | "
-                 "idle ENDPOINT KEY CLIENTS\n";
+                 "flood ENDPOINT KEY COUNT | idle ENDPOINT KEY CLIENTS\n";
   } catch (const std::exception& error) {
     std::cerr << "bench_mcollective: " << error.what() << "\n";
   }

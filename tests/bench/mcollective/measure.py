@@ -134,6 +134,28 @@ def measure(name, goal, rounds, what, *numbers):
     print(rows[-1], flush=True)
 
 
+def measure_flood(count):
+    """What becomes of the messages of a publisher that does not wait for anything."""
+    texts = {}
+    for kind in SERVERS:
+        if kind == "transport":
+            continue
+        server = SERVERS[kind]()
+        load = Load(server, "flood", count)
+        result = load.go()
+        load.end()
+        server.end()
+        silent = result["sent"] - result["messages"] - result["refused"]
+        unanswered = result["sent"] - result["acknowledged"] - result["refused"]
+        texts[kind] = (f"{result['messages']:,} delivered, {result['refused']:,} refused, {silent:,} lost without a word" +
+                       (f", {unanswered:,} without an answer" if unanswered else "") + f", {result['messages'] / result['seconds']:,.0f}/s")
+        if kind == "broker":
+            reached = "yes" if silent == 0 and unanswered == 0 else "**no**"
+    rows.append([f"flat out: {count:,} PUTs of 1 kB by one who does not wait", "none lost without a word", texts["broker"], reached, texts["libzmq"],
+                 f"mc0d {texts['mc0d']}" if "mc0d" in texts else ""])
+    print(rows[-1], flush=True)
+
+
 def memory(kind, clients):
     server = SERVERS[kind]()
     before = pss_mb(server.pid)
@@ -174,7 +196,7 @@ def table():
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few clients and messages: shows that all works, not how fast")
-    parser.add_argument("--only", default="", choices=("p2p", "fanout", "idle"))
+    parser.add_argument("--only", default="", choices=("p2p", "fanout", "flood", "idle"))
     parser.add_argument("--rounds", type=int, default=5, help="of each figure, of which the median counts")
     parser.add_argument("--mc0d", metavar="PROGRAM", help="a build of mc0d, to be measured in the same run")
     given = parser.parse_args()
@@ -192,6 +214,8 @@ def main():
         measure("fan-out 1 → 100, 1 kB, each delivery", 9, rounds, "fanout", 20 if quick else 2000, 20 if quick else 100)
         if not quick:
             measure("fan-out 1 → 1,000, 1 kB, each delivery", 9, rounds, "fanout", 200, 1000)
+    if wanted("flood"):
+        measure_flood(2000 if quick else 200000)
     if wanted("idle"):
         measure_idle(50 if quick else 2000)
     print(f"load average {os.getloadavg()[0]:.1f} after\n\n{table()}")

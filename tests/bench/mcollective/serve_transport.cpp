@@ -41,7 +41,7 @@ void serve_transport() {
       const auto shared = std::make_shared<const Frames>(std::move(passed));
       for (const auto to : subscribers[topic]) transport->send(to, shared);
     }
-    if (!id.empty()) transport->send(from, std::make_shared<const Frames>(Frames{"", "OK", "ID", id}));
+    if (!id.empty()) transport->answer(from, std::make_shared<const Frames>(Frames{"", "OK", "ID", id}));
   };
   mcollective::Transport::Spec spec;
   spec.bind = {"tcp://127.0.0.1:0"};
