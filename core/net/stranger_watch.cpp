@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 
 // While bytes come, and while none do. What the network brings in the longer one is beyond the bound for that time.
 constexpr milliseconds pause_min = 20ms, pause_max = 200ms;
+// While there are no strangers: an idle daemon with its links up has nothing else to wake for.
+constexpr milliseconds pause_quiet = 500ms;
 // What was cut off is given back by the library's thread, and until then it is not held against others.
 constexpr milliseconds giving_back = 300ms;
 // Looking at very many strangers takes no more than this part of the time.
@@ -123,8 +125,8 @@ void StrangerWatch::look() {
   cut(ledger_.crowd(), [this](std::uint64_t) {
     return fmt::format("cut off as the oldest of more than {} connections without a session (max_strangers)", limits_.connections);
   });
-  if (ledger_.has_strangers() && !is_armed_) arm(pause_ = pause_min);
-  if (!ledger_.empty() && !is_armed_) arm(pause_max);
+  if (ledger_.has_strangers() && (!is_armed_ || is_quiet_)) arm(pause_ = pause_min);
+  if (!ledger_.empty() && !is_armed_) arm(pause_quiet);
 }
 
 // The number may be that of another socket by now: of ours are those with the listener's port.
@@ -185,7 +187,7 @@ void StrangerWatch::measure() {
   });
   measure_growth();
   const auto sum = ledger_.held();
-  pause_ = sum != last_sum_ ? pause_min : std::min(2 * pause_, pause_max);
+  pause_ = sum != last_sum_ ? pause_min : std::min(2 * pause_, ledger_.has_strangers() ? pause_max : pause_quiet);
   last_sum_ = sum;
   const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
   if (!ledger_.empty()) arm(std::max(pause_, share_of_time * spent));
@@ -193,6 +195,7 @@ void StrangerWatch::measure() {
 
 void StrangerWatch::arm(milliseconds pause) {
   is_armed_ = true;
+  is_quiet_ = !ledger_.has_strangers();
   timer_.expires_after(pause);
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;

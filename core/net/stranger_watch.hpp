@@ -64,7 +64,7 @@ class StrangerWatch {
   std::chrono::steady_clock::time_point growth_again_{};
   Owner owner_;
   int port_ = 0;
-  bool is_armed_ = false;
+  bool is_armed_ = false, is_quiet_ = false;
   std::uint64_t last_sum_ = 0;
   std::chrono::milliseconds pause_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
