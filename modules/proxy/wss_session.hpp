@@ -28,6 +28,7 @@ class WssSession {
   asio::awaitable<std::shared_ptr<WssNode>> greet();
   asio::awaitable<std::optional<std::string>> first_message();
   asio::awaitable<Verdict> judge(const WssNode& node);
+  asio::awaitable<bool> is_bound_to(std::string id, std::string name);
   asio::awaitable<bool> take_over(const std::shared_ptr<WssNode>& node, Verdict verdict);
   asio::awaitable<bool> says_it_is_there(std::shared_ptr<WebSocket> other);
   void refuse(const std::string& message, unsigned status = 1008);
