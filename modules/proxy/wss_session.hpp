@@ -10,6 +10,9 @@
 
 namespace gorgone::proxy {
 
+/// The status of a WebSocket that is closed because of what may be otherwise later.
+inline constexpr unsigned wss_come_back_later = 1013;
+
 class WssSession {
  public:
   explicit WssSession(WssShared& shared);
