@@ -38,6 +38,10 @@ std::string told_by(const std::string& body) {
 bool lets_in(const json::value& token, std::string_view value, std::int64_t now) {
   const auto expected = text_of(member(token, "token"));
   if (!expected || expected->empty() || !is_same(digest_of(*expected), digest_of(value))) return false;
+  return is_good(token, now);
+}
+
+bool is_good(const json::value& token, std::int64_t now) {
   if (text_of(member(token, "type")) != "poller" || truth_of(member(token, "is_revoked"), false)) return false;
   const auto* end = member(token, "expiration_date");
   if (!end || end->is_null()) return true;
@@ -56,13 +60,25 @@ asio::awaitable<Result<bool>> CentreonTokens::check(std::string token) {
   const auto now = Clock::now();
   if (const auto found = known_.find(key); found != known_.end() && now < found->second.until) co_return found->second.is_good;
   const auto colon = token.find(':');
-  auto name = token.substr(0, colon), value = token.substr(colon + 1);
+  auto name = token.substr(0, colon);
+  std::optional<std::string> value = token.substr(colon + 1);
   ++asking_;
   auto outcome = co_await ask(std::move(name), std::move(value));
   --asking_;
   if (!outcome) co_return Error{"Centreon's web API (tpapi) at " + api_->base_url + ": " + outcome.error().message};
   std::erase_if(known_, [&](const auto& item) { return now >= item.second.until; });
   if (known_.size() < kept_max) known_[key] = Known{*outcome, now + kept_for};
+  co_return *outcome;
+}
+
+asio::awaitable<Result<bool>> CentreonTokens::is_still_good(std::string name) {
+  if (!api_) co_return false;
+  co_await wait_turn();
+  ++asking_;
+  std::optional<std::string> any_value;
+  auto outcome = co_await ask(std::move(name), std::move(any_value));
+  --asking_;
+  if (!outcome) co_return Error{"Centreon's web API (tpapi) at " + api_->base_url + ": " + outcome.error().message};
   co_return *outcome;
 }
 
@@ -77,7 +93,7 @@ asio::awaitable<void> CentreonTokens::wait_turn() {
   }
 }
 
-asio::awaitable<Result<bool>> CentreonTokens::ask(std::string name, std::string value) {
+asio::awaitable<Result<bool>> CentreonTokens::ask(std::string name, std::optional<std::string> value) {
   const auto path = "/administration/tokens/" + boost::urls::encode(name, boost::urls::unreserved_chars);
   for (bool is_again : {false, true}) {
     if (session_.empty()) {
@@ -92,7 +108,8 @@ asio::awaitable<Result<bool>> CentreonTokens::ask(std::string name, std::string 
     if (status == 200) {
       const auto data = parse_json(response->body);
       if (!data) co_return Error{"its answer about a token is no JSON"};
-      co_return lets_in(*data, value, static_cast<std::int64_t>(std::time(nullptr)));
+      const auto now = static_cast<std::int64_t>(std::time(nullptr));
+      co_return value ? lets_in(*data, *value, now) : is_good(*data, now);
     }
     // The session may have ended meanwhile.
     session_.clear();

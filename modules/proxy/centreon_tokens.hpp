@@ -14,6 +14,7 @@
 namespace gorgone::proxy {
 
 /// Whether the API's answer about a token lets it in: its value, of type "poller", neither revoked nor expired. Pure; `now` in seconds.
+bool is_good(const json::value& token, std::int64_t now);
 bool lets_in(const json::value& token, std::string_view value, std::int64_t now);
 
 class CentreonTokens {
@@ -25,9 +26,11 @@ class CentreonTokens {
   bool may_know(std::string_view token) const;
   /// An Error where the API cannot be asked now.
   asio::awaitable<Result<bool>> check(std::string token);
+  /// Whether the token of that name still lets in who knows its value.
+  asio::awaitable<Result<bool>> is_still_good(std::string name);
 
  private:
-  asio::awaitable<Result<bool>> ask(std::string name, std::string value);
+  asio::awaitable<Result<bool>> ask(std::string name, std::optional<std::string> value);
   asio::awaitable<Result<void>> log_in();
   /// With a body: a POST.
   asio::awaitable<Result<HttpAnswer>> request(std::string path, std::string body);

@@ -39,6 +39,9 @@ Schema wss_schema() {
       Option{"httpserver.nodes", list, "", "tokens of single nodes; the common token does not let them in"},
       Option{"httpserver.nodes[].id", text, "", "the node's id or uid"}.required(),
       Option{"httpserver.nodes[].token", text, "", "the token that lets in this node and no other"}.required().secret(),
+      Option{"httpserver.bind_tokens", boolean, "true",
+             "whether a node that has come with a token of Centreon's web API is let in by no other token as long as that one is good; "
+             "without it every token that the API knows speaks for each node that is not connected"},
       Option{"httpserver.max_connections", integer, "20000", "connections at a time; further ones are closed"}.range(1, 1000000),
       Option{"httpserver.max_greeting", integer, "1000",
              "connections at a time that have not said yet which node they are; further ones are closed"}
@@ -70,6 +73,7 @@ WssOptions read_wss_options(const Settings& settings) {
                        settings.text("httpserver.passphrase")};
   options.token = settings.text("httpserver.token");
   for (const auto& node : settings.items("httpserver.nodes")) options.node_tokens[node.text("id")] = node.text("token");
+  options.binds_tokens = settings.boolean("httpserver.bind_tokens");
   options.api_name = settings.text("tpapi_centreonv2");
   options.max_connections = static_cast<std::size_t>(settings.integer("httpserver.max_connections"));
   options.max_greeting = static_cast<std::size_t>(settings.integer("httpserver.max_greeting"));

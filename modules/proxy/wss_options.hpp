@@ -28,6 +28,7 @@ struct WssOptions {
   TlsFiles tls_files;
   std::string token;                               ///< of all nodes that have none of their own; empty: there is none
   std::map<std::string, std::string> node_tokens;  ///< by id or uid
+  bool binds_tokens = true;                        ///< those of the web API, each node to the one with which it came first
   std::string api_name;
   std::size_t max_connections = 0, max_greeting = 0, max_message_size = 0, max_unread_bytes = 0;
   std::chrono::milliseconds silence_timeout{0};

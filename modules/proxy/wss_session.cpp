@@ -21,7 +21,6 @@ constexpr auto greeting_limit = 10000ms;
 constexpr auto probe_limit = 3000ms;
 constexpr std::uint32_t head_limit = 16 * 1024;
 constexpr std::size_t first_message_limit = 256 * 1024;
-constexpr unsigned come_back_later = 1013;
 
 /// Their ids, empty where the message is no registration.
 std::vector<std::string> ids_in(const Message& message) {
@@ -168,7 +167,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
                                   is_early ? "but no nodes of type wss are registered yet"
                                            : "which is not registered with type wss; expected it in the register file or in the database");
     if (is_early)
-      refuse("no nodes are known yet, come back", come_back_later);
+      refuse("no nodes are known yet, come back", wss_come_back_later);
     else
       refuse("node '" + id + "' is unknown");
     co_return none;
@@ -202,28 +201,6 @@ asio::awaitable<std::optional<std::string>> WssSession::first_message() {
   auto text = co_await socket_->read();
   if (!text) co_return std::nullopt;
   co_return std::move(*text);
-}
-
-asio::awaitable<WssAccess::Verdict> WssSession::judge(const WssNode& node) {
-  const auto id = node.id;
-  const auto names = node.names;
-  const auto verdict = shared_.access.check(token_, names);
-  if (verdict != Verdict::refused) co_return verdict;
-  std::string why = shared_.access.has_own(names) ? "which has a token of its own, not this one" : "but its token is not the common one";
-  if (!shared_.access.has_own(names) && shared_.tokens.may_know(token_)) {
-    auto known = co_await shared_.tokens.check(token_);
-    if (known && *known) co_return Verdict::common;
-    if (!known) {
-      if (shared_.may_log("unchecked"))
-        shared_.agent.log().error("httpserver: the token of node '{}' cannot be checked: {}", printable(id), known.error().message);
-      refuse("the token cannot be checked now, come back", come_back_later);
-      co_return Verdict::refused;
-    }
-    why = "but Centreon does not know its token as one of a poller that is good now";
-  }
-  if (shared_.may_log("token " + id)) shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id), why);
-  refuse("token authorization unallowed");
-  co_return Verdict::refused;
 }
 
 // A token that several nodes have does not say which of them this is: whoever speaks for the node already stays, if it is there.

@@ -10,6 +10,9 @@
 
 namespace gorgone::proxy {
 
+/// The status of a WebSocket that is closed because of what may be otherwise later.
+inline constexpr unsigned wss_come_back_later = 1013;
+
 class WssSession {
  public:
   explicit WssSession(WssShared& shared);
@@ -28,6 +31,7 @@ class WssSession {
   asio::awaitable<std::shared_ptr<WssNode>> greet();
   asio::awaitable<std::optional<std::string>> first_message();
   asio::awaitable<Verdict> judge(const WssNode& node);
+  asio::awaitable<bool> is_bound_to(std::string id, std::string name);
   asio::awaitable<bool> take_over(const std::shared_ptr<WssNode>& node, Verdict verdict);
   asio::awaitable<bool> says_it_is_there(std::shared_ptr<WebSocket> other);
   void refuse(const std::string& message, unsigned status = 1008);

@@ -364,6 +364,27 @@ class ApiTokens(WssCase):
         self.make_node(self.central.wss_port).start().wait_log("link up")
         self.assertEqual(WebApi.calls, [])
 
+    def take(self, token, node=2):
+        """Whether a connection with this token may speak for the node; it ends at once."""
+        socket = connect(self.central.wss_port, token)
+        try:
+            socket.send(registration(node))
+            return socket.take().startswith("[ACK] [] ")
+        finally:
+            socket.end()
+
+    def test_a_node_that_came_with_a_token_of_its_own_is_let_in_by_no_other_while_that_one_is_good(self):
+        self.assertTrue(self.take("good:v1"))
+        self.assertEqual(self.refused("odd name:v:2"), ("token authorization unallowed", 1008))
+        self.central.wait_log("says it is node '2', which came with the token 'good' until now, not with 'odd name': refused")
+        self.assertEqual(self.refused(TOKEN), ("token authorization unallowed", 1008))
+        self.central.stop()
+        self.central.start()
+        self.assertEqual(self.refused("odd name:v:2"), ("token authorization unallowed", 1008), "bound across a restart")
+        self.assertTrue(self.take("good:v1"))
+        WebApi.tokens["good"]["is_revoked"] = True
+        self.assertTrue(self.take("odd name:v:2"), "the old token is no good any more")
+
     def test_an_api_that_fails_is_told_and_asked_again(self):
         WebApi.is_down = True
         node = self.make_node(self.central.wss_port, token="good:v1").start()

@@ -1,0 +1,91 @@
+#include "wss_session.hpp"
+
+// Whether the token of a connection lets it speak for the node that it says it is.
+
+namespace gorgone::proxy {
+namespace {
+
+// The name of the web API's token with which each node came first.
+constexpr const char* bound_tokens = "proxy.wss_token";
+
+/// Empty where the node is bound to none.
+asio::awaitable<std::string> bound_name(Agent& agent, std::string id) {
+  auto name = std::make_shared<std::string>();
+  auto start = [&agent, id, name](auto handler) {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    auto read = [id, name, shared](const Result<Kept>& kept) {
+      if (kept)
+        if (const auto found = kept->find(id); found != kept->end()) *name = found->second;
+      std::move (*shared)();
+    };
+    agent.journal().kept(bound_tokens, std::move(read), KeptRange{id, {}, 1});
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  co_return *name;
+}
+
+}  // namespace
+
+asio::awaitable<WssAccess::Verdict> WssSession::judge(const WssNode& node) {
+  const auto id = node.id;
+  const auto names = node.names;
+  const auto verdict = shared_.access.check(token_, names);
+  if (verdict == Verdict::own) co_return verdict;
+  if (verdict == Verdict::common) {
+    const bool is_bound = co_await is_bound_to(id, {});
+    co_return is_bound ? verdict : Verdict::refused;
+  }
+  std::string why = shared_.access.has_own(names) ? "which has a token of its own, not this one" : "but its token is not the common one";
+  if (!shared_.access.has_own(names) && shared_.tokens.may_know(token_)) {
+    auto known = co_await shared_.tokens.check(token_);
+    if (known && *known) {
+      const bool is_bound = co_await is_bound_to(id, token_.substr(0, token_.find(':')));
+      co_return is_bound ? Verdict::common : Verdict::refused;
+    }
+    if (!known) {
+      if (shared_.may_log("unchecked"))
+        shared_.agent.log().error("httpserver: the token of node '{}' cannot be checked: {}", printable(id), known.error().message);
+      refuse("the token cannot be checked now, come back", wss_come_back_later);
+      co_return Verdict::refused;
+    }
+    why = "but Centreon does not know its token as one of a poller that is good now";
+  }
+  if (shared_.may_log("token " + id)) shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id), why);
+  refuse("token authorization unallowed");
+  co_return Verdict::refused;
+}
+
+// A token of the web API is some node's, though it does not say whose. So a node that came with one stays with it while it is good: who has
+// another token, or the common one, does not speak for it. False where it was refused. An empty name: the common token.
+asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) {
+  if (!shared_.options.binds_tokens) co_return true;
+  const auto bound = co_await bound_name(shared_.agent, id);
+  if (bound == name) co_return true;
+  if (!bound.empty()) {
+    const auto is_good = co_await shared_.tokens.is_still_good(bound);
+    if (!is_good) {
+      if (shared_.may_log("unchecked"))
+        shared_.agent.log().error("httpserver: the token '{}' of node '{}' cannot be checked: {}", printable(bound), printable(id),
+                                  is_good.error().message);
+      refuse("the token cannot be checked now, come back", wss_come_back_later);
+      co_return false;
+    }
+    if (*is_good) {
+      if (shared_.may_log("bound " + id))
+        shared_.agent.log().error(
+            "httpserver: {} says it is node '{}', which came with the token '{}' until now, not with {}: refused while that token is good; "
+            "revoke it in Centreon, or set httpserver.bind_tokens: false",
+            who(), printable(id), printable(bound), name.empty() ? "the common one" : "'" + printable(name) + "'");
+      refuse("token authorization unallowed");
+      co_return false;
+    }
+  }
+  if (name.empty())
+    shared_.agent.journal().drop_kept(bound_tokens, id);
+  else
+    shared_.agent.journal().keep(bound_tokens, id, name);
+  co_return true;
+}
+
+}  // namespace gorgone::proxy
