@@ -37,6 +37,7 @@ struct Backlog {
   struct Answer {
     std::uint64_t ticket = 0;
     SharedFrames frames;  ///< nullptr while it is not known
+    bool has_id = true;   ///< false: an ERROR that nobody waits for, which must not come while another answer is waited for
   };
   std::deque<Answer> answers;                                                          ///< they go out in the order of the questions
   std::deque<std::pair<std::uint64_t, std::shared_ptr<const KeptPlace>>> unconfirmed;  ///< by the number that the transport gave it

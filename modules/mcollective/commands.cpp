@@ -47,19 +47,19 @@ void Broker::handle(Client& client, Command command) {
 }
 
 void Broker::succeed(Client& client, const std::string* id) {
-  if (id) delivery_.answer(client, ok(*id), now_);
+  if (id) delivery_.answer(client, ok(*id), true, now_);
   if (client.is_muted) schedule(client);
 }
 
 void Broker::refuse(Client& client, const std::string& why, const std::string* id) {
   ++counters_.refused;
-  delivery_.answer(client, error(why, id), now_);
+  delivery_.answer(client, error(why, id), id != nullptr, now_);
   if (client.is_muted) schedule(client);
 }
 
 void Broker::refuse_and_close(Client& client, const std::string& why, const std::string* id) {
   ++counters_.refused;
-  if (id) delivery_.answer(client, error(why, id), now_);
+  if (id) delivery_.answer(client, error(why, id), true, now_);
   end_session(client, why, Transport::Closing::after_queue);
 }
 

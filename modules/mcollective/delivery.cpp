@@ -97,11 +97,11 @@ void Delivery::send_answer(Client& to, SharedFrames frames, Time now) {
   if (to.holds == 0) outlet_.pause(to.connection);
 }
 
-void Delivery::answer(Client& to, Frames frames, Time now) {
+void Delivery::answer(Client& to, Frames frames, bool has_id, Time now) {
   if (to.connection == 0) return;
   auto shared = std::make_shared<const Frames>(std::move(frames));
   if (to.awaits_answer())
-    to.backlog->answers.push_back({0, std::move(shared)});
+    to.backlog->answers.push_back({0, std::move(shared), has_id});
   else
     send_answer(to, std::move(shared), now);
 }
@@ -120,10 +120,19 @@ void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames
   if (place == answers.end()) return;
   place->frames = std::make_shared<const Frames>(std::move(frames));
   std::size_t sent = 0;
-  for (; !answers.empty() && answers.front().frames; ++sent) {
+  std::deque<Backlog::Answer> not_waited_for;
+  for (; !answers.empty() && answers.front().frames; answers.pop_front()) {
+    if (!answers.front().has_id) {
+      not_waited_for.push_back(std::move(answers.front()));
+      continue;
+    }
     send_answer(*client, std::move(answers.front().frames), now);
-    answers.pop_front();
+    ++sent;
   }
+  if (answers.empty())
+    for (auto& answer : not_waited_for) send_answer(*client, std::move(answer.frames), now);
+  else
+    answers.insert(answers.end(), std::make_move_iterator(not_waited_for.begin()), std::make_move_iterator(not_waited_for.end()));
   // Those behind the first were to commands that subscribe, perhaps, and have been answered only now.
   if (sent > 1 && limits_.grace > 0ms) client->hold_until = now + limits_.grace;
   flush(*client, now);

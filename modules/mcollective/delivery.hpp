@@ -50,8 +50,8 @@ class Delivery {
   /// A message of a queue that has a bound of its own.
   void offer(Client& to, Parcel parcel, bool is_asked, Time now);
 
-  /// An answer to a command, behind those to earlier ones.
-  void answer(Client& to, Frames frames, Time now);
+  /// An answer to a command, behind those to earlier ones; one without an ID behind all that are waited for.
+  void answer(Client& to, Frames frames, bool has_id, Time now);
   /// The place of an answer that comes later.
   std::uint64_t promise_answer(Client& to);
   /// Nothing happens where the client is gone or has another connection now.

@@ -109,6 +109,22 @@ TEST_CASE("an answer that comes after its client has gone does nothing") {
   CHECK(world.heard(2).empty());
 }
 
+TEST_CASE("an ERROR that nobody waits for does not come while an answer is waited for") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.say(1, {"PUT"});
+  world.say(1, {"PUT", "ID", "2", "TOPIC", "q", "", "x"});
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1) == std::vector<std::string>{"OK ID 1"});
+  world.kept.puts[1].second({});
+  const auto heard = world.heard(1);
+  REQUIRE(heard.size() == 2);
+  CHECK(heard[0] == "OK ID 2");
+  CHECK(heard[1].starts_with("ERROR MESSAGE PUT without a topic"));
+}
+
 TEST_CASE("an answer that comes after the broker has stopped gets nowhere, for there is no transport any more") {
   World world(World::quick_limits(), true);
   world.kept.persistent.insert("q");
