@@ -247,14 +247,14 @@ TEST_CASE("while the file cannot be read, what it keeps is not said to be nothin
   boost::asio::io_context loop;
   {
     JournalFile journal(loop, directory.file());
-    journal.keep("test.records", "key", "data");
-    wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done); });
+    journal.keep("test.records", "key", "data", {});
+    wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done, {}); });
   }
   execute(directory.file(), "PRAGMA journal_mode = DELETE");  // so that a lock keeps readers out too
   auto lock = std::make_unique<Lock>(directory.file());
   JournalFile journal(loop, directory.file());
   std::optional<Result<Kept>> answer;
-  journal.kept("test.records", [&](Result<Kept> kept) { answer.emplace(std::move(kept)); });
+  journal.kept("test.records", [&](Result<Kept> kept) { answer.emplace(std::move(kept)); }, {});
   auto work = boost::asio::make_work_guard(loop);
   loop.restart();
   while (!answer) loop.run_one();
@@ -262,7 +262,7 @@ TEST_CASE("while the file cannot be read, what it keeps is not said to be nothin
   CHECK(answer->error().code == "unreadable");
   lock.reset();
   wait_for_file(journal);
-  CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done); }).at("key") == "data");
+  CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done, {}); }).at("key") == "data");
 }
 
 TEST_CASE("portions of rows have no gap where part of them is in memory") {
