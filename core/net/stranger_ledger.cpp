@@ -8,8 +8,10 @@ namespace {
 
 // Greetings and what stands before each frame: nobody is taken for one who holds something because of them.
 constexpr std::uint64_t little_bytes = 4096;
-// What a byte on the wire may come to in memory; and what a frame that is one piece does, with room for its growth.
-constexpr std::uint64_t swell_max = 32, swell_usual = 2;
+// What a byte on the wire may come to in memory.
+constexpr std::uint64_t swell_max = 32;
+// How much more memory may grow before one with a session is taken for the cause.
+constexpr std::uint64_t trusted_times = 4;
 
 }  // namespace
 
@@ -107,7 +109,9 @@ std::vector<StrangerLedger::Cut> StrangerLedger::crowd() {
 std::vector<StrangerLedger::Cut> StrangerLedger::swollen(std::uint64_t grown) {
   if (grown <= limits_.bytes + swell_usual * (held() + held_with_session())) return {};
   auto cut = cut_down(false, limits_.bytes / swell_max);
-  return cut.empty() ? cut_down(true, limits_.bytes / swell_max) : cut;
+  // A large answer that is being written grows the process too, and whoever has a session may have much on its way.
+  if (!cut.empty() || grown <= trusted_times * limits_.bytes) return cut;
+  return cut_down(true, limits_.bytes / swell_max);
 }
 
 bool StrangerLedger::has_suspects() const {

@@ -17,6 +17,8 @@ class StrangerLedger {
     std::uint64_t bytes;                 ///< what strangers may hold
     std::size_t connections = SIZE_MAX;  ///< of strangers
   };
+  /// What a byte of a frame that is one piece comes to in memory, with room for its growth.
+  static constexpr std::uint64_t swell_usual = 2;
   explicit StrangerLedger(Limits limits) : limits_(limits) {}
 
   /// A connection was taken; its number may have been another's, whose end was not told.

@@ -26,7 +26,7 @@ constexpr milliseconds pause_min = 20ms, pause_max = 200ms;
 // While there are no strangers: an idle daemon with its links up has nothing else to wake for.
 constexpr milliseconds pause_quiet = 500ms;
 // What was cut off is given back by the library's thread, and until then it is not held against others.
-constexpr milliseconds giving_back = 300ms;
+constexpr milliseconds giving_back = 300ms, giving_back_max = 2s;
 // Looking at very many strangers takes no more than this part of the time.
 constexpr int share_of_time = 20;
 
@@ -154,6 +154,7 @@ void StrangerWatch::cut(const std::vector<StrangerLedger::Cut>& list, const std:
     if (!is_ours(connection)) continue;
     const auto peer = address_of(&::getpeername, connection);
     ::shutdown(connection, SHUT_RDWR);
+    cut_lately_.push_back({Clock::now(), bytes});
     owner_.was_cut(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", why(bytes));
   }
 }
@@ -161,8 +162,12 @@ void StrangerWatch::cut(const std::vector<StrangerLedger::Cut>& list, const std:
 // Connections with a session are looked at only where memory has grown: ten thousand of them cost no time.
 void StrangerWatch::measure_growth() {
   if (Clock::now() < growth_again_) return;
-  const auto grown = growth_.measure(limits_.bytes);
-  if (grown <= limits_.bytes) return;
+  std::erase_if(cut_lately_, [now = Clock::now()](const auto& entry) { return entry.first + giving_back_max < now; });
+  std::uint64_t explained = 0;
+  for (const auto& [when, bytes] : cut_lately_) explained += StrangerLedger::swell_usual * bytes;
+  auto grown = growth_.measure(limits_.bytes);
+  if (grown <= limits_.bytes + explained) return;
+  grown -= explained;
   look_at(ledger_.with_session());
   const auto swollen = ledger_.swollen(grown);
   cut(swollen, [&](std::uint64_t bytes) {

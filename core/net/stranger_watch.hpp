@@ -62,6 +62,7 @@ class StrangerWatch {
   StrangerLedger ledger_;
   MemoryGrowth growth_;
   std::chrono::steady_clock::time_point growth_again_{};
+  std::vector<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>> cut_lately_;  // with what it held
   Owner owner_;
   int port_ = 0;
   bool is_armed_ = false, is_quiet_ = false;

@@ -12,7 +12,6 @@ import pathlib
 import select
 import shutil
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "system"))
 
 from fleet import BIN, Daemon
+from ports import free_port
 
 LOAD = BIN.parent / "bench" / "load"
 rows = []
@@ -112,12 +112,6 @@ def spread(values, digits=2):
 
 
 # The fleet: one central, one poller
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
 
 class Fleet:
     def __init__(self, directory):

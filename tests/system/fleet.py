@@ -27,6 +27,7 @@ from copy_example import copy_example
 import dialer
 from dialer import Dialer
 from pace import SLOWNESS, clock
+from ports import free_port
 from protocol import read_private_key, read_public_key, thumbprint
 
 dialer.patience = SLOWNESS
@@ -156,12 +157,13 @@ class Daemon:
 
     def start(self):
         """Starts and waits until it can be reached; reads its ports."""
+        unnamed = 'external_com_path: "127.0.0.1:0"'
+        configuration = (self.config_d / "40-gorgoned.yaml").read_text()
+        if unnamed in configuration:  # it is to be found again after a restart
+            self.edit(unnamed, f'external_com_path: "127.0.0.1:{free_port()}"')
         self.launch()
-        if "external_com_type" in (self.config_d / "40-gorgoned.yaml").read_text():
-            drawn = self.port is None
+        if "external_com_type" in configuration:
             self.port = int(self.wait_log(LISTENER_LINE)[1])
-            if drawn:  # so that it is found again after a restart
-                self.edit('external_com_path: "127.0.0.1:0"', f'external_com_path: "127.0.0.1:{self.port}"')
         if not self.role.startswith("poller"):
             self.http_port = int(self.wait_log(HTTP_LINE)[1])
         return self

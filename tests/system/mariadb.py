@@ -31,6 +31,7 @@ import time
 
 from centreon_tables import centreon_tables
 from pace import SLOWNESS, clock
+from ports import free_port
 from wss_fleet import Certificates
 
 USER, PASSWORD = "centreon", "Secret;of='the\"database"
@@ -183,12 +184,6 @@ class MariaDb:
 
 def quoted(text):
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_certificates(directory):

@@ -11,6 +11,7 @@ import zmq
 
 from fleet import Daemon, FleetCase, eventually
 from pace import SLOWNESS, clock
+from ports import free_port
 
 BROKER_LINE = r"the MCollective broker listens on tcp://\S+?:(\d+)"
 PROCESS_IDS = itertools.count(1000)
@@ -156,14 +157,14 @@ class Broker(Daemon):
     def __init__(self, directory, options):
         keys = f"{directory}/keys"
         super().__init__(directory, "mcollective", {"8085": "0", "/etc/mcollective": keys, "tcp://*:61616": "tcp://127.0.0.1:0"})
-        self.options, self.mc_port, self.keys = dict(options), None, f"{directory}/keys"
+        self.options, self.mc_port, self.keys = dict(options), free_port(), f"{directory}/keys"
         os.makedirs(keys, exist_ok=True)
         self.save()
 
     def module_entry(self):
         keys = {"private_key": f"{self.keys}/broker.private", "public_key": f"{self.keys}/broker.public"}
         return {"name": "mcollective", "package": "gorgone::modules::core::mcollective::hooks", "enable": True,
-                "bind": f"tcp://127.0.0.1:{self.mc_port or 0}", **keys, **self.options}
+                "bind": f"tcp://127.0.0.1:{self.mc_port}", **keys, **self.options}
 
     def save(self):
         """The module's options as they are now, for the next start."""
@@ -171,8 +172,7 @@ class Broker(Daemon):
 
     def start(self):
         super().start()
-        self.mc_port = int(self.wait_log(BROKER_LINE)[1])
-        self.save()  # so that clients find it again
+        self.wait_log(BROKER_LINE)
         return self
 
     def mc_public_key(self):

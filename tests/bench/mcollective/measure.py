@@ -21,7 +21,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]), str(pathlib.Pa
 from bench import cpu_s, median_of, pss_mb
 from fleet import BIN
 from mc0 import Broker
-from nats import free_ports
+from ports import free_port
 
 LOAD = BIN.parent / "bench" / "bench_mcollective"
 rows = []
@@ -69,7 +69,7 @@ class Rival:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-bench-"))
         public, secret = zmq.curve_keypair()
         (self.directory / "key").write_bytes(secret)
-        [port] = free_ports(1)
+        port = free_port()
         self.process = subprocess.Popen([self.program, "--bind", "127.0.0.1", "--port", str(port), "--curve-private-key", self.directory / "key"],
                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.pid = self.process.pid
