@@ -48,6 +48,6 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (!vault.empty())
-    gorgone::Log("core").error("--vault: {}: secrets in a vault cannot be read yet; secret:: values are taken as they stand", vault);
+    gorgone::Log("core").error("--vault: {}: secrets in a vault cannot be read yet; whatever needs a secret:: value says so", vault);
   return gorgone::run_daemon(options);
 }

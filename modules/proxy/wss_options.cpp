@@ -112,7 +112,7 @@ std::vector<Problem> check_wss_options(const Settings& settings) {
   return problems;
 }
 
-std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const std::string& name) {
+std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const std::string& name, const Log& log) {
   const auto* entries = gorgone.find("tpapi");
   if (!entries) return {};
   for (const auto& entry : entries->list) {
@@ -121,6 +121,13 @@ std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const s
     api.base_url = scalar_of(entry, "base_url");
     api.username = scalar_of(entry, "username");
     api.password = scalar_of(entry, "password");
+    if (api.password.starts_with("secret::")) {
+      log.error(
+          "tpapi \"{}\": password: is kept in a vault, which cannot be read yet; expected the password itself: tokens of Centreon let "
+          "nobody in",
+          name);
+      continue;
+    }
     api.ca_file = scalar_of(entry, "ssl_ca_file");
     // Deployed entries turn the check off by an option of curl.
     const auto* curl = entry.find("curlopts");

@@ -2,6 +2,7 @@
 // The part `httpserver` of the proxy's configuration: the listener for nodes that connect by a WebSocket. Plain values.
 
 #include <gorgone/config.hpp>
+#include <gorgone/log.hpp>
 #include <gorgone/tls.hpp>
 
 #include <chrono>
@@ -39,7 +40,8 @@ Schema wss_schema();
 /// Of settings that have been checked.
 WssOptions read_wss_options(const Settings& settings);
 std::vector<Problem> check_wss_options(const Settings& settings);
-/// The entry of `tpapi` in the configuration with this name; nothing where there is none or it is not complete.
-std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const std::string& name);
+/// The entry of `tpapi` in the configuration with this name; nothing where there is none, it is not complete or, which is told, its
+/// password is in a vault.
+std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const std::string& name, const Log& log);
 
 }  // namespace gorgone::proxy

@@ -14,7 +14,7 @@ WssShared::WssShared(Agent& agent_, WssOptions options_)
     : agent(agent_),
       options(std::move(options_)),
       access(options.token, options.node_tokens),
-      tokens(agent_, find_centreon_api(agent_.gorgone_config(), options.api_name)),
+      tokens(agent_, find_centreon_api(agent_.gorgone_config(), options.api_name, agent_.log())),
       nodes(agent_.loop()) {}
 
 bool WssShared::may_log(const std::string& subject) {
