@@ -16,7 +16,8 @@ class Deliveries {
 
   /// A DELIVER, whatever its target.
   void take(const Message& wrapped, Reply reply);
-  /// The modules are there: what was taken before the daemon ended runs, in its order, unless its time is over; until then what comes is kept waiting.
+  /// The modules are there: what was taken before the daemon ended runs, in its order, unless its time is over; until then what comes is
+  /// kept waiting.
   void resume();
 
  private:

@@ -102,6 +102,16 @@ void JournalFile::run() {
   store_.close();
 }
 
+// Whoever asked is told of each refusal; who reads the log, now and then.
+bool JournalFile::is_to_tell(const Error& error) {
+  if (error.code == "database") return true;
+  const auto now = std::chrono::steady_clock::now();
+  auto& again = told_again_[error.code];
+  if (now < again) return false;
+  again = now + refused_told_every;
+  return true;
+}
+
 // All that waited is one transaction. Where that fails, each job gets one of its own, so that one bad job fails alone.
 void JournalFile::run_batch(std::deque<Job>& batch) {
   std::vector<std::pair<std::function<void(const Error*)>, std::optional<Error>>> told;
@@ -113,7 +123,7 @@ void JournalFile::run_batch(std::deque<Job>& batch) {
   for (auto& job : batch) {
     std::optional<Error> error;
     if (!together) error = store_.transaction([&] { job.work(store_); });
-    if (error) log_.error("{}", error->message);
+    if (error && is_to_tell(*error)) log_.error("{}", error->message);
     if (job.done) told.emplace_back(std::move(job.done), std::move(error));
   }
   in_memory_ = store_.in_memory();

@@ -80,6 +80,7 @@ class GORGONE_API JournalFile final : public Journal {
   void refuse(Job job);
   void run();
   void run_batch(std::deque<Job>& batch);
+  bool is_to_tell(const Error& error);
   void tell_watches(const Rows& rows);
   void tell_watches_of(const std::string& token, const HistoryRow& row);
   void purge_on(Purge what, Purged before, std::function<void(Result<Purged>)> done);
@@ -92,7 +93,8 @@ class GORGONE_API JournalFile final : public Journal {
   boost::asio::io_context& loop_;
   Log log_{"journal"};
   std::atomic<bool> in_memory_ = false;
-  Store store_;  // journal's thread, once that runs
+  Store store_;                                                              // journal's thread, once that runs
+  std::map<std::string, std::chrono::steady_clock::time_point> told_again_;  // journal's thread: refusals, by their code
   std::string id_;
   std::multimap<std::string, Watch*> watches_;                  // loop
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // loop
