@@ -10,8 +10,9 @@ namespace {
 constexpr std::uint64_t little_bytes = 4096;
 // What a byte on the wire may come to in memory.
 constexpr std::uint64_t swell_max = 32;
-// How much more memory may grow before one with a session is taken for the cause.
-constexpr std::uint64_t trusted_times = 4;
+// How many times the bound memory may grow before a stranger, and before one with a session, is taken for the cause: what is worked on in
+// the daemon grows it too.
+constexpr std::uint64_t suspect_times = 2, trusted_times = 4;
 
 }  // namespace
 
@@ -107,7 +108,7 @@ std::vector<StrangerLedger::Cut> StrangerLedger::crowd() {
 }
 
 std::vector<StrangerLedger::Cut> StrangerLedger::swollen(std::uint64_t grown) {
-  if (grown <= limits_.bytes + swell_usual * (held() + held_with_session())) return {};
+  if (grown <= suspect_times * limits_.bytes + swell_usual * (held() + held_with_session())) return {};
   auto cut = cut_down(false, limits_.bytes / swell_max);
   // A large answer that is being written grows the process too, and whoever has a session may have much on its way.
   if (!cut.empty() || grown <= trusted_times * limits_.bytes) return cut;

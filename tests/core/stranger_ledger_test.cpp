@@ -110,8 +110,8 @@ TEST_CASE("where memory has grown by more than what came, those go who may have 
   ledger.received(3, 4 * mb, 20);
   CHECK(ledger.swollen(60 * mb).empty());
   CHECK(ledger.has_suspects());
-  CHECK(ledger.swollen((64 + 2 * 9) * mb).empty());
-  CHECK(numbers(ledger.swollen(100 * mb)) == std::vector<int>{2, 3});
+  CHECK(ledger.swollen((2 * 64 + 2 * 9) * mb).empty());
+  CHECK(numbers(ledger.swollen(160 * mb)) == std::vector<int>{2, 3});
   CHECK(ledger.swollen(256 * mb).empty());  // an answer that is being written may be the cause
   CHECK(numbers(ledger.swollen(265 * mb)) == std::vector<int>{1});
   CHECK(ledger.swollen(1000 * mb).empty());

@@ -5,7 +5,7 @@
 #
 #   SECONDS          for each target (default 10); 0 only replays what is there
 #   --only TARGET    one target, such as text or process_copy
-#   --fresh          from the kept corpus alone; what is found is thrown away
+#   --fresh          from the kept corpus alone, and by the same choices each time; what is found is thrown away
 #   --coverage       then prints how many lines of the parsers the corpus and the found units reach
 #
 # One line per target; the last line is "N passed, N failed". What breaks an invariant is kept in build/fuzz/broken. GORGONE_JOBS sets
@@ -39,6 +39,7 @@ fi
 export UBSAN_OPTIONS=print_stacktrace=1 LC_ALL=C.UTF-8
 # A unit may take 10 s and 2 GB: far more than any should need, far less than a hang or a bomb would take.
 limits=(-timeout=10 -rss_limit_mb=2048 -max_len=8192)
+! $fresh || limits+=(-seed=1)
 
 targets=()
 for folder in "$corpora"/*/; do

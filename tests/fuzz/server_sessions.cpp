@@ -114,7 +114,10 @@ class Run {
     require(!steps.empty(), "every frame is answered or worked on");
     if (is_get_pubkey(frame)) return expect_send(steps, format_pubkey(config_.pubkey_pem), "who asks for the key is told it");
     if (plain) {
-      if (is_new_key) adopt_offered(client, steps);
+      if (is_new_key)
+        adopt_offered(client, steps);
+      else if (!client.is_used)
+        take_saved(steps, "a session is saved at its first message");
       client.last_time = now_;
       client.is_used = true;
       return check_request(client, *plain, steps);
@@ -130,10 +133,14 @@ class Run {
     check_refused(steps);
   }
 
-  void adopt_offered(Client& client, ServerSessions::Steps& steps) const {
-    require(std::holds_alternative<ServerSessions::Save>(steps.front()), "a key that is used first is saved");
+  static void take_saved(ServerSessions::Steps& steps, const char* what) {
+    require(std::holds_alternative<ServerSessions::Save>(steps.front()), what);
     steps.erase(steps.begin());
     require(!steps.empty(), "the message under it is answered or worked on");
+  }
+
+  void adopt_offered(Client& client, ServerSessions::Steps& steps) const {
+    take_saved(steps, "a key that is used first is saved");
     client.cipher = std::exchange(client.offered, {});
     client.previous.reset();
     client.key_time = now_;
@@ -185,7 +192,7 @@ class Run {
       client.offered = cipher_in(*text);
       return;
     }
-    require(steps.size() == 2 && std::holds_alternative<ServerSessions::Save>(steps[0]), "a session is saved before its key is sent");
+    require(steps.size() == 1, "a session that nobody has used is not saved");
     client.forget();
     client.cipher = cipher_in(*text);
     client.key_time = client.last_time = now_;

@@ -69,6 +69,11 @@ struct Fixture {
     while (is_in(key) != wanted && std::chrono::steady_clock::now() < until) agent.run_for(20ms);
     return is_in(key) == wanted;
   }
+  // A moment after it holds: many changes at once are told as one.
+  bool is_told(int before) {
+    for (int i = 0; i < 500 && changes <= before; ++i) agent.run_for(10ms);
+    return changes > before;
+  }
 
   std::string certificate(const std::string& key, std::int64_t from = -60, std::int64_t until = 3600) const {
     Certificate out;
@@ -102,7 +107,7 @@ TEST_CASE("a key that is taken from the list is no longer let in within 5 s, and
   CHECK(f.becomes(false, goes));
   CHECK(f.is_in(stays));
   CHECK(f.is_in(comes));
-  CHECK(f.changes > before);
+  CHECK(f.is_told(before));
 }
 
 TEST_CASE("a list that is away for a moment lets nobody out", "[access]") {
@@ -239,7 +244,7 @@ TEST_CASE("a certificate whose time has not come is kept and holds from then on"
   REQUIRE(f.access->take_certificate(f.certificate(key, 2, 3600)).has_value());
   CHECK_FALSE(f.is_in(key));
   CHECK(f.becomes(true, key));
-  CHECK(f.changes > 0);
+  CHECK(f.is_told(0));
 }
 
 TEST_CASE("revocations that were brought hold after a restart", "[access]") {
@@ -271,7 +276,7 @@ TEST_CASE("an authority that is taken away takes all its certificates with it, a
   CHECK_FALSE(f.is_in(brought));
   f.scratch.write("ca/ca.public", text);
   CHECK(f.becomes(true, filed));
-  CHECK(f.is_in(brought));
+  CHECK(f.becomes(true, brought));
 }
 
 TEST_CASE("a pin holds after a restart, until it is forgotten", "[access]") {
