@@ -10,21 +10,36 @@ namespace gorgone {
 namespace {
 
 constexpr auto pause = std::chrono::seconds(3);
-constexpr std::size_t worth_it = std::size_t{8} << 20;
+constexpr std::uint64_t worth_it = 8 << 20;
 
 }  // namespace
 
 void HeapTrimmer::start() {
+  known_ = resident_.bytes();
+  wait();
+}
+
+void HeapTrimmer::wait() {
   timer_.expires_after(pause);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    const auto free = mallinfo2().fordblks;
-    known_ = std::min(known_, free);
-    if (free - known_ > worth_it) {
-      known_ = free;
-      boost::asio::post(pool_, [] { malloc_trim(0); });
-    }
-    start();
+    const auto resident = resident_.bytes();
+    known_ = std::min(known_, resident);
+    if (resident - known_ > worth_it && mallinfo2().fordblks > worth_it)
+      trim();
+    else
+      wait();
+  });
+}
+
+void HeapTrimmer::trim() {
+  boost::asio::post(pool_, [this] {
+    malloc_trim(0);
+    // At once: what comes after it is growth again.
+    boost::asio::post(timer_.get_executor(), [this, resident = ResidentMemory().bytes()] {
+      known_ = resident;
+      wait();
+    });
   });
 }
 

@@ -1,12 +1,15 @@
 #pragma once
 // Gives memory back that a burst has left free between blocks that live on; glibc by itself returns only what lies at the end of its heaps.
-// Looks every few seconds, on the loop; the work is done on the pool, and only where much is free that was not before.
+// Looks every few seconds, on the loop; the work is done on the pool, which ends before this, and only where much is free and the process
+// has grown. What the heap counts as free cannot tell: it goes on counting what was given back.
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/thread_pool.hpp>
 
-#include <cstddef>
+#include <cstdint>
+
+#include "core/resident_memory.hpp"
 
 namespace gorgone {
 
@@ -15,12 +18,15 @@ class HeapTrimmer {
   HeapTrimmer(boost::asio::io_context& loop, boost::asio::thread_pool& pool) : pool_(pool), timer_(loop) {}
 
   void start();
-  void stop() { timer_.cancel(); }
 
  private:
+  void wait();
+  void trim();
+
   boost::asio::thread_pool& pool_;
   boost::asio::steady_timer timer_;
-  std::size_t known_ = 0;  // bytes that were free and given back already: they go on being counted as free
+  ResidentMemory resident_;
+  std::uint64_t known_ = 0;  // the least there was in memory since some was given back
 };
 
 }  // namespace gorgone

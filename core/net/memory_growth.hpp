@@ -5,22 +5,20 @@
 
 #include <cstdint>
 
+#include "core/resident_memory.hpp"
+
 namespace gorgone::net {
 
 class MemoryGrowth {
  public:
-  MemoryGrowth();
-  ~MemoryGrowth();
-  MemoryGrowth(const MemoryGrowth&) = delete;
+  MemoryGrowth() { begin(); }
 
   /// Bytes since begin(), or since there was less. Cheap up to `enough`, and not exact.
   std::uint64_t measure(std::uint64_t enough);
   void begin();
 
  private:
-  std::uint64_t written() const;
-
-  int statm_;
+  ResidentMemory resident_;
   std::uint64_t written_ = 0, used_ = 0;
 };
 

@@ -185,15 +185,16 @@ void StrangerWatch::measure_growth() {
 void StrangerWatch::measure() {
   const auto begin = Clock::now();
   look_at(ledger_.strangers());
+  // Before the cut: what is left after it may be the same each time, however much comes.
+  const bool comes = ledger_.held() != last_sum_;
   cut(ledger_.surplus(), [this](std::uint64_t bytes) {
     return fmt::format(
         "cut off with {} bytes of a message that does not end, for all who have no session may hold {} (max_strangers_bytes)", bytes,
         limits_.bytes);
   });
   measure_growth();
-  const auto sum = ledger_.held();
-  pause_ = sum != last_sum_ ? pause_min : std::min(2 * pause_, ledger_.has_strangers() ? pause_max : pause_quiet);
-  last_sum_ = sum;
+  last_sum_ = ledger_.held();
+  pause_ = comes ? pause_min : std::min(2 * pause_, ledger_.has_strangers() ? pause_max : pause_quiet);
   const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
   if (!ledger_.empty()) arm(std::max(pause_, share_of_time * spent));
 }

@@ -13,7 +13,7 @@ import unittest
 import zmq
 
 from api import outputs
-from fleet import FleetCase, eventually
+from fleet import SANITIZERS, FleetCase, eventually
 from hostile import LivePeer, Peak, connect, cpu_seconds, descriptors, memory_kb
 from dialer import Dialer, Refused  # found by way of fleet
 from pace import SLOWNESS, clock
@@ -416,7 +416,8 @@ class MessagesWithoutEnd(Strangers):
         return connection
 
     def send_parts(self, connection, megabytes):
-        """A message of very many empty parts, or as much as was taken of it."""
+        """A message of very many empty parts, or as much as was taken of it: who is cut off may be left waiting instead of being told."""
+        connection.settimeout(5)
         try:
             for _ in range(megabytes):
                 connection.sendall(b"\x01\x00" * 500_000)
@@ -428,9 +429,12 @@ class MessagesWithoutEnd(Strangers):
             self.send_parts(self.greeted(), 30)
             self.poller.wait_log(r"WARNING - \[core\] refused a message of 127\.0\.0\.1:\d+: cut off with \d+ bytes of a message that does not end, of very "
                                  r"many parts: memory has grown by \d+ bytes, expected 30000000 at most \(max_strangers_bytes\)", 10)
-        self.assertLess(peak.grown_kb, 300_000, "uncut it comes to 960 MB")
+            for _ in range(2):
+                self.send_parts(self.greeted(), 30)
+        self.assertLess(peak.grown_kb, 150_000, "uncut it comes to 960 MB, three times")
         self.assertLess(live.percentile(0.9), 0.5)
-        eventually(lambda: memory_kb(self.pid) < peak.before + 15_000, 10, "the giving back of the memory")
+        if not any(name in os.environ for name in SANITIZERS):  # their heaps keep what is free
+            eventually(lambda: memory_kb(self.pid) < peak.before + 15_000, 10, "the giving back of the memory")
         self.is_served()
 
     def test_many_connections_with_some_parts_each_are_bounded_together(self):
@@ -474,7 +478,7 @@ class MessagesWithoutEnd(Strangers):
             self.assertGreater(sum(map(self.is_open, held)), 0, "those within the bound stay")
             another.call("PUTLOG", {"code": 120, "etime": 1_700_000_000, "token": "big", "data": {"x": "x" * 8_000_000}}, timeout=10)
         self.assertLess(live.percentile(0.9), 0.5)
-        self.assertLess(peak.grown_kb, 160_000, "200 MB were sent")
+        self.assertLess(peak.grown_kb, 120_000, "200 MB were sent")
         self.assertEqual(len(self.live.rows(token="big")), 1)
         self.poller.wait_log(r"WARNING - \[core\] refused a message of 127\.0\.0\.1:\d+: cut off with \d+ bytes of a message that does not end, for all "
                              r"who have no session may hold 30000000 \(max_strangers_bytes\)", 5)
