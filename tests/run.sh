@@ -4,7 +4,7 @@
 #   tests/run.sh [--preset PRESET] [--jobs N] [FILTER]...
 #
 #   --preset PRESET   dev (the default), release, asan or tsan; see CMakePresets.json
-#   --jobs N          suites at once (default: one more than there are processors, for most of them wait)
+#   --jobs N          suites at once (default: two more than there are processors, for most of them wait)
 #   FILTER            runs only the suites whose name fits one of these expressions, such as test_push or test_content$
 #
 # One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
@@ -14,7 +14,7 @@
 # run stays above it. A sanitizer's report is not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-preset=dev filters=() jobs=$(($(nproc) + 1))
+preset=dev filters=() jobs=$(($(nproc) + 2))
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
@@ -123,16 +123,17 @@ suite() {  # COUNTER NAME FILE COMMAND...
   fi
 }
 export LC_ALL=C.UTF-8
-# The longest files first: they take longest.
+# The unit tests first, then the longest files: they take longest.
+mapfile -t programs < <(ls -S "$root/build/$preset"/bin/test_* 2>/dev/null)
+for program in ${programs[@]+"${programs[@]}"}; do
+  [ -x "$program" ] && suite count_catch "$(basename "$program")" "$program" "$program"
+done
 mapfile -t files < <(ls -S "$root"/tests/{conformance,system,issues}/test_*.py 2>/dev/null)
 for file in "${files[@]}"; do
   suite count_unittest "$(basename "$file" .py)" "$file" /usr/bin/python3 "$file" -v
 done
 for file in "$root"/tests/issues/*.sh; do
   [ -f "$file" ] && suite count_script "$(basename "$file" .sh)" "$file" bash "$file"
-done
-for program in "$root/build/$preset"/bin/test_*; do
-  [ -x "$program" ] && suite count_catch "$(basename "$program")" "$program" "$program"
 done
 wait
 run_alone() {  # COUNTER NAME FILE

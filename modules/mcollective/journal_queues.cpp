@@ -145,11 +145,7 @@ void JournalQueues::give_back(Reader& reader, std::size_t bytes) {
 }
 
 void JournalQueues::go_on(const std::string& identity) {
-  while (const auto* next = budget_.waiting(identity)) {
-    const auto topic = *next;
-    if (pump(topic)) return;
-    budget_.forget(identity, topic);
-  }
+  budget_.offer(identity, [this](const std::string& topic) { return pump(topic); });
 }
 
 void JournalQueues::end_reader(const std::string& topic) {

@@ -30,9 +30,14 @@ void OfferBudget::remove(const std::string& identity, std::size_t bytes) {
   trim(place);
 }
 
-const std::string* OfferBudget::waiting(const std::string& identity) const {
-  const auto place = of_each_.find(identity);
-  return place == of_each_.end() || place->second.waiting.empty() ? nullptr : &place->second.waiting.begin()->second;
+void OfferBudget::offer(const std::string& identity, const std::function<bool(const std::string& topic)>& use) {
+  for (;;) {
+    const auto place = of_each_.find(identity);
+    if (place == of_each_.end() || place->second.waiting.empty()) return;
+    const auto topic = place->second.waiting.begin()->second;
+    if (use(topic)) return;
+    forget(identity, topic);
+  }
 }
 
 void OfferBudget::forget(const std::string& identity, const std::string& topic) {

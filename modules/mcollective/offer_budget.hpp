@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -17,8 +18,8 @@ class OfferBudget {
   std::size_t room(const std::string& identity, const std::string& topic, std::size_t next);
   void add(const std::string& identity, std::size_t bytes);
   void remove(const std::string& identity, std::size_t bytes);
-  /// The topic whose turn it is; nullptr where none waits.
-  const std::string* waiting(const std::string& identity) const;
+  /// There is room again: the topics that wait are asked in turn whether they use it, until one does. The others do not wait any more.
+  void offer(const std::string& identity, const std::function<bool(const std::string& topic)>& use);
   /// It does not wait any more.
   void forget(const std::string& identity, const std::string& topic);
   std::size_t offered(const std::string& identity) const;

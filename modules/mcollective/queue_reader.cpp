@@ -110,11 +110,7 @@ void QueueReader::give_back(Topic& state, std::size_t bytes) {
 }
 
 void QueueReader::let_others_go_on(const std::string& identity) {
-  while (const auto* next = budget_.waiting(identity)) {
-    const auto topic = *next;
-    if (go_on(topic)) return;
-    budget_.forget(identity, topic);
-  }
+  budget_.offer(identity, [this](const std::string& topic) { return go_on(topic); });
 }
 
 void QueueReader::detach(const std::string& topic, const std::string& identity) {

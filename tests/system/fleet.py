@@ -298,9 +298,11 @@ class FleetCase(unittest.TestCase):
             self.wait_seen(central, identity)
         return (central, *made)
 
-    def start_chain(self):
-        """A central, a remote (3) and a poller (4) behind it, running and seen by each other."""
+    def start_chain(self, **proxy):
+        """A central, its proxy with these options, a remote (3) and a poller (4) behind it, running and seen by each other."""
         central = self.make_central()
+        if proxy:
+            central.replace_module("proxy", **proxy)
         remote = self.make_remote(central.thumbprint())
         poller = self.make_poller(remote.thumbprint(), 4).start()
         remote.nodes(poller.node(4))

@@ -79,6 +79,69 @@ class HeldUp(ContentCase):
         self.assert_same()
 
     def test_a_push_to_a_silent_node_behind_a_remote_lets_other_nodes_have_their_copies(self):
+        central, _remote, poller = self.start_chain(copies_max=1)
+        eventually(lambda: knows_content(central, 4), 15, "the news that node 4 takes content")
+        write_tree(self.source, 300, version="v0")
+        self.push(central, node=4)
+        whole = {digest(self.destination)}
+        with Sampler(self.destination) as sampler:
+            for version, victim in enumerate((central, remote, poller, poller, remote, central), 1):
+                write_tree(self.source, 300, version=f"v{version}")
+                (self.source / "big").write_bytes(os.urandom(8_000_000))
+                whole.add(digest(self.source))
+                token = self.start_push(central, node=4)
+                for pause in (0.08 * version, 0.3):
+                    time.sleep(pause)
+                    victim.kill()
+                    victim.start()
+                row = self.end_of(central, token, 90)
+                self.assertEqual(row["code"], 2, f"{victim.directory.name}: {row}")
+                self.assert_same()
+        sampler.assert_only_whole(self, whole)
+        self.assertNotIn("switching", os.listdir(self.destination.parent / ".tree.gorgone"))
+
+
+class HeldUp(ContentCase):
+    """One copy may run at the central: a push that cannot go on must not keep it."""
+
+    def push_under_way(self, central, node, **wish):
+        self.source.mkdir()
+        (self.source / "big").write_bytes(os.urandom(int(60_000_000 / SLOWNESS)))
+        token = self.start_push(central, node=node, **wish)
+        blobs = self.destination.parent / ".tree.gorgone" / "blobs"
+        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")
+        return token
+
+    def to_another(self, central, node, timeout):
+        """A copy, and a command behind it, to a node that is there."""
+        small = self.directory / "small"
+        write_tree(small, 5)
+        api, there = central.api(), self.directory / "there" / "other"
+        token = self.start_push(central, node=node, source=str(small), destination=str(there))
+        behind = api.request("POST", f"/api/nodes/{node}/core/action/command?after_copies=1", [{"command": f"ls {there}"}])[1]["token"]
+        self.assertEqual(self.end_of(central, token, timeout)["code"], 2)
+        self.assertIn("folder-1", outputs(api.poll(node, behind, timeout))[0])
+
+    def test_a_push_to_a_node_that_went_away_lets_other_nodes_have_their_copies(self):
+        central = self.make_central()
+        central.replace_module("proxy", copies_max=1)
+        pollers = {node: self.make_poller(central.thumbprint(), node).start() for node in (2, 3)}
+        path = FlakyPath(pollers[2].port)
+        self.addCleanup(path.close)
+        central.nodes({**pollers[2].node(2), "port": path.port}, pollers[3].node(3))
+        central.start()
+        for node in pollers:
+            self.wait_seen(central, node)
+        token = self.push_under_way(central, 2)
+        path.take_down()
+        self.to_another(central, 3, 10)
+        self.assertEqual([row for row in central.api().log(None, token) if row["code"] in (1, 2)], [], "the push was over before its link was")
+        path.restore()
+        row = self.end_of(central, token)
+        self.assertEqual(row["code"], 2, row)
+        self.assert_same()
+
+    def test_a_push_to_a_silent_node_behind_a_remote_lets_other_nodes_have_their_copies(self):
         central = self.make_central()
         central.replace_module("proxy", copies_max=1)
         remote = self.make_remote(central.thumbprint())
