@@ -19,8 +19,9 @@ constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
 // A link that is down for less may just be made anew.
 constexpr std::int64_t away_after_s = 5;
-// A node of our own that dials: nothing but an answer tells that it is there.
-constexpr std::int64_t silence_s_max = 10;
+// A node of our own that dials: nothing but an answer tells that it is there. One that hangs is told as such after this and the usual
+// three pings.
+constexpr std::int64_t silence_s_max = 7, silent_answer_s = 2;
 // A question is not kept for a node that is away.
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
@@ -218,7 +219,7 @@ void Node::send_ping() {
   if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();
-  pings_.sent(token, ping_sent_, wall_s());
+  pings_.sent(token, ping_sent_, wall_s(), is_pinged_in_silence() ? silent_answer_s : limits_.ping.answer_s);
 }
 
 void Node::on_clock() {

@@ -1,5 +1,7 @@
 #include "ping_watch.hpp"
 
+#include <algorithm>
+
 namespace gorgone::proxy {
 
 void PingWatch::link_up(std::int64_t now) {
@@ -37,9 +39,9 @@ PingWatch::Due PingWatch::on_clock(std::int64_t now, std::int64_t wall) {
   return next_ && now >= *next_ && !answer_until_ ? Due::ping : Due::nothing;
 }
 
-void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall) {
+void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall, std::int64_t answer_s) {
   token_ = std::move(token);
-  answer_until_ = now + limits_.answer_s;
+  answer_until_ = now + std::min(answer_s, limits_.answer_s);
   next_ = now + limits_.interval_s;
   last_sent_ = wall;
   next_wall_ = wall + limits_.interval_s;

@@ -28,7 +28,8 @@ class PingWatch {
   Due on_clock(std::int64_t now, std::int64_t wall);
   /// The link took no ping: tried again in a second.
   void not_sent(std::int64_t now) { next_ = now + 1; }
-  void sent(std::string token, std::int64_t now, std::int64_t wall);
+  /// `answer_s` seconds are given for its pong, or those of the limits where they are fewer.
+  void sent(std::string token, std::int64_t now, std::int64_t wall, std::int64_t answer_s = INT64_MAX);
   /// True where `token` is that of the ping under way.
   bool pong(const std::string& token, std::int64_t now, std::int64_t wall);
   std::optional<std::int64_t> deadline() const;

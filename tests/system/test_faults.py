@@ -27,6 +27,12 @@ LONG = bool(os.environ.get("GORGONE_LONG"))
 PORT = 5556
 
 
+def told_within_15_s(central, fault, *reasons):
+    begin = clock()
+    eventually(lambda: central.api().nodes()["2"]["why"] in reasons, 15, f"the state {reasons}")
+    print(f"SECONDS {clock() - begin:6.2f} until the reason {reasons} is told in CONSTATUS: {fault}", flush=True)
+
+
 class Faults(FleetCase):
     def marks(self, name):
         return self.directory / f"marks-{name}"
@@ -389,13 +395,7 @@ class Namespaces(Faults):
     def test_a_node_that_is_not_reached_is_told_within_15_s(self):
         self.start(self.there.address, ping=5, pong_max_timeout=1)
         self.lab.cut()
-        self.told_within_15_s("mute", "no_route")
-
-    def told_within_15_s(self, *reasons):
-        begin = clock()
-        eventually(lambda: self.central.api().nodes()["2"]["why"] in reasons, 15, f"the state {reasons}")
-        print(f"SECONDS {clock() - begin:6.2f} until the reason {reasons} is told in CONSTATUS, ping: 5", flush=True)
-
+        told_within_15_s(self.central, "packets are dropped, ping: 5", "mute", "no_route")
 
 @unittest.skipIf(WITHOUT, f"NO NAMESPACES, so paths that drop packets are not tested: {WITHOUT}")
 class PullNamespaces(Faults, PullCase):
@@ -428,7 +428,7 @@ class PullNamespaces(Faults, PullCase):
     def test_a_node_that_is_suspended_is_told_as_mute(self):
         os.kill(self.poller.process.pid, signal.SIGSTOP)
         try:
-            eventually(lambda: self.central.api().nodes()["2"]["why"] == "mute", 55, "why: mute")
+            told_within_15_s(self.central, "the node is suspended (pull)", "mute")
         finally:
             os.kill(self.poller.process.pid, signal.SIGCONT)
         self.usable(self.central, "the node suspended until it was told as mute (pull)", bound=20)

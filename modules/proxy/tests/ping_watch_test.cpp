@@ -32,6 +32,16 @@ TEST_CASE("after a lost pong the next ping follows at once, and after three the 
   CHECK(watch.on_clock(30, 0) == Due::reset);
 }
 
+TEST_CASE("a ping may be given less time than usual, never more") {
+  PingWatch watch({60, 10, 3});
+  watch.link_up(0);
+  watch.sent("t", 0, 0, 2);
+  CHECK(*watch.deadline() == 2);
+  CHECK(watch.on_clock(2, 0) == Due::ping);
+  watch.sent("u", 2, 0, 20);
+  CHECK(*watch.deadline() == 12);
+}
+
 TEST_CASE("a pong in between starts the count anew") {
   PingWatch watch({60, 10, 2});
   watch.link_up(0);
