@@ -11,7 +11,7 @@
 # build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: alone, …" runs when
 # the others have ended. Of the presets asan and tsan a report of any program fails its suite (tests/sanitizers.sh).
 # A suite that failed beside others runs once more when it has the machine to itself; what it says then counts, and the line of the first
-# run stays above it. A sanitizer's report is not run again.
+# run stays above it. A sanitizer's report and a crash of a daemon are not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 preset=dev filters=() jobs=$(($(nproc) + 2))
@@ -77,9 +77,11 @@ run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAI
   # A crash, a time limit, an empty suite or a sanitizer's report is a failure of its own.
   [ "$ran" -gt 0 ] || echo "run.sh: no tests were counted in this log; the program ended with status $status" >>"$log"
   reports=$(find "$logs" -name "$name.sanitizer.*")
+  # Of its daemons: a test tells what they have said.
+  [ -n "$reports" ] || reports=$(grep -aoE -m 1 '(Address|Leak|Thread)Sanitizer:|runtime error:|had ended by itself, with status -[0-9]+' "$log")
   if [ -n "$reports" ]; then
     status=1
-    for report in $reports; do echo "run.sh: a sanitizer's report, in $report" >>"$log"; done
+    echo "run.sh: a sanitizer's report or a crash, not run again: ${reports//$'\n'/ }" >>"$log"
   fi
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + skipped)) -eq 0 ]; }; then bad=1; fi
   echo "$good $bad ${#reports}" >"$results/$name"

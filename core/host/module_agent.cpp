@@ -6,6 +6,7 @@
 
 #include "core/config/agent_config.hpp"
 #include "core/host/module_host.hpp"
+#include "core/host/off_loop.hpp"
 #include "core/net/dialer.hpp"
 #include "core/net/listener.hpp"
 
@@ -36,13 +37,9 @@ void ModuleAgent::spawn(asio::awaitable<void> work) {
 void ModuleAgent::on_pool(std::function<void()> work) {
   // Counted as what is spawned: the module's code must not be unmapped under it.
   const auto signal = running_.emplace(running_.end());
-  asio::post(services_.pool, [this, signal, work = std::move(work)]() mutable {
-    work();
-    work = nullptr;
-    asio::post(services_.loop, [this, signal] {
-      running_.erase(signal);
-      if (running_.empty()) idle_.cancel();
-    });
+  run_off_loop(services_.loop, services_.pool, std::move(work), [this, signal] {
+    running_.erase(signal);
+    if (running_.empty()) idle_.cancel();
   });
 }
 

@@ -50,7 +50,7 @@ class GORGONE_API Agent {
   /// cancelled (asio cancellation, terminal) when the module stops. An exception ends it with a line in the log.
   virtual void spawn(asio::awaitable<void> work) = 0;
 
-  /// Runs `work` on the pool, off the loop; queued, never refused.
+  /// Runs `work` on the pool, off the loop; queued, never refused. What it holds is destroyed on the loop.
   virtual void on_pool(std::function<void()> work) = 0;
 
   /// `co_await agent.blocking(f)`: f runs on the pool, its result comes back to the loop. Name `f` before the
