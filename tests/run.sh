@@ -8,8 +8,9 @@
 #   FILTER            runs only the suites whose name fits one of these expressions, such as test_push or test_content$
 #
 # One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
-# build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: alone, …" runs when
-# the others have ended. Of the presets asan and tsan a report of any program fails its suite (tests/sanitizers.sh).
+# build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: first, …" runs before
+# the others, one with "# tests/run.sh: alone, …" when they have ended. Of the presets asan and tsan a report of any program fails its
+# suite (tests/sanitizers.sh).
 # A suite that failed beside others runs once more when it has the machine to itself; what it says then counts, and the line of the first
 # run stays above it. A sanitizer's report and a crash of a daemon are not run again.
 set -uo pipefail
@@ -19,7 +20,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
     --jobs) jobs=${2:?run.sh: --jobs needs a number, such as 3}; shift ;;
-    -h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "run.sh: unknown argument '$1', expected --preset PRESET, --jobs N or a filter" >&2; exit 2 ;;
     *) filters+=("$1") ;;
   esac
@@ -125,14 +126,17 @@ suite() {  # COUNTER NAME FILE COMMAND...
   fi
 }
 export LC_ALL=C.UTF-8
-# The unit tests first, then the longest files: they take longest.
+# What takes longest first: what says so of itself, the unit tests, then the longest files.
+python_suite() { suite count_unittest "$(basename "$1" .py)" "$1" /usr/bin/python3 "$1" -v; }
+mapfile -t files < <(ls -S "$root"/tests/{conformance,system,issues}/test_*.py 2>/dev/null)
+mapfile -t first < <(grep -l '^# tests/run.sh: first' ${files[@]+"${files[@]}"} </dev/null)
+for file in ${first[@]+"${first[@]}"}; do python_suite "$file"; done
 mapfile -t programs < <(ls -S "$root/build/$preset"/bin/test_* 2>/dev/null)
 for program in ${programs[@]+"${programs[@]}"}; do
   [ -x "$program" ] && suite count_catch "$(basename "$program")" "$program" "$program"
 done
-mapfile -t files < <(ls -S "$root"/tests/{conformance,system,issues}/test_*.py 2>/dev/null)
-for file in "${files[@]}"; do
-  suite count_unittest "$(basename "$file" .py)" "$file" /usr/bin/python3 "$file" -v
+for file in ${files[@]+"${files[@]}"}; do
+  [[ " ${first[*]} " == *" $file "* ]] || python_suite "$file"
 done
 for file in "$root"/tests/issues/*.sh; do
   [ -f "$file" ] && suite count_script "$(basename "$file" .sh)" "$file" bash "$file"

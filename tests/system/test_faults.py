@@ -3,6 +3,7 @@
 Hosts are network namespaces; where the machine has none, those cases are skipped with the reason, and what can be done on loopback is
 done there. The seconds are printed. GORGONE_LONG=1 adds the cases that take minutes.
 """
+# tests/run.sh: first, for it waits longest.
 import json
 import os
 import re
