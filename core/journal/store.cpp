@@ -99,7 +99,9 @@ void Store::use_memory() {
 void Store::put_aside() {
   corrupt_ = false;
   auto when = std::time(nullptr);
-  while (std::filesystem::exists(path_ + ".corrupt-" + std::to_string(when))) ++when;
+  // A disk that fails tells nothing: then the renaming does.
+  std::error_code unknown;
+  while (std::filesystem::exists(path_ + ".corrupt-" + std::to_string(when), unknown)) ++when;
   const std::string aside = path_ + ".corrupt-" + std::to_string(when);
   if (std::rename(path_.c_str(), aside.c_str()) != 0) return;
   for (const char* suffix : {"-wal", "-shm"}) std::rename((path_ + suffix).c_str(), (aside + suffix).c_str());
@@ -209,6 +211,8 @@ std::optional<Error> Store::transaction(const std::function<void()>& work) {
   recover();
   for (bool may_mend = true;;) {
     Tables& used = current();
+    const auto held = held_;
+    const auto waiting_bytes = waiting_bytes_;
     try {
       used.begin();
       work();
@@ -216,7 +220,9 @@ std::optional<Error> Store::transaction(const std::function<void()>& work) {
       return {};
     } catch (const Refusal& refusal) {
       used.rollback();
-      measure();
+      // Counting what lies there would cost more than what was refused.
+      held_ = held;
+      waiting_bytes_ = waiting_bytes;
       return Error{refusal.what(), refusal.code};
     } catch (const sqlite::Failure& failure) {
       try {

@@ -9,7 +9,10 @@ AnswerQueue::Pushed AnswerQueue::push(const std::string& client, std::string fra
   }
   const auto entry = waiting_.try_emplace(client).first;
   auto& waiting = entry->second;
-  if (waiting.frames.empty()) waiting.since = now;
+  if (waiting.frames.empty()) {
+    waiting.since = now;
+    waiting.taken = taken(client);
+  }
   waiting.bytes += frame.size();
   bytes_ += frame.size();
   waiting.frames.push_back(std::move(frame));
@@ -37,6 +40,10 @@ AnswerQueue::Retried AnswerQueue::retry(std::int64_t now) {
       waiting.frames.pop_front();
       waiting.since = now;
       retried.progress = true;
+    }
+    if (const auto bytes = taken(client); bytes != waiting.taken) {
+      waiting.taken = bytes;
+      waiting.since = now;
     }
     const bool is_cut = sent == Sent::full && now - waiting.since >= limits_.idle_ms;
     if (is_cut) retried.cut.push_back(client);

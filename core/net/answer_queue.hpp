@@ -16,13 +16,15 @@ class AnswerQueue {
  public:
   enum class Sent { yes, full, no_route };
   using Send = std::function<Sent(const std::string& client, const std::string& frame)>;
+  /// A number that is another when some bytes of what was sent before have left for the client: a large answer takes long on a slow line.
+  using Taken = std::function<std::uint64_t(const std::string& client)>;
   struct Limits {
     std::size_t client_bytes;      ///< for one client
     std::size_t all_bytes;         ///< for all together
     std::int64_t idle_ms = 60000;  ///< a client that takes nothing for so long is cut off
   };
 
-  AnswerQueue(Limits limits, Send send) : limits_(limits), send_(std::move(send)) {}
+  AnswerQueue(Limits limits, Send send, Taken taken = {}) : limits_(limits), send_(std::move(send)), taken_(std::move(taken)) {}
 
   enum class Pushed {
     yes,       ///< sent, or kept
@@ -45,13 +47,16 @@ class AnswerQueue {
   struct Waiting {
     std::deque<std::string> frames;
     std::size_t bytes = 0;
-    std::int64_t since = 0;  // the last one was taken
+    std::int64_t since = 0;   // it has taken something
+    std::uint64_t taken = 0;  // then
   };
   using Place = std::unordered_map<std::string, Waiting>::iterator;
   Place drop(Place entry);
+  std::uint64_t taken(const std::string& client) const { return taken_ ? taken_(client) : 0; }
 
   Limits limits_;
   Send send_;
+  Taken taken_;
   std::unordered_map<std::string, Waiting> waiting_;
   std::size_t bytes_ = 0;
 };

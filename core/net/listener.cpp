@@ -61,17 +61,18 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   idle_s_ = spec.sessions.idle_s;
   started_s_ = now_s();
   link_bytes_max_ = spec.max_unread_bytes / 2;
+  auto send = [this](const std::string& client, const std::string& frame) {
+    switch (give(client, frame, bytes_in_socket_max)) {
+      case ZmqSocket::Sent::full:
+        return AnswerQueue::Sent::full;
+      case ZmqSocket::Sent::no_route:
+        return AnswerQueue::Sent::no_route;
+      default:
+        return AnswerQueue::Sent::yes;
+    }
+  };
   answers_ = std::make_unique<AnswerQueue>(AnswerQueue::Limits{spec.max_unread_bytes, unread_clients * spec.max_unread_bytes},
-                                           [this](const std::string& client, const std::string& frame) {
-                                             switch (give(client, frame, bytes_in_socket_max)) {
-                                               case ZmqSocket::Sent::full:
-                                                 return AnswerQueue::Sent::full;
-                                               case ZmqSocket::Sent::no_route:
-                                                 return AnswerQueue::Sent::no_route;
-                                               default:
-                                                 return AnswerQueue::Sent::yes;
-                                             }
-                                           });
+                                           std::move(send), [this](const std::string& client) { return outflow_.left_for(client); });
   zmq::socket_t socket(context_, zmq::socket_type::router);
   socket.set(zmq::sockopt::router_handover, spec.handover);
   socket.set(zmq::sockopt::router_mandatory, true);

@@ -34,6 +34,11 @@ bool Outflow::has_room(const std::string& client, std::uint64_t bytes_max) {
   return waiting <= bytes_max;
 }
 
+std::uint64_t Outflow::left_for(const std::string& client) const {
+  const auto found = clients_.find(client);
+  return found == clients_.end() ? 0 : found->second.given - found->second.waiting;
+}
+
 void Outflow::sent(const std::string& client, std::uint64_t wire_bytes) {
   const auto found = clients_.find(client);
   if (found == clients_.end()) return;

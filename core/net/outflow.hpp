@@ -22,6 +22,8 @@ class Outflow {
   void ended(int connection);
   /// Whether at most so many bytes wait for the client. True for one that was not heard on its connection yet.
   bool has_room(const std::string& client, std::uint64_t bytes_max);
+  /// Bytes of ours that had left for it when its room was looked at.
+  std::uint64_t left_for(const std::string& client) const;
   /// A frame was given to ZeroMQ.
   void sent(const std::string& client, std::uint64_t wire_bytes);
 

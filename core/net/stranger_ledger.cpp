@@ -8,6 +8,8 @@ namespace {
 
 // Greetings and what stands before each frame: nobody is taken for one who holds something because of them.
 constexpr std::uint64_t little_bytes = 4096;
+// Those with a session may send that much each second beside messages: a PING of ZMTP is never handed out.
+constexpr std::int64_t commands_per_s = 16;
 // What a byte on the wire may come to in memory.
 constexpr std::uint64_t swell_max = 32;
 // How many times the bound memory may grow before a stranger, and before one with a session, is taken for the cause: what is worked on in
@@ -47,7 +49,10 @@ void StrangerLedger::received(int connection, std::uint64_t bytes, std::int64_t 
   if (found == clients_.end()) return;
   auto& client = found->second;
   const auto before = client.held;
-  client.held = bytes > client.delivered + little_bytes ? bytes - client.delivered : 0;
+  if (client.seen == 0) client.seen = now;
+  const auto commands = client.is_known ? static_cast<std::uint64_t>((now - client.seen) / 1000 * commands_per_s) : 0;
+  const auto whole = client.delivered + commands;
+  client.held = bytes > whole + little_bytes ? bytes - whole : 0;
   if (before == 0) client.since = now;
 }
 

@@ -57,6 +57,7 @@ class StrangerLedger {
  private:
   struct Client {
     std::uint64_t delivered = 0, held = 0;
+    std::int64_t seen = 0;   // for the first time
     std::int64_t since = 0;  // it holds more than a little
     bool is_known = false;
     std::uint64_t place = 0;  // among strangers

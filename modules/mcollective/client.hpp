@@ -39,7 +39,8 @@ struct Backlog {
     SharedFrames frames;  ///< nullptr while it is not known
     bool has_id = true;   ///< false: an ERROR that nobody waits for, which must not come while another answer is waited for
   };
-  std::deque<Answer> answers;                                                          ///< they go out in the order of the questions
+  std::deque<Answer> answers;    ///< they go out in the order of the questions
+  std::size_t answer_bytes = 0;  ///< of all that are known and came since there were none
   std::deque<std::pair<std::uint64_t, std::shared_ptr<const KeptPlace>>> unconfirmed;  ///< by the number that the transport gave it
   bool is_confirming = false;
   std::vector<ConnectionId> publishers;  ///< who is held back because this client's queue is full

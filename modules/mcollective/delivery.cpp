@@ -13,6 +13,11 @@ constexpr auto complaint_every = 60s;
 // Of a queue, in eighths: where publishers are held back, where they go on, and where a slow client counts as quick again.
 constexpr std::size_t hold_back_at = 6, go_on_at = 5, quick_at = 4, eighths_of_all = 8;
 
+// Answers that a client may be owed behind a promise that is not kept yet, for a disk or another broker is slow.
+constexpr std::size_t owed_bytes_max = std::size_t{4} << 20;
+
+bool owes_much(const Client& client) { return client.awaits_answer() && client.backlog->answer_bytes > owed_bytes_max; }
+
 std::string_view topic_of(const Parcel& parcel) {
   if (parcel.kept) return parcel.kept->topic;
   const auto& message = *parcel.frames;
@@ -92,22 +97,28 @@ void Delivery::send_answer(Client& to, SharedFrames frames, Time now) {
   outlet_.answer(to.connection, std::move(frames));
   to.last_sent = now;
   // It asks and asks and reads no answers.
-  if (unread < limits_.queue_messages || to.is_muted) return;
-  to.is_muted = true;
-  if (to.holds == 0) outlet_.pause(to.connection);
+  if (unread >= limits_.queue_messages) mute(to);
+}
+
+void Delivery::mute(Client& client) {
+  if (std::exchange(client.is_muted, true)) return;
+  if (client.holds == 0) outlet_.pause(client.connection);
 }
 
 void Delivery::answer(Client& to, Frames frames, bool has_id, Time now) {
   if (to.connection == 0) return;
   auto shared = std::make_shared<const Frames>(std::move(frames));
-  if (to.awaits_answer())
-    to.backlog->answers.push_back({0, std::move(shared), has_id});
-  else
-    send_answer(to, std::move(shared), now);
+  if (!to.awaits_answer()) return send_answer(to, std::move(shared), now);
+  to.backlog->answer_bytes += sizeof(Backlog::Answer);
+  for (const auto& frame : *shared) to.backlog->answer_bytes += sizeof frame + frame.size();
+  to.backlog->answers.push_back({0, std::move(shared), has_id});
+  if (owes_much(to)) mute(to);
 }
 
 std::uint64_t Delivery::promise_answer(Client& to) {
-  to.more().answers.push_back({++tickets_, nullptr});
+  auto& backlog = to.more();
+  if (backlog.answers.empty()) backlog.answer_bytes = 0;
+  backlog.answers.push_back({++tickets_, nullptr});
   halt(to);
   return tickets_;
 }
@@ -204,7 +215,7 @@ bool Delivery::look_at_queue(Client& client, Time now) {
     return false;
   }
   const auto load = load_of(client);
-  if (client.is_muted && outlet_.waiting(client.connection).answers * 2 < limits_.queue_messages) {
+  if (client.is_muted && outlet_.waiting(client.connection).answers * 2 < limits_.queue_messages && !owes_much(client)) {
     client.is_muted = false;
     if (client.holds == 0) outlet_.resume(client.connection);
   }

@@ -88,6 +88,8 @@ class Delivery {
   bool is_above(const Load& load, std::size_t eighths) const;
   std::uint64_t send(Client& to, Parcel parcel, Time now);
   void send_answer(Client& to, SharedFrames frames, Time now);
+  /// No more commands are read from it for now.
+  void mute(Client& client);
   void dropped(Client& client, const Load& load, Time now);
   void hold_back(ConnectionId publisher, Client& full, Time now);
 

@@ -23,7 +23,10 @@ class JournalQueues final : public KeptQueues {
   bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
   bool attach(const std::string& topic, const std::string& identity) override;
-  bool has_room(const std::string& topic, const std::string& identity) const override { return owners_.has_room(topic, identity); }
+  /// A queue that another owns goes on, whatever room this identity has.
+  bool has_room(const std::string& topic, const std::string& identity) const override {
+    return owners_.owner(topic) != nullptr || owners_.has_room(topic, identity);
+  }
   void detach(const std::string& topic, const std::string& identity) override;
   void disown(const std::string& topic, const std::string& identity) override;
   void taken(const std::string& topic, std::uint64_t number) override;

@@ -22,6 +22,7 @@ class CentreonTokens {
   /// An empty `api` knows no token.
   CentreonTokens(Agent& agent, std::optional<CentreonApi> api) : agent_(agent), api_(std::move(api)) {}
 
+  bool has_api() const { return api_.has_value(); }
   /// True for text of the form name:value, where the API can be asked.
   bool may_know(std::string_view token) const;
   /// An Error where the API cannot be asked now.

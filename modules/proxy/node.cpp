@@ -19,9 +19,9 @@ constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
 // A link that is down for less may just be made anew.
 constexpr std::int64_t away_after_s = 5;
-// A node of our own that dials: nothing but an answer tells that it is there. One that hangs is told as such after this and the usual
-// three pings.
-constexpr std::int64_t silence_s_max = 7, silent_answer_s = 2;
+// A node of our own that dials: nothing but an answer tells that it is there. One that hangs is told as mute soon, and its link is given up
+// after the usual three pings, for a large message on a slow line is silence too.
+constexpr std::int64_t silence_s_max = 7, mute_after_s = 13;
 // A question is not kept for a node that is away.
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
@@ -219,7 +219,7 @@ void Node::send_ping() {
   if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();
-  pings_.sent(token, ping_sent_, wall_s(), is_pinged_in_silence() ? silent_answer_s : limits_.ping.answer_s);
+  pings_.sent(token, ping_sent_, wall_s());
 }
 
 void Node::on_clock() {
@@ -314,9 +314,11 @@ json::object Node::constatus() const {
   pings_.describe(out);
   out["link"] = is_up() ? "up" : "down";
   out["link_since"] = changed_at_;
-  out["why"] = is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
+  const auto silence = now_s() - heard_;
+  const bool is_mute = is_pinged_in_silence() && silence >= mute_after_s;
+  out["why"] = is_mute ? down::mute : is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
   out["queue"] = queue_.waiting() + queue_.in_flight();
-  out["last_error"] = last_error_.message;
+  out["last_error"] = is_mute ? fmt::format("nothing has come for {} s, though it was asked", silence) : last_error_.message;
   json::array features;
   for (const auto& name : features_) features.emplace_back(name);
   out["features"] = std::move(features);

@@ -1,7 +1,5 @@
 #include "ping_watch.hpp"
 
-#include <algorithm>
-
 namespace gorgone::proxy {
 
 void PingWatch::link_up(std::int64_t now) {
@@ -39,9 +37,9 @@ PingWatch::Due PingWatch::on_clock(std::int64_t now, std::int64_t wall) {
   return next_ && now >= *next_ && !answer_until_ ? Due::ping : Due::nothing;
 }
 
-void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall, std::int64_t answer_s) {
+void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall) {
   token_ = std::move(token);
-  answer_until_ = now + std::min(answer_s, limits_.answer_s);
+  answer_until_ = now + limits_.answer_s;
   next_ = now + limits_.interval_s;
   last_sent_ = wall;
   next_wall_ = wall + limits_.interval_s;

@@ -28,8 +28,9 @@ class PingWatch {
   Due on_clock(std::int64_t now, std::int64_t wall);
   /// The link took no ping: tried again in a second.
   void not_sent(std::int64_t now) { next_ = now + 1; }
-  /// `answer_s` seconds are given for its pong, or those of the limits where they are fewer.
-  void sent(std::string token, std::int64_t now, std::int64_t wall, std::int64_t answer_s = INT64_MAX);
+  void sent(std::string token, std::int64_t now, std::int64_t wall);
+  /// Something else came, so the node is there: pings that were lost before do not count any more.
+  void heard() { lost_ = 0; }
   /// True where `token` is that of the ping under way.
   bool pong(const std::string& token, std::int64_t now, std::int64_t wall);
   std::optional<std::int64_t> deadline() const;

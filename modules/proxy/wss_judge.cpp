@@ -8,14 +8,16 @@ namespace {
 // The name of the web API's token with which each node came first.
 constexpr const char* bound_tokens = "proxy.wss_token";
 
-/// Empty where the node is bound to none.
-asio::awaitable<std::string> bound_name(Agent& agent, std::string id) {
-  auto name = std::make_shared<std::string>();
+/// Empty where the node is bound to none. An Error where the journal cannot tell.
+asio::awaitable<Result<std::string>> bound_name(Agent& agent, std::string id) {
+  auto name = std::make_shared<Result<std::string>>(std::string());
   auto start = [&agent, id, name](auto handler) {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     auto read = [id, name, shared](const Result<Kept>& kept) {
-      if (kept)
-        if (const auto found = kept->find(id); found != kept->end()) *name = found->second;
+      if (!kept)
+        *name = kept.error();
+      else if (const auto found = kept->find(id); found != kept->end())
+        *name = found->second;
       std::move (*shared)();
     };
     agent.journal().kept(bound_tokens, std::move(read), KeptRange{id, {}, 1});
@@ -59,8 +61,16 @@ asio::awaitable<WssAccess::Verdict> WssSession::judge(const WssNode& node) {
 // A token of the web API is some node's, though it does not say whose. So a node that came with one stays with it while it is good: who has
 // another token, or the common one, does not speak for it. False where it was refused. An empty name: the common token.
 asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) {
-  if (!shared_.options.binds_tokens) co_return true;
-  const auto bound = co_await bound_name(shared_.agent, id);
+  if (!shared_.options.binds_tokens || (name.empty() && !shared_.tokens.has_api())) co_return true;
+  const auto known = co_await bound_name(shared_.agent, id);
+  if (!known) {
+    if (shared_.may_log("unchecked"))
+      shared_.agent.log().error("httpserver: it cannot be read with which token node '{}' came first: {}", printable(id),
+                                known.error().message);
+    refuse("the token cannot be checked now, come back", wss_come_back_later);
+    co_return false;
+  }
+  const auto& bound = *known;
   if (bound == name) co_return true;
   if (!bound.empty()) {
     const auto is_good = co_await shared_.tokens.is_still_good(bound);
@@ -81,11 +91,16 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
       co_return false;
     }
   }
-  if (name.empty())
+  to_bind_ = std::move(name);
+  co_return true;
+}
+
+void WssSession::bind(const std::string& id) {
+  if (!to_bind_) return;
+  if (to_bind_->empty())
     shared_.agent.journal().drop_kept(bound_tokens, id);
   else
-    shared_.agent.journal().keep(bound_tokens, id, name);
-  co_return true;
+    shared_.agent.journal().keep(bound_tokens, id, *to_bind_);
 }
 
 }  // namespace gorgone::proxy

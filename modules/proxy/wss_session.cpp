@@ -177,6 +177,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
   const bool is_taken = co_await take_over(node, verdict);
   // It may have been unregistered meanwhile.
   if (!is_taken || !node->link || !socket_->is_open()) co_return none;
+  bind(node->id);
   socket_->limit_messages(shared_.options.max_message_size);
   Answer answer;
   answer.token = message->token;

@@ -32,6 +32,8 @@ class WssSession {
   asio::awaitable<std::optional<std::string>> first_message();
   asio::awaitable<Verdict> judge(const WssNode& node);
   asio::awaitable<bool> is_bound_to(std::string id, std::string name);
+  /// Only who was let in binds a node to its token.
+  void bind(const std::string& id);
   asio::awaitable<bool> take_over(const std::shared_ptr<WssNode>& node, Verdict verdict);
   asio::awaitable<bool> says_it_is_there(std::shared_ptr<WebSocket> other);
   void refuse(const std::string& message, unsigned status = 1008);
@@ -43,6 +45,7 @@ class WssSession {
   WssShared& shared_;
   bool is_greeting_ = true;
   std::string peer_, forwarded_for_, token_;
+  std::optional<std::string> to_bind_;  // the name of a token, empty for the common one
   std::shared_ptr<WebSocket> socket_;
 };
 

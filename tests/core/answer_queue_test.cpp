@@ -86,3 +86,16 @@ TEST_CASE("an answer larger than the bound waits for the one before it, a second
   CHECK(queue.push("a", std::string(300, 'x'), 0) == Pushed::yes);
   CHECK(queue.push("a", "x", 0) == Pushed::cut);
 }
+
+TEST_CASE("a client that takes a large answer bit by bit is not cut off, one that stops is") {
+  std::uint64_t taken = 0;
+  AnswerQueue queue(
+      {100, 200, 60000}, [](const std::string&, const std::string&) { return Sent::full; }, [&](const std::string&) { return taken; });
+  CHECK(queue.push("a", "x", 0) == Pushed::yes);
+  for (std::int64_t now = 50000; now <= 500000; now += 50000) {
+    ++taken;
+    CHECK(queue.retry(now).cut.empty());
+  }
+  CHECK(queue.retry(559999).cut.empty());
+  CHECK(queue.retry(560000).cut == std::vector<std::string>{"a"});
+}

@@ -34,6 +34,19 @@ TEST_CASE("a client has room until so many bytes were given that the kernel has 
   CHECK(test.outflow.has_room("a", 1000));
 }
 
+TEST_CASE("what has left of a large answer is known while the rest of it waits") {
+  Fixture test;
+  test.taken[5] = 700;
+  test.outflow.heard("a", 5);
+  test.outflow.sent("a", 5000);
+  CHECK_FALSE(test.outflow.has_room("a", 1000));
+  CHECK(test.outflow.left_for("a") == 0);
+  test.taken[5] = 700 + 300;
+  CHECK_FALSE(test.outflow.has_room("a", 1000));
+  CHECK(test.outflow.left_for("a") == 300);
+  CHECK(test.outflow.left_for("nobody") == 0);
+}
+
 TEST_CASE("the kernel is not asked for each of many short answers") {
   Fixture test;
   test.taken[5] = 0;

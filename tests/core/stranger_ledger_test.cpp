@@ -127,3 +127,15 @@ TEST_CASE("who holds little is not taken for the one whose parts have swollen") 
   ledger.received(2, 2 * mb, 1);
   CHECK(ledger.swollen(1000 * mb).empty());
 }
+
+TEST_CASE("the pings of a link that is quiet for months are not taken for a message that does not end") {
+  StrangerLedger ledger({64 * mb});
+  ledger.came(7);
+  ledger.received(7, 100, 1000);
+  ledger.known(7);
+  const std::int64_t s = 90 * 86400;
+  ledger.received(7, 100 + 3 * std::uint64_t{s}, 1000 + 1000 * s);
+  CHECK_FALSE(ledger.has_suspects());
+  ledger.received(7, 100 + 16 * std::uint64_t{s} + 3 * mb, 1000 + 1000 * s);
+  CHECK(ledger.has_suspects());
+}

@@ -33,6 +33,24 @@ TEST_CASE("a PUT on a persistent topic is answered when it is safe, and nothing 
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | waits"});
 }
 
+TEST_CASE("who asks on and on while a PUT is not stored yet is not read beyond some megabytes of answers, until it is") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.join(1, "publisher");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  const std::string id(60000, 'i');
+  for (int i = 0; i < 60; ++i) world.say(1, {"NOOP", "ID", id});
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
+  for (int i = 0; i < 20; ++i) world.say(1, {"NOOP", "ID", id});
+  CHECK(world.outlet.connections[1].is_paused);
+  world.pass(1s);
+  CHECK(world.outlet.connections[1].is_paused);
+  world.kept.puts[0].second({});
+  CHECK(world.heard(1).size() == 81);
+  world.pass(200ms);
+  CHECK_FALSE(world.outlet.connections[1].is_paused);
+}
+
 TEST_CASE("a PUT that cannot be kept is answered ERROR, with or without an ID") {
   World world;
   world.kept.persistent.insert("q");
