@@ -274,7 +274,10 @@ void Node::arm() {
 bool Node::is_pinged_in_silence() const { return is_up() && is_one_of_ours() && !link_->answers_requests(); }
 
 std::vector<Message> Node::hand_over(const std::function<bool(const Message&)>& fits) {
-  return queue_.take_waiting_if([&fits](const Message& message) { return !message.target.empty() && fits(message); }, now_s());
+  // The node behind may be a deployed one: only who may have taken a message already knows it again.
+  const bool sent_stay = limits_.redelivery == Redelivery::at_most_once;
+  auto goes = [&](const Message& message, bool was_sent) { return !message.target.empty() && !(was_sent && sent_stay) && fits(message); };
+  return queue_.take_waiting_if(goes, now_s());
 }
 
 void Node::abandon(const std::string& why, const std::function<bool(Message&)>& rescue) {

@@ -66,7 +66,8 @@ class Node final : public LinkOwner {
   void when_away(std::function<void(bool)> tell) { tell_away_ = std::move(tell); }
   /// Whether others that lead to the same targets are to be preferred.
   bool is_away() const { return is_away_; }
-  /// Gives away what waits for targets behind the node and fits; `ttl_s` of each is what it has left.
+  /// Gives away what waits for targets behind the node and fits, but nothing that may have been taken where it must not run twice; `ttl_s`
+  /// of each is what it has left.
   std::vector<Message> hand_over(const std::function<bool(const Message&)>& fits);
   /// Ends the link and gives up what is queued, with a history row for each that `rescue` does not take over (true; it is given those of
   /// the outbox, `ttl_s` being what they have left); the last call before the end.

@@ -168,12 +168,12 @@ std::vector<Message> NodeQueue::expired(std::int64_t now) {
   return late;
 }
 
-std::vector<Message> NodeQueue::take_waiting_if(const std::function<bool(const Message&)>& fits, std::int64_t now) {
+std::vector<Message> NodeQueue::take_waiting_if(const std::function<bool(const Message&, bool was_sent)>& fits, std::int64_t now) {
   std::vector<Message> taken;
   for (auto& list : waiting_)
     for (std::size_t i = 0; i < list.size();) {
       const auto place = list.begin() + static_cast<std::ptrdiff_t>(i);
-      if (!place->is_stored || place->message.delivery.empty() || !fits(place->message)) {
+      if (!place->is_stored || place->message.delivery.empty() || !fits(place->message, place->sequence != 0)) {
         ++i;
         continue;
       }

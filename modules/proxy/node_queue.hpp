@@ -78,8 +78,9 @@ class NodeQueue {
   /// Takes out everything, what was sent first; `ttl_s` is what each has left at `now`.
   std::vector<Message> clear(std::int64_t now);
 
-  /// Takes out of what waits, and is in the outbox, what fits; `ttl_s` as in clear().
-  std::vector<Message> take_waiting_if(const std::function<bool(const Message&)>& fits, std::int64_t now);
+  /// Takes out of what waits, and is in the outbox, what fits; `ttl_s` as in clear(). `was_sent`: it may have arrived, and waits to be sent
+  /// again.
+  std::vector<Message> take_waiting_if(const std::function<bool(const Message&, bool was_sent)>& fits, std::int64_t now);
 
   std::size_t waiting() const { return waiting_[0].size() + waiting_[1].size(); }
   std::size_t in_flight() const { return in_flight_.size(); }

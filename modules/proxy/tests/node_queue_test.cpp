@@ -328,7 +328,8 @@ TEST_CASE("what waits for targets that are reached another way is taken out in i
   REQUIRE(queue.push(message("4", "9"), 90, true).has_value());
   queue.sent("1");
   queue.link_lost();
-  const auto taken = queue.take_waiting_if([](const Message& one) { return one.target == "9"; }, 50);
+  CHECK(queue.take_waiting_if([](const Message& one, bool was_sent) { return one.token == "1" && !was_sent; }, 50).empty());
+  const auto taken = queue.take_waiting_if([](const Message& one, bool) { return one.target == "9"; }, 50);
   REQUIRE(taken.size() == 2);
   CHECK(taken[0].token == "1");
   CHECK(taken[0].ttl_s == 50);
