@@ -35,6 +35,9 @@ bool is_of_the_file(int code) {
   }
 }
 
+// In gorgone_information: the corrupt file of which something is to be saved yet, whoever is stopped meanwhile.
+constexpr const char* to_be_saved = "gorgone_salvage";
+
 bool is_corruption(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB; }
 
 }  // namespace
@@ -42,6 +45,7 @@ bool is_corruption(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code &
 Store::Store(std::string path, Tables::Access access) : path_(std::move(path)), access_(access) {
   try {
     open();
+    salvage();
   } catch (const sqlite::Failure& failure) {
     log_.error("gorgonecore.gorgone_db_name: cannot use database {}: {}", path_, failure.what());
     corrupt_ = is_corruption(failure.code());
@@ -56,6 +60,7 @@ void Store::open() {
   file_->set_patience(patience);
   for_reading_ = false;
   last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
+  if (aside_.empty()) aside_ = file_->information(to_be_saved).value_or("");
 }
 
 std::string Store::id() {
@@ -111,8 +116,10 @@ void Store::put_aside() {
 
 void Store::salvage() {
   if (aside_.empty()) return;
+  file_->set_information(to_be_saved, aside_);
   file_->begin();
   const auto tables = file_->salvage_from(aside_);
+  file_->set_information(to_be_saved, {});
   file_->commit();
   std::string saved;
   for (const auto& table : tables) {

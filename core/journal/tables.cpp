@@ -139,6 +139,13 @@ std::optional<std::string> Tables::information(const std::string& key) {
   return first(database_.prepare("SELECT value FROM gorgone_information WHERE key = ?").bind(1, key), text);
 }
 
+void Tables::set_information(const std::string& key, const std::string& value) {
+  if (value.empty())
+    database_.prepare("DELETE FROM gorgone_information WHERE key = ?").bind(1, key).step();
+  else
+    database_.prepare("INSERT OR REPLACE INTO gorgone_information (key, value) VALUES (?, ?)").bind(1, key).bind(2, value).step();
+}
+
 std::vector<StoredSession> Tables::sessions() {
   std::vector<StoredSession> sessions;
   auto& statement = database_.prepare(

@@ -57,6 +57,8 @@ class Tables {
 
   /// A value of gorgone_information.
   std::optional<std::string> information(const std::string& key);
+  /// An empty value takes it away.
+  void set_information(const std::string& key, const std::string& value);
   std::vector<StoredSession> sessions();
   void save_session(const StoredSession& session);
   void drop_session(const std::string& identity);

@@ -286,3 +286,30 @@ TEST_CASE("portions of rows have no gap where part of them is in memory") {
   REQUIRE(seen.size() == 30);
   for (int i = 0; i < 30; ++i) CHECK(seen[static_cast<std::size_t>(i)] == std::to_string(i));
 }
+
+TEST_CASE("what was to be saved from a corrupt file when the daemon was stopped is saved at the next start, once") {
+  Directory directory;
+  boost::asio::io_context loop;
+  const auto file = directory.file(), aside = file + ".corrupt-1";
+  {
+    JournalFile journal(loop, file);
+    CHECK_FALSE(store(loop, journal, message("before")));
+  }
+  fs::rename(file, aside);
+  { JournalFile journal(loop, file); }
+  sqlite3* database = nullptr;
+  REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
+  const auto note = "INSERT INTO gorgone_information VALUES ('gorgone_salvage', '" + aside + "')";
+  REQUIRE(sqlite3_exec(database, note.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
+  REQUIRE(sqlite3_close(database) == SQLITE_OK);
+  {
+    JournalFile journal(loop, file);
+    REQUIRE(outgoing(loop, journal).size() == 1);
+    CHECK(outgoing(loop, journal).front().delivery == "before");
+    journal.give_up_outgoing("before", NewRow{"token", 1, "{}"});
+    CHECK_FALSE(store(loop, journal, message("after")));
+  }
+  JournalFile journal(loop, file);
+  REQUIRE(outgoing(loop, journal).size() == 1);
+  CHECK(outgoing(loop, journal).front().delivery == "after");
+}
