@@ -221,16 +221,14 @@ TEST_CASE_METHOD(Fixture, "thousands of large messages wait in the file, not in 
     auto bench = open();
     bench.put(reply, "warm" + body);
     REQUIRE(settle(bench, [&] { return bench.results.size() == 1; }));
-    const auto before = memory();
+    [[maybe_unused]] const auto before = memory();
     for (int i = 0; i < 600; ++i) {
       const auto text = std::to_string(i);
       bench.queues().put(reply, message(text + body), [&bench, text](Result<void>) { bench.results[text] = "ok"; });
       if (i % 20 == 19) REQUIRE(settle(bench, [&] { return bench.results.contains(text); }));
     }
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-    CHECK(memory() - before < 30'000);  // kB, of 60 MB
-#else
-    CHECK(memory() > before);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // whose heaps give back when they like
+    CHECK(memory() - before < 30'000);                               // kB, of 60 MB
 #endif
   }
   auto bench = open();
