@@ -56,7 +56,7 @@ void unpack(Sandbox& sandbox, const std::string& archive, const action::Attribut
   guard_names(sandbox.destination().string());
   const auto unpacked = action::unpack(file, sandbox.destination().string(), ids, notes, bytes_max);
   guard_names({});
-  sandbox.check();
+  sandbox.check(archive);
   require(bytes_in(sandbox.destination()) <= bytes_before + bytes_max, "no more is unpacked than allowed");
   if (unpacked) return;
   require(!unpacked.error().message.empty(), "an archive that is not unpacked is said to be wrong");

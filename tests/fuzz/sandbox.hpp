@@ -4,6 +4,7 @@
 #include "tests/fuzz/scratch.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gorgone::fuzz {
@@ -21,8 +22,9 @@ class Sandbox {
   std::filesystem::path cache() const { return scratch_.path() / "cache"; }
   std::filesystem::path copied() const { return scratch_.path() / "copied"; }  ///< where a single file may be put
 
-  /// Nothing outside of the destination has changed, nothing in it leads out that did not before, nothing unfinished is left.
-  void check() const;
+  /// Nothing outside of the destination has changed, nothing in it leads out that did not before, nothing unfinished is left that is not
+  /// named like that in the archive itself.
+  void check(std::string_view archive = {}) const;
   /// The names of all that is in the destination.
   std::vector<std::string> listing() const;
 
