@@ -111,7 +111,8 @@ void Store::put_aside() {
   if (std::rename(path_.c_str(), aside.c_str()) != 0) return;
   for (const char* suffix : {"-wal", "-shm"}) std::rename((path_ + suffix).c_str(), (aside + suffix).c_str());
   log_.error("the corrupt database is kept as {}; starting with an empty one", aside);
-  aside_ = aside;
+  // A file that was made since and spoilt at once holds nothing: what is to be saved is in the first.
+  if (aside_.empty()) aside_ = aside;
 }
 
 void Store::salvage() {
