@@ -33,7 +33,9 @@ void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
   // A node that dials has no use for it, and for a fleet of them it would be long.
   const bool is_told = gateway && !parts.is_node(message.origin);
   text += R"(,"data":)" + (is_told ? to_text(value(gateway->constatus())) : std::string("{}"));
-  text += R"(,"features":["delivery","log_wait","content"],"instance":")" + instance + R"(","journal":")" + parts.journal_id + "\"}";
+  text += R"(,"features":)";
+  text += own_features;
+  text += R"(,"instance":")" + instance + R"(","journal":")" + parts.journal_id + "\"}";
   reply(Answer{"PONG", message.token, 0, Payload(std::move(text))});
 }
 

@@ -1,3 +1,4 @@
+#include <gorgone/base64.hpp>
 #include <gorgone/message.hpp>
 
 #include <openssl/rand.h>
@@ -7,15 +8,26 @@
 #include <stdexcept>
 
 namespace gorgone {
+namespace {
+
+std::string with_bytes(std::string_view head, std::string_view bytes) {
+  std::string text(head.substr(0, head.rfind('}')));
+  text += R"(,"bytes":")";
+  text += base64_encode(bytes);
+  text += "\"}";
+  return text;
+}
+
+}  // namespace
 
 const std::string& Payload::text() const {
-  if (!text_) text_ = to_text(*value_);
+  if (!text_) text_ = bytes_ ? with_bytes(head_, *bytes_) : to_text(*value_);
   return *text_;
 }
 
 Result<const json::value*> Payload::json() const {
   if (!value_) {
-    auto parsed = parse_json(*text_);
+    auto parsed = parse_json(text());
     if (!parsed) return parsed.error();
     value_.emplace(std::move(*parsed));
   }

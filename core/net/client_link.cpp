@@ -97,7 +97,8 @@ void ClientLink::begin() {
 
 Result<void> ClientLink::send(const Message& message) {
   if (!up_) return Error{"the link is not up"};
-  switch (links_.sessions_.send_text(routing_id_, wire::format_request(message))) {
+  const auto form = wire::form_for(message, takes_raw_);
+  switch (links_.sessions_.send_text(routing_id_, wire::format_request(message, form), form)) {
     case ClientSessions::Sent::yes:
       return {};
     case ClientSessions::Sent::full:

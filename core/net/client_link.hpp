@@ -3,6 +3,8 @@
 // and has a session. ZeroMQ does not tell when a client comes back, so a link that is down sends a PING now and then, and is up
 // as soon as anything comes. Lives on the loop; the sessions are the listener's.
 
+#include "core/wire/session_cipher.hpp"
+
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
@@ -28,7 +30,7 @@ class ClientSessions {
   };
   virtual State state(const std::string& routing_id) const = 0;
   enum class Sent { yes, full, no_route };
-  virtual Sent send_text(const std::string& routing_id, std::string_view text) = 0;
+  virtual Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form = wire::Form::base64) = 0;
 };
 
 class ClientLink;
@@ -70,6 +72,7 @@ class ClientLink final : public Link {
   ~ClientLink() override;
 
   Result<void> send(const Message& message) override;
+  void set_takes_raw(bool takes_raw) override { takes_raw_ = takes_raw; }
   /// Only the client can connect anew: the link is down until it speaks.
   void reset(const std::string& why) override;
   bool is_up() const override { return up_; }
@@ -93,7 +96,7 @@ class ClientLink final : public Link {
   std::string routing_id_;
   LinkOwner& owner_;
   Log log_{"core"};
-  bool up_ = false;
+  bool up_ = false, takes_raw_ = false;
   std::optional<Error> untold_;  // why it is down, until the owner is told
   boost::asio::steady_timer timer_;
   int unreached_ = 0;  // probes in a row that found no connection

@@ -91,7 +91,8 @@ void Dialer::later(F f) {
 }
 
 Result<void> Dialer::send(const Message& message) {
-  const auto frame = machine_.seal(wire::format_request(message));
+  const auto form = wire::form_for(message, takes_raw_);
+  const auto frame = machine_.seal(wire::format_request(message, form), form);
   if (!frame || !connection_) return Error{"the link is not up"};
   return connection_->send(*frame);
 }
@@ -120,7 +121,7 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     Message message{std::string(parsed->action),
                     std::string(parsed->token),
                     std::string(parsed->target.value_or("")),
-                    Payload(std::string(parsed->data)),
+                    wire::read_data(parsed->data),
                     {}};
     owner_.link_received(std::move(message));
   } else if (auto* send = std::get_if<Machine::Send>(&step)) {

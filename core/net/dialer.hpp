@@ -40,6 +40,7 @@ class Dialer final : public Link {
 
   Result<void> send(const Message& message) override;
   void reset(const std::string& why) override;
+  void set_takes_raw(bool takes_raw) override { takes_raw_ = takes_raw; }
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
   std::string identity() const override { return identity_; }
@@ -81,6 +82,7 @@ class Dialer final : public Link {
   std::unique_ptr<ZmtpConnection> connection_;
   std::string identity_;  // the routing id
   boost::asio::ip::address address_;
+  bool takes_raw_ = false;
   std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0;
   std::uint64_t timer_number_ = 0;
   Error lost_why_{"", ""};

@@ -279,10 +279,10 @@ ClientSessions::State Listener::state(const std::string& routing_id) const {
   return session->is_used && session->last_time >= started_s_ ? State::heard : State::silent;
 }
 
-ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::string_view text) {
+ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::string_view text, wire::Form form) {
   if (!socket_) return Sent::no_route;
   if (answers_->kept(routing_id) > link_bytes_max_) return Sent::full;
-  auto frame = sessions_->seal(routing_id, text);
+  auto frame = sessions_->seal(routing_id, text, form);
   return frame && transmit(routing_id, std::move(*frame)) == AnswerQueue::Pushed::yes ? Sent::yes : Sent::no_route;
 }
 

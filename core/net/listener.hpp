@@ -68,7 +68,7 @@ class Listener final : private ClientSessions {
 
  private:
   State state(const std::string& routing_id) const override;
-  Sent send_text(const std::string& routing_id, std::string_view text) override;
+  Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form) override;
   void on_message(Frames frames);
   void perform(const std::string& routing_id, wire::ServerSessions::Steps steps);
   void answer(const std::string& routing_id, Answer answer);

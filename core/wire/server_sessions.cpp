@@ -71,8 +71,7 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
         steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
         return steps;
       }
-      Message message{
-          std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), Payload(std::string(parsed->data)), {}};
+      Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), read_data(parsed->data), {}};
       message.origin = Origin{Origin::Kind::client, routing_id};
       steps.push_back(Request{std::move(message)});
       return steps;
@@ -112,10 +111,10 @@ ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id,
   return steps;
 }
 
-std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string_view text) const {
+std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string_view text, Form form) const {
   const auto found = sessions_.find(routing_id);
   if (found == sessions_.end()) return {};
-  return found->second.cipher.seal(text);
+  return found->second.cipher.seal(text, form);
 }
 
 ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {

@@ -73,7 +73,7 @@ class ServerSessions {
   Steps on_verified(const std::string& routing_id, Result<RsaPublicKey> client, std::int64_t now);
 
   /// Text sealed under the session's key; nothing where there is no such session.
-  std::optional<std::string> seal(const std::string& routing_id, std::string_view text) const;
+  std::optional<std::string> seal(const std::string& routing_id, std::string_view text, Form form = Form::base64) const;
 
   /// Rotates keys that are too old and drops sessions that are silent too long.
   struct Due {

@@ -13,6 +13,8 @@ namespace gorgone::wire {
 namespace {
 
 constexpr std::size_t block = 16;
+constexpr char raw_mark = '\1';
+constexpr int raw_padding = 1;
 
 /// Fetched once for the process: OpenSSL 3 looks an algorithm up by name at each use otherwise.
 const EVP_CIPHER* cipher_for(std::size_t keysize) {
@@ -39,21 +41,21 @@ bool prepare(EVP_CIPHER_CTX* context, const SessionKey& key, bool encrypt) {
   return done == 1 && (same || EVP_CIPHER_CTX_set_padding(context, 0) == 1);
 }
 
-/// In place; `text` is whole blocks.
-void run_aes(const SessionKey& key, std::string& text, bool encrypt) {
+/// In place, from `begin` on; what is there is whole blocks.
+void run_aes(const SessionKey& key, std::string& text, bool encrypt, std::size_t begin = 0) {
   EVP_CIPHER_CTX* const context = this_threads_context();
   if (text.size() > INT_MAX) throw std::length_error("a message above 2 GB cannot be sealed or opened");
   if (!prepare(context, key, encrypt)) throw std::runtime_error("OpenSSL offers no AES in CBC mode");
-  auto* const data = reinterpret_cast<unsigned char*>(text.data());
-  const int size = static_cast<int>(text.size());
+  auto* const data = reinterpret_cast<unsigned char*>(text.data()) + begin;
+  const int size = static_cast<int>(text.size() - begin);
   int written = 0;
   if (EVP_CipherUpdate(context, data, &written, data, size) != 1 || written != size) throw std::runtime_error("OpenSSL failed to run AES");
 }
 
-std::string padded(std::string_view plain, int padding) {
+/// `plain` behind what is in `text`.
+std::string padded(std::string_view plain, int padding, std::string text = {}) {
   const std::size_t missing = block - plain.size() % block;
-  std::string text;
-  text.reserve(plain.size() + missing);
+  text.reserve(text.size() + plain.size() + missing);
   text.append(plain);
   if (padding == 0) {
     if (missing < block) text.append(missing, ' ');
@@ -106,17 +108,19 @@ SessionCipher::SessionCipher(SessionKey key) : key_{std::move(key)} {
   if (const auto problem = key_.problem()) throw std::invalid_argument(problem->message);
 }
 
-std::string SessionCipher::seal(std::string_view plain) const {
-  std::string text = padded(plain, key_.padding);
-  run_aes(key_, text, true);
-  return base64_encode(text);
+std::string SessionCipher::seal(std::string_view plain, Form form) const {
+  const bool is_raw = form == Form::raw;
+  std::string text = is_raw ? padded(plain, raw_padding, std::string(1, raw_mark)) : padded(plain, key_.padding);
+  run_aes(key_, text, true, is_raw ? 1 : 0);
+  return is_raw ? text : base64_encode(text);
 }
 
 std::optional<std::string> SessionCipher::open(std::string_view frame) const {
-  std::string text = base64_decode(frame);
+  const bool is_raw = frame.starts_with(raw_mark);
+  std::string text = is_raw ? std::string(frame.substr(1)) : base64_decode(frame);
   if (text.size() % block != 0) return std::nullopt;
   run_aes(key_, text, false);
-  const auto size = unpadded_size(text, key_.padding);
+  const auto size = unpadded_size(text, is_raw ? raw_padding : key_.padding);
   if (!size) return std::nullopt;
   text.resize(*size);
   return text;

@@ -82,12 +82,20 @@ bool looks_like_message(std::string_view text) {
   return n > 1 && n < text.size() && text[n] == ']';
 }
 
-std::string format_request(const Message& message) {
-  const auto& data = message.data.text();
+std::string format_request(const Message& message, Form form) {
+  const auto& data = message.data;
+  const auto size = form == Form::raw ? data.size() + 2 : data.text().size();
   std::string text;
-  text.reserve(message.action.size() + message.token.size() + message.target.size() + data.size() + 9);
+  text.reserve(message.action.size() + message.token.size() + message.target.size() + size + 9);
   text.append("[").append(message.action).append("] [").append(message.token).append("] [").append(message.target).append("] ");
-  return text.append(data.empty() ? "{}" : data);
+  if (form == Form::raw) return text.append(1, '\0').append(data.head()).append(1, '\0').append(*data.bytes());
+  return text.append(data.text().empty() ? "{}" : data.text());
+}
+
+Payload read_data(std::string_view data) {
+  const auto end = data.starts_with('\0') ? data.find('\0', 1) : data.npos;
+  if (end == data.npos) return Payload(std::string(data));
+  return {std::string(data.substr(1, end - 1)), std::string(data.substr(end + 1))};
 }
 
 std::string format_answer(const Answer& answer) {

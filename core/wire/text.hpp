@@ -2,6 +2,8 @@
 // The plaintext of messages and of the handshake (PROTOCOL.md sections 2 and 3). Pure functions, linear in the length of
 // what a stranger sends.
 
+#include "core/wire/session_cipher.hpp"
+
 #include <gorgone/message.hpp>
 
 #include <optional>
@@ -24,7 +26,12 @@ std::optional<MessageText> parse_answer(std::string_view text);
 /// True where the text begins as every message does: `[` letters, digits, `_`, `-` `]`.
 bool looks_like_message(std::string_view text);
 
-std::string format_request(const Message& message);
+/// The form in which a peer gets the message: raw where there are raw bytes and it takes them.
+inline Form form_for(const Message& message, bool takes_raw) { return takes_raw && message.data.bytes() ? Form::raw : Form::base64; }
+/// In raw form `[ACTION] [TOKEN] [TARGET] NUL head NUL bytes`.
+std::string format_request(const Message& message, Form form = Form::base64);
+/// What stands behind the brackets, of either form.
+Payload read_data(std::string_view data);
 /// PONG and SYNCLOGS have an empty target bracket, other answers none.
 std::string format_answer(const Answer& answer);
 

@@ -61,6 +61,8 @@ class GORGONE_API Link {
   virtual Result<void> send(const Message& message) = 0;
   /// Drops the connection and makes a new one, with a new session.
   virtual void reset(const std::string& why) = 0;
+  /// Whether the node takes raw bytes (Payload), as its last pong says; until then, and where the link cannot carry them, it gets text.
+  virtual void set_takes_raw(bool /*takes_raw*/) {}
   virtual bool is_up() const = 0;
   /// True where every request is answered, in order (PROTOCOL.md section 6): push_zmq; false for pull and wss, whose deployed
   /// nodes answer PING and GETLOG alone.

@@ -7,24 +7,40 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace gorgone {
 
+/// What a PING and a PONG say that this daemon can do (docs/protocol.md, "Between our own agents"), a JSON list of names.
+inline constexpr std::string_view own_features = R"(["delivery","log_wait","content","raw"])";
+
 /// The data of a message: its JSON text as it came, the parsed value, or both. Each is made from the other at most
-/// once, when somebody asks. Not thread-safe; owned by its message.
+/// once, when somebody asks. Not thread-safe; owned by its message. Large data may have its member `bytes` beside it as raw bytes, which
+/// a link sends as they are to a peer with the feature "raw"; to everybody else it is ordinary JSON, with them in base64.
 class GORGONE_API Payload {
  public:
   Payload() : text_("{}") {}
   explicit Payload(std::string text) : text_(std::move(text)) {}
   explicit Payload(const char* text) : text_(text) {}
   explicit Payload(json::value value) : value_(std::move(value)) {}
+  /// `head` is the text of a JSON object with at least one member and without `bytes`.
+  Payload(std::string head, std::string bytes) : head_(std::move(head)), bytes_(std::move(bytes)) {}
 
   /// Compact JSON for our own values; the text as it came for those of peers.
   const std::string& text() const;
   /// The parsed value, owned by the payload; an Error where the text is no JSON.
   Result<const json::value*> json() const;
 
+  /// The raw bytes, nullptr where there are none.
+  const std::string* bytes() const { return bytes_ ? &*bytes_ : nullptr; }
+  /// The JSON without the raw bytes; without any the same as text().
+  const std::string& head() const { return bytes_ ? head_ : text(); }
+  /// How much there is to send or to keep.
+  std::size_t size() const { return bytes_ ? head_.size() + bytes_->size() : text().size(); }
+
  private:
+  std::string head_;
+  std::optional<std::string> bytes_;
   mutable std::optional<std::string> text_;
   mutable std::optional<json::value> value_;
 };

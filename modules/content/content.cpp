@@ -150,7 +150,7 @@ class ContentModule final : public Module {
   // Pieces are large and are parsed on the pool: their token stands first.
   static std::string token_of(const Message& message) {
     constexpr std::string_view begin = R"({"token":")";
-    const std::string_view text = message.data.text();
+    const std::string_view text = message.data.head();
     if (!text.starts_with(begin)) return {};
     const auto end = text.find('"', begin.size());
     return end == std::string_view::npos ? std::string() : std::string(text.substr(begin.size(), end - begin.size()));

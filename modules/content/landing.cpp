@@ -45,7 +45,7 @@ Landing::Landing(Agent& agent, Ground& ground, std::string token)
 
 void Landing::take(Message message) {
   heard_at_ = Clock::now();
-  const auto size = message.data.text().size();
+  const auto size = message.data.size();
   if (is_installing_ || (is_planning_ && is_same_offer(message))) {
     // Whoever asks gets to know that it goes on.
     if (message.action == action::offer) {
@@ -79,7 +79,7 @@ asio::awaitable<void> Landing::run() {
     is_working_ = true;
     auto message = std::move(inbox_.front());
     inbox_.pop_front();
-    inbox_bytes_ -= message.data.text().size();
+    inbox_bytes_ -= message.data.size();
     // Nobody waits for the answer to an offer that was followed by another.
     auto is_newer = [&](const Message& other) { return other.action == action::offer && attempt_in(other) > attempt_in(message); };
     if (message.action == action::offer && std::any_of(inbox_.begin(), inbox_.end(), is_newer)) continue;
@@ -186,8 +186,7 @@ bool Landing::yields() {
 }
 
 asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
-  const auto data = message.data.json();
-  auto part = data ? read_part(**data) : Result<Part>(data.error());
+  auto part = read_part(message.data);
   if (!part || part->attempt != attempt_ || manifest_ || !staging_) co_return Result<void>{};
   if (part->of == 0 || part->of > parts_max || part->number != parts_.size()) co_return Result<void>{};
   parts_bytes_ += part->bytes.size();
@@ -325,8 +324,7 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
   };
   auto take_piece = [self = shared_from_this(), data = std::move(message.data)] {
     Taken taken;
-    const auto parsed = data.json();
-    const auto part = parsed ? read_part(**parsed) : Result<Part>(parsed.error());
+    const auto part = read_part(data);
     taken.is_late = !part || part->attempt != self->attempt_ || part->number < self->next_piece_;
     if (taken.is_late) return taken;
     taken.is_early = part->number > self->next_piece_;

@@ -318,7 +318,7 @@ asio::awaitable<Result<Push::Next>> Push::stream() {
       if (!piece.packed) return piece;
       part.bytes = std::move(*piece.packed);
       piece.size = part.bytes.size();
-      piece.data = write_part(part);
+      piece.data = write_part(std::move(part));
       return piece;
     };
     auto piece = co_await agent_.blocking(std::move(pack));
@@ -358,8 +358,8 @@ bool Push::offer(bool is_followed) {
 bool Push::send_manifest() {
   const auto parts = (packed_.size() + part_bytes - 1) / part_bytes;
   for (std::size_t i = 0; i < parts; ++i) {
-    const Part part{token_, attempt_, i, parts, packed_.substr(i * part_bytes, part_bytes)};
-    if (!send(action::manifest, write_part(part))) return false;
+    Part part{token_, attempt_, i, parts, packed_.substr(i * part_bytes, part_bytes)};
+    if (!send(action::manifest, write_part(std::move(part)))) return false;
   }
   return true;
 }

@@ -98,20 +98,20 @@ Result<Offer> read_offer(const json::value& data) {
   return offer;
 }
 
-Payload write_part(const Part& part) {
-  std::string out = R"({"token":)";
-  append_json_string(out, part.token);
-  out += fmt::format(R"(,"attempt":{},"number":{},"of":{},"bytes":")", part.attempt, part.number, part.of);
-  out += base64_encode(part.bytes);
-  out += R"("})";
-  return Payload(std::move(out));
+Payload write_part(Part part) {
+  std::string head = R"({"token":)";
+  append_json_string(head, part.token);
+  head += fmt::format(R"(,"attempt":{},"number":{},"of":{}}})", part.attempt, part.number, part.of);
+  return {std::move(head), std::move(part.bytes)};
 }
 
-Result<Part> read_part(const json::value& data) {
-  const auto* bytes = member(data, "bytes");
-  if (!bytes || !bytes->is_string()) return Error{"a part of content lacks its bytes"};
-  Part part{text(data, "token"), integer_of(member(data, "attempt")).value_or(0), number(data, "number"), number(data, "of"), {}};
-  part.bytes = base64_decode(bytes->get_string());
+Result<Part> read_part(const Payload& data) {
+  const auto head = parse_json(data.head());
+  if (!head) return head.error();
+  const auto* bytes = member(*head, "bytes");
+  if (!data.bytes() && (!bytes || !bytes->is_string())) return Error{"a part of content lacks its bytes"};
+  Part part{text(*head, "token"), integer_of(member(*head, "attempt")).value_or(0), number(*head, "number"), number(*head, "of"), {}};
+  part.bytes = data.bytes() ? *data.bytes() : base64_decode(bytes->get_string());
   return part;
 }
 

@@ -50,8 +50,8 @@ struct Part {
   std::size_t number = 0, of = 0;  ///< `of` of content: 1 where a confirmation is asked for
   std::string bytes;
 };
-Payload write_part(const Part& part);
-Result<Part> read_part(const json::value& data);
+Payload write_part(Part part);
+Result<Part> read_part(const Payload& data);
 
 /// What the node says. The stage is all of what the sender decides by.
 struct Answer {

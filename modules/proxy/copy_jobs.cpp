@@ -16,7 +16,7 @@ constexpr std::size_t held_up_max = 16;
 bool starts_copy(const Message& message) { return message.action == "REMOTECOPY" || message.action == "CONTENTPUSH"; }
 
 bool is_after_copies(const Message& message) {
-  if (message.data.text().find("after_copies") == std::string::npos) return false;
+  if (message.data.head().find("after_copies") == std::string::npos) return false;
   const auto data = message.data.json();
   if (!data) return false;
   const auto* parameters = member(**data, "parameters");

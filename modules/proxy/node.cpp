@@ -193,6 +193,8 @@ void Node::link_down(const Error& why) {
   away_since_ = now_s();
   last_error_ = why;
   pings_.link_down();
+  // Who answers next may be an older daemon; its pong tells.
+  if (link_) link_->set_takes_raw(false);
   if (sends_once())
     for (const auto& message : queue_.take_in_flight())
       fail(message, "proxy - the link to node '" + spec_.id +
@@ -215,7 +217,7 @@ void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>
 
 void Node::send_ping() {
   const auto token = new_token();
-  Message ping{"PING", token, {}, Payload(R"({"features":["delivery","log_wait","content"]})")};
+  Message ping{"PING", token, {}, Payload(fmt::format(R"({{"features":{}}})", own_features))};
   if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();

@@ -45,6 +45,7 @@ void Node::on_pong(const Message& pong) {
       for (const auto& name : list->get_array())
         if (const auto text = text_of(&name)) features_.insert(*text);
     log_.set_can_hold(features_.contains("log_wait"));
+    link_->set_takes_raw(features_.contains("raw"));
     if (const auto journal = data ? text_of(member(*data, "journal")) : std::nullopt) log_.set_journal(*journal);
     become_known();
     const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
@@ -79,6 +80,7 @@ void Node::on_answer(const Message& answer) {
   if (is_unknown && answer.token.empty() && unknown_action_of(*data) == "DELIVER") {
     // A deployed daemon has taken the place of one of ours.
     features_.clear();
+    link_->set_takes_raw(false);
     queue_.link_lost();
     return;
   }

@@ -7,7 +7,7 @@
 namespace gorgone::proxy {
 
 Result<void> NodeQueue::push(Message message, std::int64_t until, bool is_stored, Lane lane) {
-  const std::size_t size = message.data.text().size() + message.token.size() + message.action.size();
+  const std::size_t size = message.data.size() + message.token.size() + message.action.size();
   auto& held = sum_of(held_, lane);
   if (held.count >= limits_.messages) return Error{fmt::format("busy: {} messages wait for the node already", held.count), "busy"};
   if (held.count > 0 && held.bytes + size > limits_.bytes)

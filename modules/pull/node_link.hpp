@@ -20,6 +20,7 @@ class NodeLink final : public Link {
     return session_->send(addressed);
   }
   void reset(const std::string& why) override { session_->reset(why); }
+  void set_takes_raw(bool takes_raw) override { session_->set_takes_raw(takes_raw); }
   bool is_up() const override { return session_->is_up(); }
   bool answers_requests() const override { return session_->answers_requests(); }
   std::string identity() const override { return session_->identity(); }

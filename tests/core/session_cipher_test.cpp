@@ -11,6 +11,7 @@
 #include <vector>
 
 using namespace gorgone;
+using wire::Form;
 using wire::SessionCipher;
 using wire::SessionKey;
 
@@ -114,6 +115,20 @@ TEST_CASE("a wrapped frame opens") {
   auto frame = cipher.seal(std::string(100, 'x'));
   frame.insert(76, "\r\n");
   CHECK(cipher.open(frame) == std::string(100, 'x'));
+}
+
+TEST_CASE("a raw frame is the bytes themselves, padded in one way whatever the session's padding is") {
+  for (const int padding : {0, 1, 2}) {
+    const SessionCipher cipher{fixed_key(padding)};
+    std::string plain = "[CONTENTDATA] [t] [2] ";
+    for (int i = 0; i < 1000; ++i) plain += static_cast<char>(i);
+    const auto frame = cipher.seal(plain, Form::raw);
+    CHECK(frame.front() == '\1');
+    CHECK(frame.size() == 1 + (plain.size() / 16 + 1) * 16);
+    CHECK(cipher.open(frame) == plain);
+    CHECK_FALSE(cipher.open(frame.substr(0, frame.size() - 1)).has_value());
+  }
+  CHECK_FALSE(SessionCipher{fixed_key(0)}.open("\1").has_value());
 }
 
 TEST_CASE("a drawn key has the size asked for and is another each time") {

@@ -1,5 +1,7 @@
 #include "core/wire/text.hpp"
 
+#include <gorgone/base64.hpp>
+
 #include <catch2/catch.hpp>
 
 #include <chrono>
@@ -65,6 +67,33 @@ TEST_CASE("only PONG and SYNCLOGS carry an empty target bracket") {
 TEST_CASE("a request is written with a JSON value even where there is nothing to say") {
   CHECK(format_request(Message{"PING", "t", "", Payload(""), {}}) == "[PING] [t] [] {}");
   CHECK(format_request(Message{"PING", "", "9", Payload(), {}}) == "[PING] [] [9] {}");
+}
+
+TEST_CASE("raw bytes stand behind their data for peers that take them, and are in it as base64 for all others") {
+  const std::string bytes("\0]\xFF [x] \0{}", 13);
+  const Message message{"CONTENTDATA", "tok", "2", Payload(R"({"token":"a}b"})", bytes)};
+  CHECK(form_for(message, false) == Form::base64);
+  CHECK(format_request(message) == R"([CONTENTDATA] [tok] [2] {"token":"a}b","bytes":")" + base64_encode(bytes) + "\"}");
+  REQUIRE(form_for(message, true) == Form::raw);
+  const auto text = format_request(message, Form::raw);
+  const auto parsed = parse_request(text);
+  REQUIRE(parsed);
+  const auto data = read_data(parsed->data);
+  CHECK(data.head() == R"({"token":"a}b"})");
+  REQUIRE(data.bytes());
+  CHECK(*data.bytes() == bytes);
+  CHECK(data.size() == 15 + bytes.size());
+  const auto read = data.json();
+  REQUIRE(read.has_value());
+  CHECK(base64_decode(text_of(member(**read, "bytes")).value()) == bytes);
+  CHECK(form_for(Message{"PING", "t", "", Payload("{}")}, true) == Form::base64);
+}
+
+TEST_CASE("data that only begins as raw bytes do is text") {
+  for (const auto& data : {std::string("\0{}", 3), std::string("{}\0x", 4), std::string()}) {
+    CHECK_FALSE(read_data(data).bytes());
+    CHECK(read_data(data).text() == data);
+  }
 }
 
 TEST_CASE("a decrypted text counts only where an action in brackets begins it") {

@@ -518,14 +518,14 @@ class Broken(ContentCase):
         before = path.bytes
         token = self.start_push(central)
         for share in (0.3, 0.6):
-            eventually(lambda: path.bytes - before > share * 36_000_000, 60 * SLOWNESS, "some of the content")
+            eventually(lambda: path.bytes - before > share * 20_000_000, 60 * SLOWNESS, "some of the content")
             path.cut()
         self.assertEqual(self.end_of(central, token)["code"], 2)
         self.assert_same()
         cost = path.bytes - before
         print(f"20 MB over a link that broke twice: {cost / 1e6:.1f} MB on the wire", flush=True)
-        # Base64 twice makes 36 MB of it; what was on the way at each break, a few MB, goes again.
-        self.assertLess(cost, 52_000_000)
+        # As raw bytes, for in base64 it would be 36 MB; what was on the way at each break, a few MB, goes again.
+        self.assertLess(cost, 32_000_000)
 
 
 if __name__ == "__main__":

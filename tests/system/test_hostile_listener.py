@@ -216,7 +216,7 @@ class Handshakes(Strangers):
     def test_ten_thousand_attempts_of_strangers_leave_the_live_peer_served_and_memory_and_log_bounded(self):
         frame = self.helo(write_public_key(draw_key()))
         sockets = [self.stranger(rcvhwm=0, sndhwm=0) for _ in range(20)]
-        size = self.poller.log_file.stat().st_size
+        size, started = self.poller.log_file.stat().st_size, time.monotonic()
         with Peak(self.pid) as peak, LivePeer(self.live, pause_s=0.005) as live:
             for _ in range(500):
                 for socket in sockets:
@@ -227,7 +227,9 @@ class Handshakes(Strangers):
         self.assertLess(max(live.answers), 2)
         self.assertLess(peak.grown_kb, 30_000)
         self.assertLess(self.poller.log_file.stat().st_size - size, 100_000 + 200 * len(live.answers))
-        self.assertLess(len(self.log_lines("refused a message")), 100)
+        # Of 20 peers three lines every 5 s.
+        lines_max = 100 + 60 * ((time.monotonic() - started) // 5)
+        self.assertLess(len(self.log_lines("refused a message")), lines_max)
         self.assertTrue(eventually(lambda: self.log_lines("more refused"), 12, "a line that counts those not named"))
 
     def test_attempts_with_a_trusted_key_and_a_wrong_secret_leave_the_live_peer_served(self):
