@@ -86,7 +86,11 @@ bool Connection::read() {
       return false;
     }
     counters_.bytes_in += static_cast<std::uint64_t>(size);
-    if (is_closing_) continue;
+    if (is_closing_) {
+      // It is awake, and will close when it has read what is on its way: it may write before, and closing would reset it then.
+      parting_until_ = closing_until_;
+      continue;
+    }
     process({bytes.data(), static_cast<std::size_t>(size)});
     if (!is_open_) return false;
     if (static_cast<std::size_t>(size) < bytes.size()) return true;

@@ -91,6 +91,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::uint64_t acknowledged();
   Transport::Waiting count_untaken();
   void on_pong(const std::string& context);
+  bool has_parted();
 
   Owner* owner_;
   Transport::Counters& counters_;
@@ -112,7 +113,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   };
   std::vector<Sent> sent_;     // how many messages the first so many bytes of the wire were, for what the kernel may still have
   Transport::Waiting left_{};  // when it was closed
-  Clock::time_point closing_until_, its_turn_since_ = Clock::now();
+  Clock::time_point closing_until_, parting_until_, its_turn_since_ = Clock::now();
   bool is_open_ = true, is_admitted_ = false, is_refused_ = false, has_spoken_ = false, is_paused_ = false, is_computing_ = false,
        is_reading_ = false, is_writing_ = false;
   bool is_closing_ = false, is_shut_ = false, is_over_room_ = false, has_ping_ = false, wants_ping_ = false, wants_look_ = false,

@@ -19,6 +19,7 @@ using boost::system::error_code;
 
 constexpr int rounds = 4;  // before others have their turn
 constexpr std::size_t sent_marks_max = 32;
+constexpr auto parting_limit = std::chrono::milliseconds(200);
 
 }  // namespace
 
@@ -185,8 +186,17 @@ Transport::Waiting Connection::count_untaken() {
   return left;
 }
 
+// It closes when it has read all. One that is frozen does not, though its kernel may have all of it and nothing is left to be sent.
+bool Connection::has_parted() {
+  const auto now = Clock::now();
+  if (now >= closing_until_) return true;
+  if (!is_shut_ || acknowledged() < written_) return false;
+  if (parting_until_ == Clock::time_point{}) parting_until_ = now + parting_limit;
+  return now >= parting_until_;
+}
+
 bool Connection::look() {
-  if (is_open_ && is_closing_ && Clock::now() >= closing_until_) end(Error{why_closing_});
+  if (is_open_ && is_closing_ && has_parted()) end(Error{why_closing_});
   if (!is_open_ || is_closing_) return is_open_;
   if (!has_mark_) return wants_look_;
   if (acknowledged() < mark_at_) return true;

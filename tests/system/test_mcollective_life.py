@@ -16,6 +16,35 @@ from mc0 import BrokerCase, Client
 from pace import SLOWNESS, clock
 
 
+def lone_client(case, mc, ttl):
+    """A client in a process of its own, so that even its libzmq stands still where that is stopped. It subscribes to "t" and prints what comes."""
+    public, secret = zmq.curve_keypair()
+    code = f"""
+import zmq
+socket = zmq.Context().socket(zmq.DEALER)
+socket.routing_id = b"lone 1"
+socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = {public!r}, {secret!r}, {mc.mc_public_key()!r}
+socket.connect("tcp://127.0.0.1:{mc.mc_port}")
+for frames in ([b"", b"CONNECT", b"ID", b"1", b"TTL", b"{ttl}"], [b"", b"SUB", b"ID", b"2", b"", b"t"]):
+    socket.send_multipart(frames)
+    print(socket.recv_multipart()[1].decode(), flush=True)
+while True:
+    frames = socket.recv_multipart()
+    if frames[1] == b"MESSAGE":
+        print(frames[-1].decode(), flush=True)
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+    def end():
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+    case.addCleanup(end)
+    case.assertEqual([child.stdout.readline() for _ in range(2)], ["OK\n", "OK\n"])
+    return child
+
+
 def deaf_client(case, mc, topic, rcvhwm=1):
     """A client that subscribes and then reads nothing, with buffers as small as they can be."""
     deaf = Client(mc, "deaf")
@@ -47,6 +76,19 @@ class Restarts(BrokerCase):
         self.assertTrue(50 < int(told[0][0]) <= 100, told)
         del deaf
 
+    def test_a_client_that_is_frozen_and_has_all_in_its_kernel_holds_up_no_stop_and_reads_it_later(self):
+        mc = self.broker()
+        frozen, sender = lone_client(self, mc, ttl=30000), self.client(mc, "sender")
+        self.pause(0.5)
+        frozen.send_signal(signal.SIGSTOP)
+        bodies = [f"{number} {'x' * 1000}" for number in range(20)]
+        for body in bodies:
+            sender.put("t", body)
+        eventually(lambda: mc.status()["messages"]["delivered"] == len(bodies), 5, "the messages")
+        self.assertLess(mc.stop(), 0.8)
+        self.assertNotIn("are lost", mc.log())
+        frozen.send_signal(signal.SIGCONT)
+        self.assertEqual([frozen.stdout.readline().strip() for _ in bodies], bodies)
 
     def test_clients_that_were_connected_are_served_again_within_two_seconds_without_connect(self):
         for name, end in (("stopped", lambda mc: mc.stop()), ("killed", lambda mc: mc.kill())):
@@ -118,34 +160,13 @@ class Restarts(BrokerCase):
 class Silence(BrokerCase):
     def test_a_client_that_is_stopped_is_dropped_after_its_ttl_and_its_connection_closed(self):
         mc = self.broker()
-        public, secret = zmq.curve_keypair()
-        # In a process of its own, so that even its libzmq is silent.
-        code = f"""
-import zmq
-socket = zmq.Context().socket(zmq.DEALER)
-socket.routing_id = b"frozen 1"
-socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = {public!r}, {secret!r}, {mc.mc_public_key()!r}
-socket.connect("tcp://127.0.0.1:{mc.mc_port}")
-for frames in ([b"", b"CONNECT", b"ID", b"1", b"TTL", b"2000"], [b"", b"SUB", b"ID", b"2", b"", b"t"]):
-    socket.send_multipart(frames)
-    print(socket.recv_multipart()[1].decode(), flush=True)
-while True:
-    socket.recv_multipart()
-"""
-        child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-        try:
-            self.assertEqual([child.stdout.readline() for _ in range(2)], ["OK\n", "OK\n"])
-            child.send_signal(signal.SIGSTOP)
-            started = time.monotonic()
-            self.wait_sessions(mc, 0)
-            self.assertGreater(time.monotonic() - started, 1.9)
-            self.assertLess(clock() - started / SLOWNESS, 4)
-            status = mc.status()
-            self.assertEqual((status["topics"]["topics"], status["clients"]["connections"], status["clients"]["expired"]), (0, 0, 1))
-        finally:
-            child.kill()
-            child.wait()
-            child.stdout.close()
+        lone_client(self, mc, ttl=2000).send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        self.wait_sessions(mc, 0)
+        self.assertGreater(time.monotonic() - started, 1.9)
+        self.assertLess(clock() - started / SLOWNESS, 4)
+        status = mc.status()
+        self.assertEqual((status["topics"]["topics"], status["clients"]["connections"], status["clients"]["expired"]), (0, 0, 1))
 
     def test_a_client_without_ttl_is_dropped_after_idle_timeout_and_hears_no_noop(self):
         mc = self.broker(idle_timeout=2)
