@@ -40,6 +40,8 @@ class Backbone {
   /// The first local subscriber of a topic came, the last one went.
   virtual void want(const std::string& topic) = 0;
   virtual void unwant(const std::string& topic) = 0;
+  /// True where the other brokers have been heard for long enough to know what they have told.
+  virtual bool hears() const = 0;
   /// Its client has connected here.
   virtual void tell_session(const SessionPlace& place) = 0;
   virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped by cause, last_error

@@ -13,6 +13,7 @@
 #include "kept_queues.hpp"
 #include "mc0.hpp"
 #include "refusal_log.hpp"
+#include "session_record.hpp"
 
 namespace gorgone::mcollective {
 
@@ -76,7 +77,7 @@ class Broker {
   Lost lost_at_stop() const;
 
   /// Those whose clients are connected.
-  std::vector<SessionPlace> sessions_here() const;
+  std::vector<SessionPlace> sessions_here(Time now);
   const Clients& clients() const { return clients_; }
   const Topics& topics() const { return topics_; }
   const Counters& counters() const { return counters_; }
@@ -131,6 +132,10 @@ class Broker {
   std::int64_t away_s(const Client& client) const;
   bool make_room();
   void came(Client& client);
+  SessionClaim claim_of(const Client& client) const;
+  void heard_claim(std::int64_t number);
+  SessionRecord::Claim kept_claim(const Client& client) const;
+  void restore_claim(Client& client, const SessionRecord::Claim& kept);
 
   Parts parts_;
   const BrokerLimits limits_;
@@ -144,6 +149,7 @@ class Broker {
   Complaint strangers_, losses_, evictions_;
   std::unordered_map<ConnectionId, std::size_t> left_at_stop_;
   bool is_stopped_ = false;
+  std::int64_t last_claim_ = 0;        // the highest number that was given or heard
   std::deque<ConnectionId> awaiting_;  // await a certificate, or have done so; the oldest first
   Time now_{};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -67,7 +67,9 @@ struct Client {
   bool is_renewing = false;         ///< has said CONNECT anew: subscriptions that are still stale at `renewed_until` are ended
   std::uint32_t holds = 0;          ///< subscribers because of which it is held back
   bool is_kept_away = false;        ///< its record says since when it is away
-  std::int64_t here_since_us = 0;   ///< by the clock on the wall: its connection, or its CONNECT
+  bool claimed_alone = false;       ///< see SessionClaim: of its connection, or its CONNECT
+  std::int64_t claim = 0;           ///< its number
+  Time claimed_at{};
   Time since{}, last_heard{}, last_sent{};
   Time gone_at{};     ///< since when it is away
   Time hold_until{};  ///< MESSAGE and NOOP wait; none: they do not

@@ -15,6 +15,8 @@ namespace {
 
 constexpr auto complaint_every = std::chrono::seconds(60);
 constexpr std::size_t sessions_at_once = 200;
+// All tell what they have when one joins.
+constexpr auto heard_after = std::chrono::seconds(1);
 
 class NatsBackbone final : public Backbone {
  public:
@@ -27,6 +29,7 @@ class NatsBackbone final : public Backbone {
     // While we could not hear each other clients may have gone from one to the other.
     connection_.on_change([this](bool is_up) {
       if (!is_up) return;
+      up_since_ = std::chrono::steady_clock::now();
       tell_sessions();
       send_sessions({});
     });
@@ -34,6 +37,8 @@ class NatsBackbone final : public Backbone {
   }
 
   asio::awaitable<void> stop() override { return connection_.stop(); }
+
+  bool hears() const override { return connection_.is_up() && std::chrono::steady_clock::now() - up_since_ >= heard_after; }
 
   void tell_session(const SessionPlace& place) override {
     if (connection_.is_up()) send_sessions(write_places({place}, 0, 1));
@@ -138,7 +143,7 @@ class NatsBackbone final : public Backbone {
   Events events_;
   std::set<std::string> wanted_;
   std::uint64_t away_ = 0, too_large_ = 0, foreign_ = 0;
-  std::chrono::steady_clock::time_point complain_after_{};
+  std::chrono::steady_clock::time_point complain_after_{}, up_since_{};
   NatsConnection connection_;
 };
 

@@ -71,7 +71,7 @@ asio::awaitable<Result<void>> Service::start() {
     events.session_elsewhere = [this](const SessionPlace& place) {
       if (!is_stopping_) broker_->session_elsewhere(place, Clock::now());
     };
-    events.sessions_here = [this] { return is_stopping_ ? std::vector<SessionPlace>() : broker_->sessions_here(); };
+    events.sessions_here = [this] { return is_stopping_ ? std::vector<SessionPlace>() : broker_->sessions_here(Clock::now()); };
     backbone_->start(std::move(events));
   }
   if (auto bound = transport_->start(); !bound) co_return bound.error();

@@ -4,10 +4,17 @@
 
 namespace gorgone::mcollective {
 
+bool is_newer(const SessionClaim& theirs, const SessionClaim& ours) {
+  if (theirs.is_alone || ours.is_alone) return theirs.age_us < ours.age_us;
+  return theirs.number > ours.number;
+}
+
 std::string write_places(const std::vector<SessionPlace>& places, std::size_t from, std::size_t until) {
   std::string out;
   for (auto i = from; i < until; ++i) {
-    put_number(out, static_cast<std::uint64_t>(places[i].since_us), 8);
+    put_number(out, static_cast<std::uint64_t>(places[i].claim.number), 8);
+    put_number(out, static_cast<std::uint64_t>(places[i].claim.age_us), 8);
+    put_number(out, places[i].claim.is_alone ? 1 : 0, 1);
     put_text(out, places[i].routing_id);
     put_text(out, places[i].key);
   }
@@ -17,10 +24,11 @@ std::string write_places(const std::vector<SessionPlace>& places, std::size_t fr
 Result<std::vector<SessionPlace>> read_places(std::string_view bytes) {
   std::vector<SessionPlace> places;
   while (!bytes.empty()) {
-    const auto since = take_number(bytes, 8);
+    const auto number = take_number(bytes, 8), age = take_number(bytes, 8), alone = take_number(bytes, 1);
     const auto routing_id = take_text(bytes), key = take_text(bytes);
-    if (!since || !routing_id || !key) return Error{"sessions of another broker end too early"};
-    places.push_back({std::string(*routing_id), std::string(*key), static_cast<std::int64_t>(*since)});
+    if (!number || !age || !alone || !routing_id || !key) return Error{"sessions of another broker end too early"};
+    const SessionClaim claim{static_cast<std::int64_t>(*number), static_cast<std::int64_t>(*age), *alone != 0};
+    places.push_back({std::string(*routing_id), std::string(*key), claim});
   }
   return places;
 }

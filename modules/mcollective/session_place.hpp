@@ -1,7 +1,7 @@
 #pragma once
-// At which broker the client of a session is, as brokers tell each other (docs/protocol.md): some of them in one message, each "<since: 8
-// bytes> <routing id> <key>", numbers with the least significant byte first, a text with four bytes of length before it. An empty message
-// asks all for theirs. Pure functions.
+// At which broker the client of a session is, as brokers tell each other (docs/protocol.md): some of them in one message, each "<number: 8
+// bytes> <age: 8 bytes> <alone: 1 byte> <routing id> <key>", numbers with the least significant byte first, a text with four bytes of
+// length before it. An empty message asks all for theirs. Pure functions.
 
 #include <gorgone/result.hpp>
 
@@ -12,9 +12,21 @@
 
 namespace gorgone::mcollective {
 
+/// What a broker says of a client that has come to it.
+struct SessionClaim {
+  /// Higher than that of every claim which the broker had heard of by then, and no lower than its clock, in microseconds since 1970.
+  std::int64_t number = 0;
+  std::int64_t age_us = 0;  ///< how long ago that was, when it is told
+  bool is_alone = false;    ///< the broker could not hear the others then, so the number is no more than its clock's
+};
+
+/// Numbers count, whatever the clocks say: the broker to which a client goes has heard of the one that it comes from. Where one of them
+/// could not hear, the ages do: no clock is compared with another machine's.
+bool is_newer(const SessionClaim& theirs, const SessionClaim& ours);
+
 struct SessionPlace {
   std::string routing_id, key;
-  std::int64_t since_us = 0;  ///< since 1970, by the clock of the broker where the client is
+  SessionClaim claim;
 };
 
 std::string write_places(const std::vector<SessionPlace>& places, std::size_t from, std::size_t until);

@@ -5,7 +5,7 @@
 namespace gorgone::mcollective {
 namespace {
 
-constexpr char form = 2;
+constexpr char form = 3;
 
 }  // namespace
 
@@ -15,6 +15,9 @@ std::string write_session(const SessionRecord& session) {
   put_text(out, session.version);
   put_number(out, static_cast<std::uint64_t>(session.ttl_ms), 8);
   put_number(out, static_cast<std::uint64_t>(session.away_s), 8);
+  put_number(out, static_cast<std::uint64_t>(session.claim.number), 8);
+  put_number(out, static_cast<std::uint64_t>(session.claim.made_us), 8);
+  put_number(out, session.claim.is_alone ? 1 : 0, 1);
   for (const auto topic : session.topics) put_text(out, topic);
   return out;
 }
@@ -24,8 +27,14 @@ Result<SessionRecord> read_session(std::string_view text) {
   text.remove_prefix(1);
   const auto key = take_text(text), version = take_text(text);
   const auto ttl = take_number(text, 8), away = take_number(text, 8);
-  if (!key || !version || !ttl || !away) return Error{"a session that ends too early"};
-  SessionRecord session{std::string(*key), std::string(*version), static_cast<std::int64_t>(*ttl), static_cast<std::int64_t>(*away), {}};
+  const auto claim = take_number(text, 8), made = take_number(text, 8), alone = take_number(text, 1);
+  if (!key || !version || !ttl || !away || !claim || !made || !alone) return Error{"a session that ends too early"};
+  SessionRecord session;
+  session.key = *key;
+  session.version = *version;
+  session.ttl_ms = static_cast<std::int64_t>(*ttl);
+  session.away_s = static_cast<std::int64_t>(*away);
+  session.claim = {static_cast<std::int64_t>(*claim), static_cast<std::int64_t>(*made), *alone != 0};
   while (!text.empty()) {
     const auto topic = take_text(text);
     if (!topic) return Error{"a session whose last topic ends too early"};

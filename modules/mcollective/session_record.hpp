@@ -1,7 +1,8 @@
 #pragma once
-// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 2, then texts and numbers,
+// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 3, then texts and numbers,
 // each text with four bytes of length before it, the least significant first: key, version, TTL (8 bytes, ms), since when the client is
-// away (8 bytes, seconds since 1970; 0: it is connected), topics to the end.
+// away (8 bytes, seconds since 1970; 0: it is connected), the number of its claim (8 bytes), when that was made (8 bytes, microseconds
+// since 1970), whether alone (1 byte), topics to the end.
 
 #include <gorgone/result.hpp>
 
@@ -15,7 +16,13 @@ namespace gorgone::mcollective {
 struct SessionRecord {
   std::string key, version;
   std::int64_t ttl_ms = 0;
-  std::int64_t away_s = 0;               ///< since 1970; 0: it is connected
+  std::int64_t away_s = 0;  ///< since 1970; 0: it is connected
+  struct Claim {
+    std::int64_t number = 0;
+    std::int64_t made_us = 0;  ///< since 1970
+    bool is_alone = false;
+  };
+  Claim claim;                           ///< see SessionClaim
   std::vector<std::string_view> topics;  ///< of the text that was read, or of who writes
 };
 

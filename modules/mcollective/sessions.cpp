@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "broker.hpp"
-#include "session_record.hpp"
 
 namespace gorgone::mcollective {
 namespace {
@@ -123,6 +122,7 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
   client.since = client.last_sent = now;
   client.last_heard = client.gone_at = now - away;
   client.is_kept_away = read->away_s != 0;
+  restore_claim(client, read->claim);
   set_grant(client, std::move(*grant));
   for (const auto topic : read->topics)
     if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(topic)) add_subscription(client, topic);
@@ -133,7 +133,7 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
 std::optional<std::string> Broker::record_of(const std::string& routing_id) const {
   const auto* const client = clients_.session(routing_id);
   if (!client || !client->peer.named_itself) return {};
-  SessionRecord record{client->peer.key, client->version, client->ttl.count(), away_s(*client), {}};
+  SessionRecord record{client->peer.key, client->version, client->ttl.count(), away_s(*client), kept_claim(*client), {}};
   record.topics.reserve(client->subscriptions.size());
   for (const auto& subscription : client->subscriptions) record.topics.push_back(subscription.topic->name);
   return write_session(record);

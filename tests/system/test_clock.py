@@ -1,30 +1,19 @@
 """Clocks that jump under running daemons, either way and by days: commands go on, and no row is lost or comes twice."""
-import pathlib
 import time
 import unittest
 
 from api import codes, outputs
-from fleet import BIN, FleetCase, eventually
+from fleet import FleetCase, eventually
+from skew import IS_POSSIBLE, set_clock, skewed
 
-LIBRARIES = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 JUMPS = ("+3d", "+0", "-3d", "+0", "+40d", "+0", "-1h", "+0")
 
 
-@unittest.skipIf({"asan", "tsan"} & set(BIN.parts), "the sanitizers' library must come first, and so must the one that plays the clock")
+@unittest.skipUnless(IS_POSSIBLE, "the sanitizers' library must come first, and so must the one that plays the clock")
 class Clock(FleetCase):
-    def jumping(self, daemon):
-        self.assertTrue(LIBRARIES, "libfaketime is missing: packaging/dependencies.sh --tests installs it")
-        self.jump(daemon, "+0")
-        daemon.prefix = ["env", f"LD_PRELOAD={LIBRARIES[0]}", "FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_NO_CACHE=1",
-                         f"FAKETIME_TIMESTAMP_FILE={daemon.directory}/clock"]
-        return daemon
-
-    def jump(self, daemon, offset):
-        (daemon.directory / "clock").write_text(offset + "\n")
-
     def setUp(self):
-        self.central = self.jumping(self.make_central())
-        self.poller = self.jumping(self.make_poller(self.central.thumbprint())).start()
+        self.central = skewed(self.make_central())
+        self.poller = skewed(self.make_poller(self.central.thumbprint())).start()
         self.central.nodes(self.poller.node(2))
         self.central.start()
         self.wait_seen(self.central, 2)
@@ -42,37 +31,37 @@ class Clock(FleetCase):
 
     def test_the_clock_of_a_poller(self):
         for offset in JUMPS:
-            self.jump(self.poller, offset)
+            set_clock(self.poller, offset)
             self.commands_go_on(f"poller {offset}")
         self.no_row_is_there_twice()
 
     def test_a_database_that_is_new_when_a_clock_that_was_ahead_is_right_again(self):
-        self.jump(self.poller, "+40d")
+        set_clock(self.poller, "+40d")
         self.commands_go_on("ahead")
         self.poller.kill()
         for file in self.poller.database.parent.glob("history.sdb*"):
             file.unlink()
-        self.jump(self.poller, "+0")
+        set_clock(self.poller, "+0")
         self.poller.start()
         self.commands_go_on("right, with a new database")
         self.no_row_is_there_twice()
 
     def test_the_clock_of_a_central(self):
         for offset in JUMPS:
-            self.jump(self.central, offset)
+            set_clock(self.central, offset)
             self.commands_go_on(f"central {offset}")
         self.no_row_is_there_twice()
 
     def test_restarts_while_the_clock_is_wrong(self):
         self.commands_go_on("right")
         for daemon in (self.poller, self.central):
-            self.jump(daemon, "+3d")
+            set_clock(daemon, "+3d")
             self.commands_go_on("ahead")
             daemon.kill()
             daemon.start()
             self.wait_seen(self.central, 2)
             self.commands_go_on("started ahead")
-            self.jump(daemon, "+0")
+            set_clock(daemon, "+0")
             daemon.kill()
             daemon.start()
             self.wait_seen(self.central, 2)
@@ -82,9 +71,9 @@ class Clock(FleetCase):
     def test_a_message_for_a_node_that_is_away_outlives_a_jump(self):
         self.poller.kill()
         token = self.central.api().submit(2, "echo waited")
-        self.jump(self.central, "+40d")
+        set_clock(self.central, "+40d")
         time.sleep(3)
-        self.jump(self.central, "+0")
+        set_clock(self.central, "+0")
         self.poller.start()
         rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] == 2], 15, "the end of the command")
         self.assertEqual(len(rows), 1)
@@ -96,9 +85,9 @@ class Clock(FleetCase):
         content = {"source": str(source), "destination": str(there), "cache_dir": str(self.directory / "cache")}
         status, body = self.central.api().request("POST", "/api/nodes/2/core/proxy/remotecopy", content)
         self.assertEqual(status, 200, body)
-        self.jump(self.central, "+40d")
+        set_clock(self.central, "+40d")
         time.sleep(3)
-        self.jump(self.central, "+0")
+        set_clock(self.central, "+0")
         self.poller.start()
         eventually(there.exists, 15, "the copy")
 
@@ -108,9 +97,9 @@ class Clock(FleetCase):
         self.central.kill()
         self.central.nodes()
         self.central.start()
-        self.jump(self.central, "+40d")
+        set_clock(self.central, "+40d")
         time.sleep(12)  # such messages are looked at every 10 s
-        self.jump(self.central, "+0")
+        set_clock(self.central, "+0")
         self.poller.start()
         self.central.nodes(self.poller.node(2))
         self.central.api().request("POST", "/api/core/register/resync", "{}")

@@ -6,6 +6,7 @@ from fleet import eventually
 from mc0 import BrokerCase
 from nats import NatsCluster
 from nats_operator import Operator
+from skew import IS_POSSIBLE, skewed
 from wss_fleet import Certificates
 
 REPLY = "mcollective reply web1 4711"
@@ -14,7 +15,7 @@ AGENT = "mcollective rpcutil"
 
 
 class BackboneCase(BrokerCase):
-    user, password, servers = None, None, 3
+    user, password, servers, clocks = None, None, 3, {}
 
     def certificate(self):
         """Of the servers; None: without TLS."""
@@ -33,6 +34,8 @@ class BackboneCase(BrokerCase):
         login = {"backbone_user": self.user, "backbone_password": self.password} if self.user else {}
         broker = self.make_broker(name, backbone=self.nats.urls, persistent=[{"topic": PATTERN, "bytes_max": 10_000_000}],
                                   backbone_replicas=self.servers, curve=False, **login, **more)
+        if name in self.clocks:
+            skewed(broker, self.clocks[name])
         broker.start()
         self.wait_ready(broker)
         return broker
@@ -216,6 +219,44 @@ class Moves(BackboneCase):
         self.put(publisher, "4")
         self.assertEqual(node.bodies(1), ["4"])
         self.assertTrue(node.hears_nothing(1))
+
+
+@unittest.skipUnless(IS_POSSIBLE, "needs a clock that is wrong")
+class Skewed(BackboneCase):
+    """Whichever clock is ahead, the session is where its client connected last. The older connection is still open, as far as its broker knows."""
+    servers, clocks = 1, {"b": "+1h"}
+
+    def test_a_client_that_goes_to_a_broker_whose_clock_is_behind_is_there_and_nowhere_else(self):
+        older = self.client(self.b, "web1", [AGENT])
+        eventually(lambda: self.a.status()["backbone"]["in"] > 0, 10, "the claim")
+        newer = self.client(self.a, name=older.name, topics=[AGENT])
+        eventually(lambda: self.b.sessions() == 0, 10, "the end of the older session")
+        publisher = self.client(self.a, "publisher")
+        publisher.put(AGENT, "1")
+        self.assertEqual(newer.bodies(1), ["1"])
+        self.assertTrue(older.hears_nothing(1))
+        self.assertEqual(self.a.sessions(), 2)
+
+    def test_of_brokers_that_could_not_hear_each_other_the_one_with_the_newer_connection_keeps_the_session_of_who_is_away(self):
+        self.nats.kill()
+        for broker in (self.a, self.b):
+            self.wait_up(broker, False)
+        older = self.client(self.b, "web1", [AGENT])
+        self.pause(1)  # ages are told by messages that take their time
+        newer = self.client(self.a, name=older.name, topics=[AGENT])
+        newer.close()
+        self.a.stop()
+        self.a.start()
+        publisher = self.client(self.a, "publisher")
+        publisher.put(AGENT, "waits")
+        self.nats.start()
+        for broker in (self.a, self.b):
+            self.wait_up(broker)
+        self.pause(1)
+        newer.open()
+        self.assertEqual(newer.bodies(1), ["waits"])
+        eventually(lambda: self.b.sessions() == 0, 10, "the end of the older session")
+        self.assertEqual(self.a.status()["clients"]["moved"], 0)
 
 
 class Login(BackboneCase):

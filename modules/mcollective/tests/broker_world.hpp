@@ -120,12 +120,13 @@ struct FakeKept final : KeptQueues {
 };
 
 struct FakeBackbone final : Backbone {
-  bool is_away = false;
+  bool is_away = false, is_deaf = false;
   std::set<std::string> wanted;
   std::vector<std::string> published;
   std::vector<SessionPlace> told;
   void start(Events) override {}
   gorgone::asio::awaitable<void> stop() override { co_return; }
+  bool hears() const override { return !is_deaf; }
   void tell_session(const SessionPlace& place) override { told.push_back(place); }
   gorgone::Result<void> publish(const std::string& topic, SharedFrames) override {
     if (is_away) return gorgone::Error{"the backbone is away"};

@@ -59,7 +59,8 @@ TEST_CASE("answers name the ID of their command, and an ERROR without one has no
 }
 
 TEST_CASE("a session that was written is read as it was, and a broken one is an error") {
-  const SessionRecord session{"key", "0.2", 30000, 1795000000, {"mcollective * *", std::string_view("a\0b", 3), ""}};
+  const SessionRecord session{
+      "key", "0.2", 30000, 1795000000, {17, 1795000000123456, true}, {"mcollective * *", std::string_view("a\0b", 3), ""}};
   const auto text = write_session(session);
   const auto read = read_session(text);
   REQUIRE(read.has_value());
@@ -67,6 +68,9 @@ TEST_CASE("a session that was written is read as it was, and a broken one is an 
   CHECK(read->version == "0.2");
   CHECK(read->ttl_ms == 30000);
   CHECK(read->away_s == 1795000000);
+  CHECK(read->claim.number == 17);
+  CHECK(read->claim.made_us == 1795000000123456);
+  CHECK(read->claim.is_alone);
   CHECK(read->topics == session.topics);
   for (std::size_t size : {std::size_t{0}, std::size_t{3}, text.size() - 1}) CHECK_FALSE(read_session(text.substr(0, size)).has_value());
   CHECK_FALSE(read_session("9" + text.substr(1)).has_value());

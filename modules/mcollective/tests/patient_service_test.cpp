@@ -98,7 +98,7 @@ TEST_CASE("a broker waits for a journal that cannot be read, and then has what l
   IllAgent agent;
   const std::string key(40, 'k');
   agent.journal().records["mcollective.pin"]["web1"] = key;
-  SessionRecord session{key, "0.2", 30000, 0, {"mcollective rpcutil"}};
+  SessionRecord session{key, "0.2", 30000, 0, {}, {"mcollective rpcutil"}};
   agent.journal().records["mcollective.session"]["web1 1"] = write_session(session);
   agent.journal().records["mcollective.owner"]["mcollective.reply.web1.1"] = std::to_string(std::time(nullptr)) + " web1";
   const auto session_before = agent.journal().records["mcollective.session"];
