@@ -29,6 +29,8 @@ class Broker {
     Backbone* backbone = nullptr;  ///< nullptr: there is none
     /// What record_of() says of this routing id is another thing now.
     std::function<void(const std::string& routing_id)> session_changed;
+    /// The same, and somebody waits until it is kept; `done` may come at once.
+    std::function<void(const std::string& routing_id, std::function<void(Time now)> done)> keep_session;
     /// next() is earlier than it was.
     std::function<void()> sooner;
   };
@@ -100,6 +102,7 @@ class Broker {
   void answer_late(ConnectionId to, std::uint64_t ticket, Frames frames);
   void disconnect(Client& client, const std::string* id);
   void succeed(Client& client, const std::string* id);
+  void succeed_when_kept(Client& client, const std::string* id);
   void refuse(Client& client, const std::string& why, const std::string* id);
   void refuse_and_close(Client& client, const std::string& why, const std::string* id);
   void note_refusal(const Client& client, const std::string& why);

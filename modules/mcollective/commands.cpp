@@ -51,6 +51,27 @@ void Broker::succeed(Client& client, const std::string* id) {
   if (client.is_muted) schedule(client);
 }
 
+// After a restart the client counts on what it was told OK for. NOOPs and messages wait as they do behind each of these commands.
+void Broker::succeed_when_kept(Client& client, const std::string* id) {
+  if (!client.peer.named_itself) {
+    succeed(client, id);
+    if (id) hold(client);
+    return;
+  }
+  if (!id) return parts_.session_changed(client.peer.routing_id);
+  const auto connection = client.connection;
+  const auto ticket = delivery_.promise_answer(client);
+  auto kept = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, id = *id](Time now) {
+    if (alive.expired()) return;
+    now_ = now;
+    auto* const asker = clients_.at(connection);
+    if (!asker) return;
+    hold(*asker);
+    answer_late(connection, ticket, ok(id));
+  };
+  parts_.keep_session(client.peer.routing_id, std::move(kept));
+}
+
 void Broker::refuse(Client& client, const std::string& why, const std::string* id) {
   ++counters_.refused;
   delivery_.answer(client, error(why, id), id != nullptr, now_);
@@ -127,11 +148,10 @@ void Broker::connect(Client& caller, const Command& command) {
   }
   log_.debug("client \"{}\" from {} connects: ttl_ms={} version={} key={}", printable(client->peer.routing_id), client->peer.address,
              client->ttl.count(), printable(client->version), printable(client->grant.name));
-  if (client->peer.named_itself) parts_.session_changed(client->peer.routing_id);
   came(*client);
-  succeed(*client, id);
   hold(*client);
   schedule(*client);
+  succeed_when_kept(*client, id);
 }
 
 void Broker::subscribe(Client& client, const Command& command) {
@@ -160,16 +180,18 @@ void Broker::subscribe(Client& client, const Command& command) {
     topic = topics_.find(name);
     if (topic->is_persistent) persistent.push_back(topic->name);
   }
-  if (client.peer.named_itself && added > 0) parts_.session_changed(client.peer.routing_id);
-  // What waits in a queue comes behind the answer.
-  succeed(client, id);
   if (client.is_renewing) renew(client);
-  if (id)
-    hold(client);
-  else
-    delivery_.flush(client, now_);
+  if (id) hold(client);
+  // What waits in a queue comes behind the answer. Who owns it is written before the session is.
+  client.is_asking = id != nullptr;
   for (const auto name : persistent)
     if (auto* const topic = topics_.find(name)) own(client, *topic);
+  if (added > 0)
+    succeed_when_kept(client, id);
+  else
+    succeed(client, id);
+  client.is_asking = false;
+  delivery_.flush(client, now_);
 }
 
 void Broker::unsubscribe(Client& client, const Command& command) {
@@ -182,9 +204,11 @@ void Broker::unsubscribe(Client& client, const Command& command) {
     end_subscription(client, *topic, Leaving::unsubscribed);
     is_changed = true;
   }
-  if (client.peer.named_itself && is_changed) parts_.session_changed(client.peer.routing_id);
-  succeed(client, id);
   if (id) hold(client);
+  if (is_changed)
+    succeed_when_kept(client, id);
+  else
+    succeed(client, id);
 }
 
 void Broker::put(Client& client, Command command) {

@@ -147,6 +147,7 @@ void Delivery::keep_promise(ConnectionId to, std::uint64_t ticket, Frames frames
   // Those behind the first were to commands that subscribe, perhaps, and have been answered only now.
   if (sent > 1 && limits_.grace > 0ms) client->hold_until = now + limits_.grace;
   flush(*client, now);
+  client->trim();
 }
 
 void Delivery::halt(Client& client) {

@@ -37,8 +37,15 @@ asio::awaitable<Result<void>> Service::start() {
   backbone_ = make_backbone(agent_, settings_);
   kept_ = make_kept_queues(agent_, settings_, backbone_.get());
 
-  Broker::Parts parts{
-      *this, *access_, *kept_, backbone_.get(), [this](const std::string& routing_id) { sessions_.mark(routing_id); }, [this] { arm(); }};
+  Broker::Parts parts{*this,
+                      *access_,
+                      *kept_,
+                      backbone_.get(),
+                      [this](const std::string& routing_id) { sessions_.mark(routing_id); },
+                      [this](const std::string& routing_id, std::function<void(Time)> done) {
+                        sessions_.keep(routing_id, [done = std::move(done)] { done(Clock::now()); });
+                      },
+                      [this] { arm(); }};
   broker_ = std::make_unique<Broker>(std::move(parts), options_.limits, agent_.log());
   Transport::Spec spec;
   spec.bind = options_.bind;
@@ -137,6 +144,7 @@ Transport::Events Service::transport_events() {
 asio::awaitable<void> Service::stop() {
   is_stopping_ = true;
   timer_.cancel();
+  sessions_.hurry();
   if (broker_) broker_->stop(Clock::now());
   if (transport_) co_await send_rest();
   transport_.reset();

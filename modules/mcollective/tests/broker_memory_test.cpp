@@ -25,7 +25,13 @@ TEST_CASE("an idle client with twenty topics takes less than two kilobytes of th
     void resume(ConnectionId) override {}
     void close(ConnectionId, const std::string&, Transport::Closing) override {}
   } nowhere;
-  Broker::Parts parts{nowhere, world.access, world.kept, nullptr, [](const std::string&) {}, [] {}};
+  Broker::Parts parts{nowhere,
+                      world.access,
+                      world.kept,
+                      nullptr,
+                      [](const std::string&) {},
+                      [&world](const std::string&, const std::function<void(Time)>& done) { done(world.now); },
+                      [] {}};
   Broker broker(std::move(parts), limits, world.log);
   const auto before = mallinfo2().uordblks;
   for (std::size_t i = 1; i <= count; ++i) {

@@ -314,6 +314,32 @@ TEST_CASE("DISCONNECT ends the session and not the connection, which may CONNECT
   CHECK(world.heard(1) == Lines{"OK ID 1"});
 }
 
+TEST_CASE("CONNECT, SUB and UNSUB are answered when the session is kept, in their order, and nothing comes before the answer") {
+  World world;
+  world.join(2, "publisher");
+  world.is_disk_slow = true;
+  world.open(1, "a");
+  world.say(1, {"CONNECT", "ID", "1", "TTL", "30000"});
+  world.say(1, {"SUB", "ID", "2", "", "t", "u"});
+  world.say(1, {"UNSUB", "ID", "3", "", "u"});
+  world.say(1, {"UNSUB", "ID", "4", "", "was never there"});
+  world.put(2, "t", "x");
+  world.pass(1s);
+  CHECK(world.heard(1).empty());
+  CHECK(world.to_be_kept.size() == 3);
+  world.disk_goes_on();
+  CHECK(world.heard(1) == Lines{"OK ID 1", "OK ID 2", "OK ID 3", "OK ID 4"});
+  world.pass(world.limits.grace);
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | x"});
+  // What is not answered is not waited for.
+  world.say(1, {"SUB", "", "v"});
+  CHECK(world.to_be_kept.empty());
+  world.say(1, {"SUB", "ID", "5", "", "w"});
+  world.lose(1);
+  world.disk_goes_on();
+  CHECK(world.heard(1).empty());
+}
+
 TEST_CASE("a session is restored from its record: its client is served without CONNECT, and a stranger is not") {
   World before;
   before.join(1, "a", {"t", "u"}, "5000");

@@ -149,7 +149,12 @@ inline std::string line_of(const Frames& frames) {
 class World {
  public:
   explicit World(BrokerLimits given = quick_limits(), bool has_backbone = false) : limits(given) {
-    Broker::Parts parts{outlet, access, kept, has_backbone ? &backbone : nullptr, [this](const std::string& id) { changed.insert(id); },
+    Broker::Parts parts{outlet,
+                        access,
+                        kept,
+                        has_backbone ? &backbone : nullptr,
+                        [this](const std::string& id) { changed.insert(id); },
+                        [this](const std::string& id, std::function<void(Time)> done) { keep(id, std::move(done)); },
                         [] {}};
     broker = std::make_unique<Broker>(std::move(parts), limits, log);
   }
@@ -211,12 +216,23 @@ class World {
     broker->closed(connection, Error{"reset"}, left, now);
   }
 
+  void keep(const std::string& id, std::function<void(Time)> done) {
+    changed.insert(id);
+    if (!is_disk_slow) return done(now);
+    to_be_kept.push_back(std::move(done));
+  }
+  void disk_goes_on() {
+    for (const auto& done : std::exchange(to_be_kept, {})) done(now);
+  }
+
   BrokerLimits limits;
   FakeOutlet outlet;
   FakeAccess access;
   FakeKept kept;
   FakeBackbone backbone;
   std::set<std::string> changed;
+  bool is_disk_slow = false;
+  std::vector<std::function<void(Time)>> to_be_kept;  ///< while the disk is slow
   Time now = Time{} + 1000s;
   Log log{"test"};
   std::unique_ptr<Broker> broker;
