@@ -175,14 +175,16 @@ def measure_idle(clients):
     print(rows[-1], flush=True)
     load.go()
     server.daemon.kill()
-    started = time.monotonic()
+    started, before = time.monotonic(), cpu_s(load.process.pid)
     server.start()
     up = time.monotonic() - started
     result = load.go()
     whole = result["seconds"] + up
+    used, theirs = cpu_s(server.pid), cpu_s(load.process.pid) - before
     reached = "yes" if whole < 2 and result["heard"] == clients else "**no**"
     rows.append([f"killed and started, until {clients} clients have heard a message again", "2 s", f"{whole:.2f} s", reached, "–",
-                 f"{result['heard']} heard; half of them after {result['half'] + up:.2f} s; the daemon was up after {up:.2f} s"])
+                 f"{result['heard']} heard; half of them after {result['half'] + up:.2f} s; the daemon was up after {up:.2f} s; "
+                 f"CPU: broker {used:.2f} s, clients {theirs:.2f} s"])
     print(rows[-1], flush=True)
     load.end()
     server.end()
