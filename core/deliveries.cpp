@@ -8,6 +8,9 @@ namespace gorgone {
 namespace {
 
 constexpr std::size_t waiting_max = 10000;
+constexpr std::size_t refused_max = 10000;
+// Whoever was refused tries again after a second; what was given up meanwhile never comes.
+constexpr auto refused_for = std::chrono::seconds(5);
 
 void refuse(const Reply& reply, const std::string& delivery, const Error& why) {
   if (reply) reply(Answer{"ACK", delivery, 1, Payload(json::value(json::object{{"error", why.code}, {"message", why.message}}))});
@@ -19,9 +22,33 @@ void Deliveries::take(const Message& wrapped, Reply reply) {
   auto message = unwrap_delivery(wrapped);
   if (!message) return refuse(reply, wrapped.token, message.error());
   if (router_.is_stopping()) return refuse(reply, wrapped.token, Error{"the daemon is stopping", "stopping"});
+  if (must_wait(way_of(*message), wrapped.token))
+    return refuse(reply, wrapped.token, Error{"a message before it is awaited, which was refused", "busy"});
+  reply = watched(*message, std::move(reply));
   if (is_resumed_) return accept(std::move(*message), std::move(reply));
   if (waiting_.size() >= waiting_max) return refuse(reply, wrapped.token, Error{"the daemon is starting", "starting"});
   waiting_.emplace_back(std::move(*message), std::move(reply));
+}
+
+bool Deliveries::must_wait(const Way& way, const std::string& delivery) {
+  const auto found = refused_.find(way);
+  if (found == refused_.end()) return false;
+  const bool is_over = found->second.delivery == delivery || std::chrono::steady_clock::now() > found->second.until;
+  if (is_over) refused_.erase(found);
+  return !is_over;
+}
+
+Reply Deliveries::watched(const Message& message, Reply reply) {
+  return [this, way = way_of(message), delivery = message.delivery, reply = std::move(reply)](Answer answer) {
+    const auto data = answer.code == code::failed ? answer.data.json() : Result<const json::value*>(Error{""});
+    const auto why = data ? text_of(member(**data, "error")).value_or("") : std::string();
+    if (why == "busy" || why == "starting") {
+      const auto now = std::chrono::steady_clock::now();
+      if (refused_.size() >= refused_max) std::erase_if(refused_, [now](const auto& entry) { return now > entry.second.until; });
+      if (refused_.size() < refused_max) refused_.try_emplace(way, Refused{delivery, now + refused_for});
+    }
+    if (reply) reply(std::move(answer));
+  };
 }
 
 void Deliveries::accept(Message message, Reply reply) {

@@ -4,6 +4,11 @@
 
 #include <gorgone/message.hpp>
 
+#include <chrono>
+#include <map>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "core/router.hpp"
@@ -21,6 +26,17 @@ class Deliveries {
   void resume();
 
  private:
+  /// Whose messages for which node, and whether they are pieces of copies, which others overtake.
+  using Way = std::tuple<std::string, std::string, bool>;
+  static Way way_of(const Message& message) { return {message.origin.id, message.target, message.action == "PROCESSCOPY"}; }
+  /// The first message of a way that was refused for now: it comes again, and those behind it must not come before it.
+  struct Refused {
+    std::string delivery;
+    std::chrono::steady_clock::time_point until;
+  };
+  /// The reply, after a look at whether the message was refused for now.
+  Reply watched(const Message& message, Reply reply);
+  bool must_wait(const Way& way, const std::string& delivery);
   void accept(Message message, Reply reply);
   void run(Message message);
   void give_up(const StoredMessage& message);
@@ -28,6 +44,7 @@ class Deliveries {
   Journal& journal_;
   Router& router_;
   bool is_resumed_ = false;
+  std::map<Way, Refused> refused_;
   std::vector<std::pair<Message, Reply>> waiting_;
 };
 

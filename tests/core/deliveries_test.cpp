@@ -69,6 +69,45 @@ TEST_CASE("what is taken while the daemon stops is told as nothing, and runs at 
   CHECK(daemon.in_inbox() == 1);
 }
 
+TEST_CASE("behind a message that was refused for now nothing of its way is taken until it has come again") {
+  Taking daemon;
+  daemon.deliveries.resume();
+  (void)daemon.rows("");  // resumed by then
+  bool is_full = true;
+  struct Full : Gateway {
+    explicit Full(bool& full) : is_full(full) {}
+    void forward(Message message, Reply reply) override {
+      if (is_full) return reply(Answer{"", "", 1, Payload(R"({"error":"busy","message":"full"})")});
+      taken.push_back(message.token);
+      reply(Answer{});
+    }
+    json::object constatus() const override { return {}; }
+    void fetch_log(const std::string&, std::function<void(Result<void>)>) override {}
+    bool knows(const std::string&) const override { return true; }
+    bool has_feature(const std::string&, const std::string&) const override { return true; }
+    bool& is_full;
+    std::vector<std::string> taken;
+  } gateway(is_full);
+  daemon.router.set_gateway(&gateway);
+  auto sent = [&](const std::string& name, const std::string& target = "7", const std::string& from = "central") {
+    Message message{"COMMAND", name, target, Payload("{}"), Origin{Origin::Kind::client, from}};
+    message.delivery = "d" + name;
+    std::optional<int> code;
+    daemon.deliveries.take(wrap_delivery(message, 60), [&code](const Answer& answer) { code = answer.code; });
+    REQUIRE(code);
+    return *code == 0;
+  };
+  CHECK_FALSE(sent("1"));
+  is_full = false;
+  CHECK_FALSE(sent("2"));
+  CHECK(sent("other node", "8"));
+  CHECK_FALSE(sent("3"));
+  CHECK(sent("other sender", "7", "remote"));
+  CHECK(sent("1"));
+  CHECK(sent("2"));
+  CHECK(gateway.taken == std::vector<std::string>{"other node", "other sender", "1", "2"});
+}
+
 TEST_CASE("what was taken and whose time is over at the next start is told as not run, once") {
   Taking daemon;
   const auto now = static_cast<std::int64_t>(std::time(nullptr));
