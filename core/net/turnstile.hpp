@@ -38,6 +38,8 @@ class Turnstile final : public boost::asio::execution_context::service {
   };
 
   explicit Turnstile(boost::asio::execution_context& loop) : service(loop), loop_(static_cast<boost::asio::io_context&>(loop)) {}
+  /// In place of at_once, for a process that plays machines which know nothing of each other.
+  void set_places(std::size_t places) { places_ = places; }
 
   /// `go` is called in turn, never from inside this call, and not where the ticket is gone by then.
   std::shared_ptr<Ticket> enter(std::function<void()> go) {
@@ -49,7 +51,7 @@ class Turnstile final : public boost::asio::execution_context::service {
 
  private:
   void admit() {
-    while (busy_ < at_once && !queue_.empty()) {
+    while (busy_ < places_ && !queue_.empty()) {
       const auto ticket = queue_.front().lock();
       queue_.pop_front();
       if (!ticket) continue;
@@ -72,7 +74,7 @@ class Turnstile final : public boost::asio::execution_context::service {
   void shutdown() override { queue_.clear(); }
 
   boost::asio::io_context& loop_;
-  std::size_t busy_ = 0;
+  std::size_t places_ = at_once, busy_ = 0;
   std::deque<std::weak_ptr<Ticket>> queue_;
 };
 
