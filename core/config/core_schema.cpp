@@ -41,11 +41,14 @@ Schema listener_options() {
           .range(65536, 17179869184)
           .in("bytes"),
       Option{"max_strangers", integer, "2000",
-             "connections over which no session has spoken yet, such as those that greet; beyond it the oldest of them is closed"}
+             "connections over which no session has spoken yet, such as those that greet; beyond it the oldest of them is closed. One more "
+             "for each node of type pull that is known here, for all of these may come back at once"}
           .range(10, 1000000)
           .in("connections"),
-      Option{"max_unused_sessions", integer, "1000",
-             "sessions that were opened and of which no message has come yet; beyond it the oldest of them is dropped"}
+      Option{
+          "max_unused_sessions", integer, "1000",
+          "sessions that were opened and of which no message has come yet; beyond it the oldest of them is dropped. One more for each node "
+          "of type pull that is known here"}
           .range(10, 1000000)
           .in("sessions"),
       Option{"max_answer_size", integer, "268435456", "largest frame taken from a node that this one connects to, such as its log"}

@@ -67,10 +67,12 @@ void ClientLinks::ended(const std::string& routing_id, const std::string& why) {
 
 ClientLink::ClientLink(ClientLinks& links, std::string routing_id, LinkOwner& owner)
     : links_(links), routing_id_(std::move(routing_id)), owner_(owner), timer_(links.loop_) {
+  ++links_.nodes_;
   later([this] { begin(); });
 }
 
 ClientLink::~ClientLink() {
+  --links_.nodes_;
   // Another link over the same session may have taken its place.
   if (links_.find(routing_id_) == this) links_.links_.erase(routing_id_);
 }

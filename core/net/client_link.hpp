@@ -47,6 +47,8 @@ class ClientLinks {
   void heard(const std::string& routing_id);
   /// Whether the session is a node's.
   bool is_node(const std::string& routing_id) const { return links_.contains(routing_id); }
+  /// How many nodes may dial us.
+  std::size_t nodes() const { return nodes_; }
   /// Takes a message that is for the link's owner: answers (PONG, SETLOGS, ACK) and SYNCLOGS. False where it is not.
   bool take(const std::string& routing_id, Message& message);
   /// A session of before the last start is known again.
@@ -64,6 +66,7 @@ class ClientLinks {
   boost::asio::io_context& loop_;
   ClientSessions& sessions_;
   std::unordered_map<std::string, ClientLink*> links_;
+  std::size_t nodes_ = 0;
 };
 
 class ClientLink final : public Link {

@@ -113,6 +113,8 @@ void Dialer::perform(wire::LinkMachine::Steps steps) {
 void Dialer::perform_one(wire::LinkMachine::Step& step) {
   using Machine = wire::LinkMachine;
   if (auto* received = std::get_if<Machine::Received>(&step)) {
+    // Not before: a server that is short of room takes connections and ends them, and must not be dialled ten times a second.
+    reconnect_ms_ = reconnect_ms;
     const auto parsed = wire::parse_answer(received->text);
     if (!parsed) {
       log_.warning("link {}: dropped what is no message: {}", spec_.endpoint, printable(received->text));
@@ -244,7 +246,6 @@ void Dialer::open_connection() {
   ZmtpConnection::Events events;
   events.ready = [this] {
     stop_waiting();
-    reconnect_ms_ = reconnect_ms;
     // A session that lives on costs nobody anything; a handshake waits for its turn.
     if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
     ticket_ = turnstile_.enter([this] {

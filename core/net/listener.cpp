@@ -15,6 +15,9 @@ constexpr int refusals_per_peer = 3;
 constexpr std::size_t refused_peers_per_tick = 20;
 constexpr std::int64_t opened_per_tick = 50;
 constexpr auto tick_interval = std::chrono::seconds(5);
+// Connections that the kernel keeps until they are taken, or as many as net.core.somaxconn allows. It drops what comes beyond them, and a
+// node of a fleet that comes back at once tries again a second later; 100 is the library's own.
+constexpr int backlog = 4096;
 // What ZeroMQ may hold for one client beside the kernel's buffers, and one answer on top: the rest waits in the AnswerQueue, and a
 // stranger, who has two short questions to ask, gets no more answers.
 constexpr int answers_in_socket_max = 1000;
@@ -77,13 +80,15 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   socket.set(zmq::sockopt::router_handover, spec.handover);
   socket.set(zmq::sockopt::router_mandatory, true);
   socket.set(zmq::sockopt::linger, 0);
+  socket.set(zmq::sockopt::backlog, backlog);
   socket.set(zmq::sockopt::sndhwm, answers_in_socket_max);
   socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
   StrangerWatch::Owner owner{[this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
-                             [this](int connection) { outflow_.ended(connection); }};
+                             [this](int connection) { outflow_.ended(connection); }, [this](int connection) { on_gone(connection); },
+                             [this] { return links_.nodes(); }};
   auto watch = std::make_unique<StrangerWatch>(loop_, context_, socket, StrangerLedger::Limits{strangers_bytes, spec.max_strangers},
                                                std::move(owner));
   try {
@@ -149,19 +154,25 @@ void Listener::on_message(Frames frames) {
     return;
   }
   outflow_.heard(routing_id, frames.connection);
+  sessions_->make_room(links_.nodes());
   auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());
   const auto is_request = [](const auto& step) { return std::holds_alternative<wire::ServerSessions::Request>(step); };
   if (std::any_of(steps.begin(), steps.end(), is_request)) strangers_->known(frames.connection);
-  perform(routing_id, std::move(steps));
+  perform(routing_id, frames.connection, std::move(steps));
 }
 
-void Listener::perform(const std::string& routing_id, wire::ServerSessions::Steps steps) {
+void Listener::on_gone(int connection) {
+  if (const auto routing_id = handshakes_.left(connection)) sessions_->give_up(*routing_id);
+}
+
+void Listener::perform(const std::string& routing_id, int connection, wire::ServerSessions::Steps steps) {
   using Sessions = wire::ServerSessions;
   for (auto& step : steps) {
     if (auto* send = std::get_if<Sessions::Send>(&step)) {
       transmit(routing_id, std::move(send->frame));
     } else if (auto* verification = std::get_if<Sessions::Verify>(&step)) {
-      verify(routing_id, std::move(verification->helo));
+      handshakes_.push(connection, routing_id, std::move(verification->helo));
+      verify_next();
     } else if (auto* request = std::get_if<Sessions::Request>(&step)) {
       links_.heard(routing_id);
       if (links_.take(routing_id, request->message)) continue;
@@ -215,16 +226,21 @@ void Listener::seal_and_send(const std::string& routing_id, std::shared_ptr<cons
   });
 }
 
-void Listener::verify(const std::string& routing_id, wire::HeloText helo) {
-  const auto name = printable(helo.name, 60);
-  pools_.handshakes([this, routing_id, name, helo = std::move(helo), keys = keys_, alive = std::weak_ptr<bool>(alive_)] {
-    auto outcome = wire::verify_helo(helo, keys->private_key, keys->authorized);
-    boost::asio::post(loop_, [this, routing_id, name, outcome = std::move(outcome), alive]() mutable {
-      if (alive.expired()) return;
-      if (outcome) log_opened(name, routing_id);
-      perform(routing_id, sessions_->on_verified(routing_id, std::move(outcome), now_s()));
+void Listener::verify_next() {
+  while (const auto entry = handshakes_.begin_next()) {
+    pools_.handshakes([this, entry, keys = keys_, alive = std::weak_ptr<bool>(alive_)] {
+      auto outcome = wire::verify_helo(entry->helo, keys->private_key, keys->authorized);
+      boost::asio::post(loop_, [this, entry, outcome = std::move(outcome), alive]() mutable {
+        if (alive.expired()) return;
+        const auto& routing_id = entry->routing_id;
+        if (handshakes_.end(entry)) {
+          if (outcome) log_opened(printable(entry->helo.name, 60), routing_id);
+          perform(routing_id, entry->connection, sessions_->on_verified(routing_id, std::move(outcome), now_s()));
+        }
+        verify_next();
+      });
     });
-  });
+  }
 }
 
 void Listener::save(const std::string& routing_id) {

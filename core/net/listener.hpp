@@ -18,6 +18,7 @@
 #include "core/journal/journal_file.hpp"
 #include "core/net/answer_queue.hpp"
 #include "core/net/client_link.hpp"
+#include "core/net/handshake_queue.hpp"
 #include "core/net/key_ring.hpp"
 #include "core/net/outflow.hpp"
 #include "core/net/stranger_watch.hpp"
@@ -70,10 +71,11 @@ class Listener final : private ClientSessions {
   State state(const std::string& routing_id) const override;
   Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form) override;
   void on_message(Frames frames);
-  void perform(const std::string& routing_id, wire::ServerSessions::Steps steps);
+  void perform(const std::string& routing_id, int connection, wire::ServerSessions::Steps steps);
+  void on_gone(int connection);
   void answer(const std::string& routing_id, Answer answer);
   void seal_and_send(const std::string& routing_id, std::shared_ptr<const Answer> answer);
-  void verify(const std::string& routing_id, wire::HeloText helo);
+  void verify_next();
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
   ZmqSocket::Sent give(const std::string& routing_id, const std::string& frame, std::uint64_t waiting_max);
@@ -101,6 +103,7 @@ class Listener final : private ClientSessions {
   std::unique_ptr<ZmqSocket> socket_;
   std::unique_ptr<StrangerWatch> strangers_;  // after both: it looks at their socket
   Outflow outflow_;
+  HandshakeQueue handshakes_;
   std::unique_ptr<AnswerQueue> answers_;
   ClientLinks links_;
   boost::asio::steady_timer timer_, retry_timer_;

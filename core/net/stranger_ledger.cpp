@@ -102,9 +102,9 @@ std::vector<StrangerLedger::Cut> StrangerLedger::cut_down(bool is_known, std::ui
 
 std::vector<StrangerLedger::Cut> StrangerLedger::surplus() { return cut_down(false, limits_.bytes); }
 
-std::vector<StrangerLedger::Cut> StrangerLedger::crowd() {
+std::vector<StrangerLedger::Cut> StrangerLedger::crowd(std::size_t nodes) {
   std::vector<Cut> cut;
-  while (strangers_.size() > limits_.connections) {
+  while (strangers_.size() > limits_.connections && strangers_.size() - limits_.connections > nodes) {
     const int connection = strangers_.begin()->second;
     cut.push_back({connection, clients_.at(connection).held});
     left(connection);

@@ -46,8 +46,9 @@ class StrangerLedger {
   // Each of these takes out those that are to be cut off, until the rest keeps the bound.
   /// Strangers that hold something for longest.
   std::vector<Cut> surplus();
-  /// The oldest strangers.
-  std::vector<Cut> crowd();
+  /// The oldest strangers. There is room for one more of each of the `nodes` that dial us: after a restart, or when the network is
+  /// back, all of them are strangers at once, and whoever is cut off dials again.
+  std::vector<Cut> crowd(std::size_t nodes);
   /// The memory of the process has grown by so many bytes. Where that is more than what came explains, a message of very many parts is
   /// among it: each takes two bytes on the wire and 64 here. Strangers go first.
   std::vector<Cut> swollen(std::uint64_t grown);

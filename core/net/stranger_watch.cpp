@@ -12,6 +12,7 @@
 #include <charconv>
 #include <cstring>
 #include <optional>
+#include <set>
 
 #include "core/net/tcp_received.hpp"
 
@@ -107,6 +108,7 @@ void StrangerWatch::wait_for_monitor() {
 }
 
 void StrangerWatch::look() {
+  std::set<int> gone;
   for (;;) {
     zmq::message_t event, address;
     if (!monitor_.recv(event, zmq::recv_flags::dontwait)) break;
@@ -117,13 +119,20 @@ void StrangerWatch::look() {
     std::memcpy(&kind, event.data(), sizeof kind);
     std::memcpy(&connection, static_cast<const char*>(event.data()) + sizeof kind, sizeof connection);
     owner_.has_ended(connection);
-    if (kind == ZMQ_EVENT_ACCEPTED)
+    if (kind == ZMQ_EVENT_ACCEPTED) {
       ledger_.came(connection);
-    else
+      gone.erase(connection);
+    } else {
       ledger_.left(connection);
+      gone.insert(connection);
+    }
   }
-  cut(ledger_.crowd(), [this](std::uint64_t) {
-    return fmt::format("cut off as the oldest of more than {} connections without a session (max_strangers)", limits_.connections);
+  // What was read since the last look may have come over the next connection of the same number.
+  for (const int connection : gone) owner_.is_gone(connection);
+  const auto nodes = owner_.nodes();
+  cut(ledger_.crowd(nodes), [this, nodes](std::uint64_t) {
+    return fmt::format("cut off as the oldest of more than {} connections without a session (max_strangers{})", limits_.connections + nodes,
+                       nodes > 0 ? ", and one for each node of type pull" : "");
   });
   if (ledger_.has_strangers() && (!is_armed_ || is_quiet_)) arm(pause_ = pause_min);
   if (!ledger_.empty() && !is_armed_) arm(pause_quiet);

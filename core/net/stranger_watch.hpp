@@ -25,6 +25,8 @@ class StrangerWatch {
   struct Owner {
     std::function<void(const std::string& peer, const std::string& why)> was_cut;
     std::function<void(int connection)> has_ended;  ///< or its number is another's now
+    std::function<void(int connection)> is_gone;    ///< and its number is nobody's
+    std::function<std::size_t()> nodes;             ///< that may dial us
   };
   /// Begins before the socket is bound.
   StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits, Owner owner);

@@ -82,14 +82,16 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
   auto helo = parse_helo(frame);
   if (!helo) return refuse(found != sessions_.end() ? "a frame that its session's key does not open" : "neither a session nor a HELO");
   if (verifying_.contains(routing_id)) return refuse("a second HELO while the first is under verification");
-  if (verifying_.size() >= config_.max_handshakes) return refuse("too many handshakes at once");
-  verifying_.insert(routing_id);
+  if (verifying_.size() >= config_.max_handshakes + nodes_ || verifying_bytes_ + frame.size() > config_.max_handshake_bytes)
+    return refuse("too many handshakes at once");
+  verifying_.emplace(routing_id, frame.size());
+  verifying_bytes_ += frame.size();
   steps.push_back(Verify{std::move(*helo)});
   return steps;
 }
 
 ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id, Result<RsaPublicKey> client, std::int64_t now) {
-  verifying_.erase(routing_id);
+  give_up(routing_id);
   if (!client) return refuse(client.error().message);
   auto key = SessionKey::draw(config_.keysize, config_.padding);
   if (!key) return refuse(key.error().message);
@@ -109,6 +111,13 @@ ServerSessions::Steps ServerSessions::on_verified(const std::string& routing_id,
   }
   steps.push_back(Send{base64_encode(*sealed)});
   return steps;
+}
+
+void ServerSessions::give_up(const std::string& routing_id) {
+  const auto found = verifying_.find(routing_id);
+  if (found == verifying_.end()) return;
+  verifying_bytes_ -= found->second;
+  verifying_.erase(found);
 }
 
 std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string_view text, Form form) const {
@@ -172,7 +181,7 @@ void ServerSessions::use(ServerSession& session, std::int64_t now, Steps& steps)
 
 void ServerSessions::insert_unused(const std::string& routing_id, ServerSession session) {
   drop(routing_id);
-  if (unused_.size() >= config_.max_unused) drop(std::string(unused_.begin()->second));
+  if (unused_.size() >= config_.max_unused + nodes_) drop(std::string(unused_.begin()->second));
   session.is_used = false;
   session.unused_place = ++last_unused_;
   unused_.emplace(session.unused_place, routing_id);

@@ -41,9 +41,11 @@ class ServerSessions {
     int padding = 1;
     std::int64_t rotation_s = 1440 * 60;
     std::int64_t idle_s = 24 * 3600;
-    std::int64_t unused_s = 600;       ///< for a session under which no message has come
-    std::size_t max_unused = 1000;     ///< of those at once; the oldest makes room
-    std::size_t max_handshakes = 256;  ///< under verification at once; more are answered with "handshake issue"
+    std::int64_t unused_s = 600;    ///< for a session under which no message has come
+    std::size_t max_unused = 1000;  ///< of those at once; the oldest makes room
+    // Under verification at once; more are answered with "handshake issue".
+    std::size_t max_handshakes = 256;
+    std::size_t max_handshake_bytes = std::size_t{16} << 20;  ///< of their HELOs, which are of some 1.5 KB and may be of 64
   };
 
   // What the listener is to do.
@@ -65,12 +67,16 @@ class ServerSessions {
 
   explicit ServerSessions(Config config) : config_(std::move(config)) {}
 
+  /// So many nodes may dial us: each has a place beside max_handshakes and one beside max_unused, for all of them may greet at once.
+  void make_room(std::size_t nodes) { nodes_ = nodes; }
   void set_hostname(std::string hostname) { config_.hostname = std::move(hostname); }
 
   /// A frame of a client whose routing id begins with `gorgone-`.
   Steps on_frame(const std::string& routing_id, std::string_view frame, std::int64_t now);
   /// The outcome of a Verify: the client's key, or why it was refused.
   Steps on_verified(const std::string& routing_id, Result<RsaPublicKey> client, std::int64_t now);
+  /// In place of on_verified(): the client has gone, and may greet again.
+  void give_up(const std::string& routing_id);
 
   /// Text sealed under the session's key; nothing where there is no such session.
   std::optional<std::string> seal(const std::string& routing_id, std::string_view text, Form form = Form::base64) const;
@@ -101,7 +107,9 @@ class ServerSessions {
   std::unordered_map<std::string, ServerSession> sessions_;
   std::map<std::uint64_t, std::string> unused_;  // in the order they came
   std::uint64_t last_unused_ = 0;
-  std::unordered_set<std::string> verifying_;
+  std::size_t nodes_ = 0;
+  std::unordered_map<std::string, std::size_t> verifying_;  // with the size of the HELO
+  std::size_t verifying_bytes_ = 0;
 };
 
 /// The RSA work of a handshake, for the pool: decrypts HELO and looks up the client's key. An Error says why it is refused.

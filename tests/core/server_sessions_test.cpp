@@ -146,6 +146,37 @@ TEST_CASE("handshakes under verification are bounded in all and to one for each 
   CHECK(find<ServerSessions::Verify>(sessions.on_frame("gorgone-3", helo(client_key()), 0)));
 }
 
+TEST_CASE("a fleet that greets at once is verified one node after the other, and none is refused") {
+  auto small = config();
+  small.max_handshakes = 2;
+  ServerSessions sessions(small);
+  sessions.make_room(1000);
+  const auto greeting = helo(client_key());
+  const auto greet = [&](int number) { return sessions.on_frame("gorgone-" + std::to_string(number), greeting, 0); };
+  for (int i = 0; i < 1002; ++i) REQUIRE(find<ServerSessions::Verify>(greet(i)));
+  CHECK(refuses(greet(1002)));
+}
+
+TEST_CASE("the bytes of handshakes under verification are bounded, and are given back by whoever goes") {
+  const auto usual = helo(client_key());
+  auto small = config();
+  small.max_handshake_bytes = 2 * usual.size();
+  ServerSessions sessions(small);
+  const auto is_taken = [&](const char* name, const std::string& frame) {
+    return find<ServerSessions::Verify>(sessions.on_frame(name, frame, 0)) != nullptr;
+  };
+  // What stands before the first bracket is passed over.
+  CHECK_FALSE(is_taken("gorgone-1", std::string(usual.size() + 1, ' ') + usual));
+  CHECK(is_taken("gorgone-1", usual));
+  CHECK(is_taken("gorgone-2", usual));
+  CHECK_FALSE(is_taken("gorgone-3", usual));
+  sessions.give_up("gorgone-1");
+  CHECK(is_taken("gorgone-1", usual));
+  CHECK_FALSE(is_taken("gorgone-3", usual));
+  sessions.on_verified("gorgone-2", client_key().public_key(), 0);
+  CHECK(is_taken("gorgone-3", usual));
+}
+
 TEST_CASE("a key that is too old is changed under the old one, which is kept for one change and no longer") {
   ServerSessions sessions(config());
   const auto first = open_session(sessions, 0);
@@ -262,4 +293,8 @@ TEST_CASE("sessions that nobody uses are bounded, the oldest makes room, and tho
   CHECK(sessions.size() == 1);
   for (int i = 0; i < 9; ++i) sessions.on_verified("gorgone-x" + std::to_string(i), client_key().public_key(), 700);
   CHECK(sessions.size() == 4);
+  // Each node that dials us has a place beside them.
+  sessions.make_room(5);
+  for (int i = 0; i < 9; ++i) sessions.on_verified("gorgone-y" + std::to_string(i), client_key().public_key(), 700);
+  CHECK(sessions.size() == 9);
 }

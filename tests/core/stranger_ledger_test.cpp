@@ -90,15 +90,24 @@ TEST_CASE("beyond the largest number of strangers the oldest go, whatever they h
   StrangerLedger ledger({10 * mb, 3});
   for (int connection = 1; connection <= 4; ++connection) ledger.came(connection);
   ledger.known(1);
-  CHECK(ledger.crowd().empty());
+  CHECK(ledger.crowd(0).empty());
   ledger.received(4, mb, 1);
   ledger.came(5);
   ledger.came(6);
-  CHECK(numbers(ledger.crowd()) == std::vector<int>{2, 3});
-  CHECK(ledger.crowd().empty());
+  CHECK(numbers(ledger.crowd(0)) == std::vector<int>{2, 3});
+  CHECK(ledger.crowd(0).empty());
   ledger.left(4);
   ledger.came(7);
-  CHECK(ledger.crowd().empty());
+  CHECK(ledger.crowd(0).empty());
+}
+
+TEST_CASE("each node that dials us has a place among strangers beside the others") {
+  StrangerLedger ledger({10 * mb, 3});
+  for (int connection = 1; connection <= 5; ++connection) ledger.came(connection);
+  CHECK(ledger.crowd(2).empty());
+  ledger.came(6);
+  CHECK(numbers(ledger.crowd(2)) == std::vector<int>{1});
+  CHECK(numbers(ledger.crowd(1)) == std::vector<int>{2});
 }
 
 TEST_CASE("where memory has grown by more than what came, those go who may have sent very many parts, strangers first") {
