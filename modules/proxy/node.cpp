@@ -19,9 +19,6 @@ constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
 // A link that is down for less may just be made anew.
 constexpr std::int64_t away_after_s = 5;
-// A node of our own that dials: nothing but an answer tells that it is there. One that hangs is told as mute soon, and its link is given up
-// after the usual three pings, for a large message on a slow line is silence too.
-constexpr std::int64_t silence_s_max = 7, mute_after_s = 13;
 // A question is not kept for a node that is away.
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
@@ -47,7 +44,7 @@ Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Tol
   arm();
 }
 
-Node::~Node() = default;
+Node::~Node() { join_silence(false); }
 
 void Node::open() {
   auto link = open_(spec_, *this);
@@ -227,7 +224,7 @@ void Node::send_ping() {
 void Node::on_clock() {
   const auto now = now_s();
   if (awaited_ != 0 && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
-  if (is_pinged_in_silence() && now >= heard_ + silence_s_max) pings_.hasten(now);
+  if (is_pinged_in_silence() && now >= heard_ + limits_.silence->ping_after_s()) pings_.hasten(now);
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
@@ -256,7 +253,8 @@ void Node::arm() {
   if (!is_known_ && known_at_ > now) sooner(known_at_);
   if (paused_until_ > now) sooner(paused_until_);
   if (away_since_ != 0 && !is_away_) sooner(away_since_ + away_after_s);
-  if (is_pinged_in_silence() && heard_ + silence_s_max > now) sooner(heard_ + silence_s_max);
+  join_silence(is_pinged_in_silence());
+  if (const auto ping_at = heard_ + limits_.silence->ping_after_s(); has_joined_silence_ && ping_at > now) sooner(ping_at);
   if (!next) {
     timer_.cancel();
     is_armed_ = false;
@@ -271,6 +269,14 @@ void Node::arm() {
     is_armed_ = false;
     on_clock();
   });
+}
+
+void Node::join_silence(bool joins) {
+  if (std::exchange(has_joined_silence_, joins) == joins) return;
+  if (joins)
+    limits_.silence->joined();
+  else
+    limits_.silence->left();
 }
 
 bool Node::is_pinged_in_silence() const { return is_up() && is_one_of_ours() && !link_->answers_requests(); }
@@ -320,7 +326,7 @@ json::object Node::constatus() const {
   out["link"] = is_up() ? "up" : "down";
   out["link_since"] = changed_at_;
   const auto silence = now_s() - heard_;
-  const bool is_mute = is_pinged_in_silence() && silence >= mute_after_s;
+  const bool is_mute = is_pinged_in_silence() && silence >= limits_.silence->mute_after_s();
   out["why"] = is_mute ? down::mute : is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
   out["queue"] = queue_.waiting() + queue_.in_flight();
   out["last_error"] = is_mute ? fmt::format("nothing has come for {} s, though it was asked", silence) : last_error_.message;

@@ -15,6 +15,7 @@
 #include "log_sync.hpp"
 #include "node_queue.hpp"
 #include "ping_watch.hpp"
+#include "silence.hpp"
 
 namespace gorgone::proxy {
 
@@ -26,6 +27,7 @@ struct NodeLimits {
   PingWatch::Limits ping;
   LogSync::Limits log;
   Redelivery redelivery = Redelivery::at_least_once;
+  std::shared_ptr<Silence> silence = std::make_shared<Silence>();  ///< of all nodes
 };
 
 /// Who sends bulk that is not written down (copy_jobs.hpp) learns what became of each piece, and when the way to a node opens or
@@ -109,6 +111,7 @@ class Node final : public LinkOwner {
   void on_pong(const Message& pong);
   void become_known();
   bool is_pinged_in_silence() const;
+  void join_silence(bool joins);
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }
   void taken(const Message& message);
@@ -137,6 +140,7 @@ class Node final : public LinkOwner {
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
   bool is_armed_ = false;
+  bool has_joined_silence_ = false;
   json::value subnodes_ = json::object();
   std::function<void(bool)> tell_away_;
   bool is_away_ = false;
