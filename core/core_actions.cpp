@@ -212,6 +212,7 @@ Result<HistoryFilter> history_filter(const json::value& data) {
     if (!number || *number < 1) return wrong("limit", *limit);
     filter.limit = static_cast<std::size_t>(*number);
   }
+  filter.with_origins = truth_of(member(data, "origins"), false);
   return filter;
 }
 

@@ -15,8 +15,8 @@ constexpr std::size_t bytes_of_a_row = 300;
 
 bool may_be_long(const HistoryFilter& filter) { return !filter.portion && !filter.limit && !filter.token; }
 
-std::string text_of_answer(const Rows& rows, const std::string& id, bool has_more) {
-  std::string text = R"({"action":"getlog","result":)" + rows_to_json(rows) + R"(,"id":)";
+std::string text_of_answer(const Rows& rows, const std::string& id, bool has_more, bool with_origins) {
+  std::string text = R"({"action":"getlog","result":)" + rows_to_json(rows, with_origins) + R"(,"id":)";
   append_json_string(text, id);
   if (has_more) text += R"(,"more":1)";
   text += '}';
@@ -57,7 +57,7 @@ void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place plac
   std::size_t bytes = 0;
   for (const auto& row : *rows) bytes += row.data.size();
   const bool has_more = filter.portion && (rows->size() >= *filter.portion || bytes >= HistoryFilter::portion_bytes);
-  if (bytes + rows->size() * bytes_of_a_row < long_bytes) return done(text_of_answer(*rows, own_id_(), has_more));
+  if (bytes + rows->size() * bytes_of_a_row < long_bytes) return done(text_of_answer(*rows, own_id_(), has_more, filter.with_origins));
   struct Work {
     Rows rows;
     std::string id;
@@ -66,8 +66,8 @@ void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place plac
     std::string text = {};
   };
   auto work = std::make_shared<Work>(Work{std::move(*rows), own_id_(), std::move(place), std::move(done)});
-  pool_([this, work, has_more, alive = std::weak_ptr<bool>(alive_)]() mutable {
-    work->text = text_of_answer(work->rows, work->id, has_more);
+  pool_([this, work, has_more, with_origins = filter.with_origins, alive = std::weak_ptr<bool>(alive_)]() mutable {
+    work->text = text_of_answer(work->rows, work->id, has_more, with_origins);
     Rows().swap(work->rows);  // here too: each row is some blocks of memory to give back
     boost::asio::post(loop_, [work = std::move(work), alive] {
       if (!alive.expired()) work->done(std::move(work->text));

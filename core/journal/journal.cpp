@@ -37,7 +37,7 @@ bool ends_token(const HistoryRow& row) {
   return message != "command execution issue" && message != "command has been submitted";
 }
 
-std::string rows_to_json(const Rows& rows) {
+std::string rows_to_json(const Rows& rows, bool with_origins) {
   std::string out = "[";
   for (const auto& row : rows) {
     if (out.size() > 1) out += ',';
@@ -46,6 +46,10 @@ std::string rows_to_json(const Rows& rows) {
     fmt::format_to(std::back_inserter(out), R"(,"code":{},"etime":{},"ctime":{:.5f},"instant":{},"data":)", row.code, row.etime, row.ctime,
                    row.instant ? 1 : 0);
     append_json_string(out, row.data);
+    if (with_origins && !row.origin.empty()) {
+      out += R"(,"origin":)";
+      append_json_string(out, row.origin);
+    }
     out += '}';
   }
   out += ']';

@@ -20,7 +20,7 @@ std::size_t bytes_of(const StoredMessage& message) { return static_cast<std::siz
 
 std::size_t bytes_of(const std::vector<NewRow>& rows) {
   std::size_t bytes = 0;
-  for (const auto& row : rows) bytes += sizeof row + row.token.size() + row.data.size();
+  for (const auto& row : rows) bytes += sizeof row + row.token.size() + row.data.size() + row.origin.size();
   return bytes;
 }
 

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS gorgone_refused_key (target TEXT PRIMARY KEY, node TE
 CREATE TABLE IF NOT EXISTS gorgone_delivery (
   id INTEGER PRIMARY KEY, delivery TEXT UNIQUE, progress INTEGER, action TEXT, token TEXT, data TEXT, until INTEGER);
 CREATE TABLE IF NOT EXISTS gorgone_pull_identity (node TEXT PRIMARY KEY, identity TEXT);
+CREATE TABLE IF NOT EXISTS gorgone_origin (id INTEGER PRIMARY KEY, origin TEXT);
 CREATE TABLE IF NOT EXISTS gorgone_kept (collection TEXT, key TEXT, data BLOB, PRIMARY KEY (collection, key)) WITHOUT ROWID;
 )";
 
@@ -35,6 +36,8 @@ CREATE INDEX IF NOT EXISTS idx_gorgone_history_code ON gorgone_history (code);
 CREATE INDEX IF NOT EXISTS idx_gorgone_history_etime ON gorgone_history (etime);
 CREATE INDEX IF NOT EXISTS idx_gorgone_history_ctime ON gorgone_history (ctime);
 CREATE INDEX IF NOT EXISTS idx_gorgone_history_instant ON gorgone_history (instant);
+CREATE INDEX IF NOT EXISTS idx_gorgone_origin ON gorgone_origin (origin);
+CREATE TRIGGER IF NOT EXISTS gorgone_origin_ends AFTER DELETE ON gorgone_history BEGIN DELETE FROM gorgone_origin WHERE id = OLD.id; END;
 CREATE INDEX IF NOT EXISTS idx_gorgone_target_fingerprint_target ON gorgone_target_fingerprint (target);
 INSERT INTO gorgone_information (key, value) SELECT 'version', '25.0' WHERE NOT EXISTS (SELECT 1 FROM gorgone_information WHERE key = 'version');
 INSERT INTO gorgone_information (key, value) SELECT 'journal', lower(hex(randomblob(8))) WHERE NOT EXISTS (SELECT 1 FROM gorgone_information WHERE key = 'journal');

@@ -65,7 +65,8 @@ class Store {
     Refusal(std::string code_of_error, const std::string& why) : std::runtime_error(why), code(std::move(code_of_error)) {}
     std::string code;
   };
-  bool has(const NewRow& row);
+  bool is_here(const NewRow& row);
+  bool is_alike_here(const NewRow& row);
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();

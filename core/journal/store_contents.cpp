@@ -43,8 +43,8 @@ Rows Store::insert(const std::vector<NewRow>& rows) {
   Rows stored;
   stored.reserve(rows.size());
   for (const auto& row : rows) {
-    if (row.unless_known && has(row)) continue;
-    HistoryRow full{memory_ ? next_id_++ : 0, row.token, row.code, row.etime, now_stored(), row.instant, row.data};
+    if (is_here(row) || (row.unless_known && is_alike_here(row))) continue;
+    HistoryRow full{memory_ ? next_id_++ : 0, row.token, row.code, row.etime, now_stored(), row.instant, row.data, row.origin};
     // Strictly rising, so that a reader that asks for what came after the last ctime it saw misses nothing.
     if (full.ctime <= last_ctime_) full.ctime = std::round((last_ctime_ + smallest_step) * 1e5) / 1e5;
     last_ctime_ = full.ctime;
@@ -80,11 +80,25 @@ void Store::take_room(const StoredMessage& message) {
   waiting_bytes_ += bytes;
 }
 
-bool Store::has(const NewRow& row) {
+bool Store::is_here(const NewRow& row) {
+  if (row.origin.empty()) return false;
+  auto* file = readable();
+  try {
+    if (file && file->has(row.origin, row.token, row.code)) return true;
+  } catch (const sqlite::Failure& failure) {
+    log_.warning("rows in {} cannot be read: {}", path_, failure.what());
+  }
+  return current().has(row.origin, row.token, row.code);
+}
+
+// Rows that were stored before origins were are known by what they say only.
+bool Store::is_alike_here(const NewRow& row) {
   HistoryFilter filter;
   filter.token = row.token;
   filter.code = row.code;
-  return std::ranges::any_of(select(filter), [&](const HistoryRow& known) { return known.etime == row.etime && known.data == row.data; });
+  filter.with_origins = true;
+  return std::ranges::any_of(
+      select(filter), [&](const HistoryRow& known) { return known.origin.empty() && known.etime == row.etime && known.data == row.data; });
 }
 
 Rows Store::select(const HistoryFilter& filter) {

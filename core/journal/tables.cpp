@@ -22,6 +22,7 @@ HistoryRow row_of(const sqlite::Statement& statement) {
   row.ctime = statement.number(4);
   row.instant = statement.integer(5) != 0;
   row.data = statement.text(6);
+  row.origin = statement.text(7);
   return row;
 }
 
@@ -46,6 +47,8 @@ Tables::Tables(const std::string& path, Access access) : database_(path, access 
     database_.execute("PRAGMA journal_mode = WAL");
     database_.execute(access == Access::write_through ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
     sqlite::prepare_schema(database_);
+  } else {
+    has_origins_ = first(database_.prepare("SELECT 1 FROM sqlite_master WHERE name = 'gorgone_origin'"), integer).has_value();
   }
 }
 
@@ -62,11 +65,25 @@ std::int64_t Tables::insert(const HistoryRow& row) {
       "INSERT INTO gorgone_history (id, token, code, etime, ctime, instant, data) VALUES (nullif(?, 0), ?, ?, ?, ?, ?, ?)");
   statement.bind(1, row.id).bind(2, row.token).bind(3, std::int64_t{row.code}).bind(4, row.etime).bind(5, row.ctime);
   statement.bind(6, std::int64_t{row.instant}).bind(7, row.data).step();
-  return database_.last_row_id();
+  const auto id = database_.last_row_id();
+  if (!row.origin.empty())
+    database_.prepare("INSERT OR REPLACE INTO gorgone_origin (id, origin) VALUES (?, ?)").bind(1, id).bind(2, row.origin).step();
+  return id;
+}
+
+// A token and a code are compared too: a journal that was made anew under a clock that was set back may come to a ctime twice.
+bool Tables::has(const std::string& origin, const std::string& token, int code) {
+  if (origin.empty() || !has_origins_) return false;
+  const char* sql =
+      "SELECT 1 FROM gorgone_origin AS o CROSS JOIN gorgone_history AS h ON h.id = o.id WHERE o.origin = ? AND +h.token = ? AND +h.code = "
+      "?";
+  return first(database_.prepare(sql).bind(1, origin).bind(2, token).bind(3, std::int64_t{code}), integer).has_value();
 }
 
 Rows Tables::select(const HistoryFilter& filter) {
-  std::string sql = "SELECT id, token, code, etime, ctime, instant, data FROM gorgone_history";
+  std::string sql = "SELECT id, token, code, etime, ctime, instant, data, ";
+  sql += has_origins_ && filter.with_origins ? "(SELECT origin FROM gorgone_origin AS o WHERE o.id = gorgone_history.id)" : "NULL";
+  sql += " FROM gorgone_history";
   const char* glue = " WHERE ";
   auto add = [&](bool wanted, const char* condition) {
     if (!wanted) return;
@@ -183,12 +200,8 @@ void Tables::pin_fingerprint(const std::string& target, const std::string& thumb
 }
 
 void Tables::add_refused_key(const RefusedKey& key) {
-  database_.prepare("INSERT OR REPLACE INTO gorgone_refused_key (target, node, thumbprint, seen) VALUES (?, ?, ?, ?)")
-      .bind(1, key.target)
-      .bind(2, key.node)
-      .bind(3, key.offered)
-      .bind(4, key.seen)
-      .step();
+  auto& statement = database_.prepare("INSERT OR REPLACE INTO gorgone_refused_key (target, node, thumbprint, seen) VALUES (?, ?, ?, ?)");
+  statement.bind(1, key.target).bind(2, key.node).bind(3, key.offered).bind(4, key.seen).step();
 }
 
 void Tables::forget_refused_key(const std::string& target) {
@@ -345,10 +358,13 @@ Journal::Purged Tables::purge(const Journal::Purge& what) {
 std::optional<std::int64_t> Tables::take_rows(Tables& other) {
   HistoryFilter oldest;
   oldest.portion = taken_portion;
+  oldest.with_origins = true;
   std::optional<std::int64_t> last;
   auto newest = newest_id();
   for (auto& row : other.select(oldest)) {
     last = row.id;
+    // Nobody could look into the file when it was fetched, nor see what had been fetched.
+    if (has(row.origin, row.token, row.code)) continue;
     if (row.id <= newest) row.id = 0;
     newest = insert(row);
   }

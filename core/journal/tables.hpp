@@ -41,6 +41,8 @@ class Tables {
   /// Stores a row as it is; id 0 lets the database choose one. The id.
   std::int64_t insert(const HistoryRow& row);
   Rows select(const HistoryFilter& filter);
+  /// Whether the row of this origin is here. False where that is empty.
+  bool has(const std::string& origin, const std::string& token, int code);
   std::int64_t newest_id();
   double newest_ctime();
   struct Size {
@@ -108,6 +110,7 @@ class Tables {
   std::vector<StoredMessage> messages(sqlite::Statement& statement);
 
   sqlite::Database database_;
+  bool has_origins_ = true;  // false for a file of before that is opened as it is
 };
 
 }  // namespace gorgone

@@ -29,6 +29,7 @@ struct HistoryRow {
   double ctime = 0;        ///< when it was stored, seconds with 5 decimals; strictly rising in one journal
   bool instant = false;    ///< kept for a day only
   std::string data;        ///< JSON as text
+  std::string origin;      ///< of one that was fetched, as in NewRow; read with_origins only
 };
 
 struct NewRow {
@@ -36,8 +37,11 @@ struct NewRow {
   int code = 0;
   std::string data;  ///< JSON as text
   bool instant = false;
-  std::int64_t etime = 0;     ///< 0: now
-  bool unless_known = false;  ///< not written where the token has the same row already
+  std::int64_t etime = 0;  ///< 0: now
+  /// Which row of which node it is, the same whichever way it comes: "<the ctime it has there>/<node>". Empty: written here. A row of an
+  /// origin is stored once.
+  std::string origin = {};
+  bool unless_known = false;  ///< not written where the token has the same row, of no known origin, already
 };
 
 /// Filters as in GETLOG: each that is set must hold.
@@ -49,6 +53,7 @@ struct HistoryFilter {
   std::optional<int> code;
   std::optional<std::size_t> limit;    ///< the newest so many
   std::optional<std::size_t> portion;  ///< the oldest so many; fewer where their data comes to portion_bytes
+  bool with_origins = false;           ///< they are read, and told in JSON, too
   static constexpr std::size_t portion_bytes = std::size_t{1} << 20;
   bool empty() const { return !id_after && !token && !ctime_after && !etime_after && !code; }
 };
@@ -147,7 +152,8 @@ class GORGONE_API Journal {
 /// ("command execution issue", "command has been submitted").
 GORGONE_API bool ends_token(const HistoryRow& row);
 
-/// Rows as the JSON list of a GETLOG answer and of the API: `id` a string of digits, `ctime` with 5 decimals.
-GORGONE_API std::string rows_to_json(const Rows& rows);
+/// Rows as the JSON list of a GETLOG answer and of the API: `id` a string of digits, `ctime` with 5 decimals; `origin` where it is wished
+/// for and the row has one.
+GORGONE_API std::string rows_to_json(const Rows& rows, bool with_origins = false);
 
 }  // namespace gorgone

@@ -1,5 +1,7 @@
 #include "log_sync.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -29,7 +31,16 @@ NewRow row_of(const json::value& remote) {
   row.instant = truth_of(member(remote, "instant"), false);
   const auto* data = member(remote, "data");
   row.data = data ? (data->is_string() ? std::string(data->get_string()) : to_text(*data)) : "{}";
+  row.origin = text_of(member(remote, "origin")).value_or("");
   return row;
+}
+
+// Of a row that the node has written itself. In a journal of ours each row has a ctime of its own, which it keeps, as ids do not always;
+// a deployed node may come to one twice, and sends both in one answer. The ctime is first, for an index in the order of time grows at its
+// end.
+std::string origin_of(const std::string& node, double ctime, std::size_t same) {
+  if (ctime <= 0) return {};
+  return same == 0 ? fmt::format("{:.5f}/{}", ctime, node) : fmt::format("{:.5f}/{}/{}", ctime, node, same);
 }
 
 }  // namespace
@@ -122,6 +133,7 @@ void LogSync::send_question() {
   question_->tokens.push_back(new_token());
   json::object filter{{"ctime", *fetched_until_}};
   if (can_hold_) filter["portion"] = portion;
+  if (can_hold_) filter["origins"] = true;
   if (question_->is_held) filter["wait"] = held_s;
   const Message message{"GETLOG", question_->tokens.back(), question_->subnode, Payload(json::value(std::move(filter)))};
   const auto sent = send_(message);
@@ -176,11 +188,15 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
   // and may come again. In a journal of ours ctime never goes back, so there they count.
   const double now_here = wall_now();
   const double before = *fetched_until_;
-  double newest = before;
+  double newest = before, last = 0;
+  std::size_t same = 0;  // rows of that ctime before
   std::vector<NewRow> rows;
   rows.reserve(order.size());
   for (const auto& [ctime, row] : order) {
     rows.push_back(row_of(*row));
+    same = ctime == last ? same + 1 : 0;
+    last = ctime;
+    if (rows.back().origin.empty()) rows.back().origin = origin_of(node_, ctime, same);
     rows.back().unless_known = is_from_the_beginning_ || ctime > now_here + clock_difference_s;
     if (can_hold_ || ctime <= now_here + clock_error_s_max) newest = std::max(newest, ctime);
   }

@@ -265,6 +265,27 @@ TEST_CASE("while the file cannot be read, what it keeps is not said to be nothin
   CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done, {}); }).at("key") == "data");
 }
 
+TEST_CASE("rows that are fetched again while the file cannot be read are in it once") {
+  Directory directory;
+  boost::asio::io_context loop;
+  const std::vector<NewRow> rows{{"t", 4, "{}", false, 5, "1.00000/4"}, {"t", 4, "{}", false, 5, "2.00000/4"}};
+  {
+    JournalFile journal(loop, directory.file());
+    journal.store_fetched("4", 2, rows, {});
+    CHECK(read(loop, journal, of_token("t")).size() == 2);
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  auto more = rows;
+  more.push_back({"t", 4, "{}", false, 5, "3.00000/4"});
+  journal.store_fetched("4", 3, more, {});
+  CHECK(read(loop, journal, of_token("t")).size() == 3);
+  lock.reset();
+  wait_for_file(journal);
+  CHECK(read(loop, journal, of_token("t")).size() == 3);
+}
+
 TEST_CASE("portions of rows have no gap where part of them is in memory") {
   Directory directory;
   boost::asio::io_context loop;

@@ -201,8 +201,62 @@ TEST_CASE("purging deletes what is old and keeps the rest") {
   CHECK(read(loop, journal, of_token("kept")).size() == 1);
 }
 
+TEST_CASE("a row that is fetched a second time is not stored, and one that says the same but is another is") {
+  Directory directory;
+  boost::asio::io_context loop;
+  const auto row = [](const char* origin, bool unless_known = false) { return NewRow{"t", 4, "{}", false, 5, origin, unless_known}; };
+  const auto fetch = [&](JournalFile& journal, const char* by, std::vector<NewRow> rows) {
+    journal.store_fetched(by, 1, std::move(rows), {});
+    auto filter = of_token("t");
+    filter.with_origins = true;
+    return read(loop, journal, filter);
+  };
+  {
+    JournalFile journal(loop, directory.file());
+    CHECK(fetch(journal, "3", {row("1.00000/4"), row("2.00000/4")}).size() == 2);
+    CHECK(fetch(journal, "5", {row("1.00000/4"), row("2.00000/4"), row("3.00000/4")}).size() == 3);
+    CHECK(fetch(journal, "3", {row(""), row("")}).size() == 5);
+  }
+  JournalFile journal(loop, directory.file());
+  CHECK(fetch(journal, "5", {row("2.00000/4"), row("3.00000/4")}).size() == 5);
+  const auto rows = fetch(journal, "7", {row("2.00000/6")});
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[1].origin == "2.00000/4");
+  CHECK(rows[3].origin.empty());
+  // Of a journal that is fetched from its beginning: what is known by its origin, or was stored before there were any.
+  CHECK(fetch(journal, "5", {row("3.00000/4", true), row("9.00000/4", true)}).size() == 6);
+}
+
+TEST_CASE("a journal that is fetched from its beginning brings rows that look like others of a known origin") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  for (const auto* origin : {"1.00000/4", "2.00000/4"}) journal.store_fetched("4", 1, {NewRow{"t", 4, "{}", false, 5, origin, true}}, {});
+  CHECK(read(loop, journal, of_token("t")).size() == 2);
+}
+
+TEST_CASE("the origin of a row that is purged goes with it, whoever deletes the row") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  const auto fetch = [&] { journal.store_fetched("4", 1, {NewRow{"t", 4, "{}", false, 5, "1.00000/4"}}, {}); };
+  fetch();
+  CHECK(read(loop, journal, of_token("t")).size() == 1);
+  execute(directory.file(), "DELETE FROM gorgone_history");
+  fetch();
+  CHECK(read(loop, journal, of_token("t")).size() == 1);
+}
+
+TEST_CASE("origins are told where they are wished for") {
+  const Rows rows{{7, "t", 2, 5, 6.5, false, "{}", "1.50000/4"}, {8, "t", 2, 5, 7.5, false, "{}", ""}};
+  CHECK(rows_to_json(rows).find("origin") == std::string::npos);
+  CHECK(rows_to_json(rows, true) ==
+        R"([{"id":"7","token":"t","code":2,"etime":5,"ctime":6.50000,"instant":0,"data":"{}","origin":"1.50000/4"},)"
+        R"({"id":"8","token":"t","code":2,"etime":5,"ctime":7.50000,"instant":0,"data":"{}"}])");
+}
+
 TEST_CASE("rows are told to the API with ids as text and five decimals") {
-  const Rows rows{{7, "t", 100, 1795313965, 1795313965.76488, false, R"({"a":"ä"})"}};
+  const Rows rows{{7, "t", 100, 1795313965, 1795313965.76488, false, R"({"a":"ä"})", {}}};
   CHECK(rows_to_json(rows) ==
         R"([{"id":"7","token":"t","code":100,"etime":1795313965,"ctime":1795313965.76488,"instant":0,"data":"{\"a\":\"ä\"}"}])");
   CHECK(rows_to_json({}) == "[]");

@@ -60,8 +60,7 @@ class TwoRemotes(FleetCase):
             self.wait_seen(remote, 4)
         for identity in (3, 5):
             self.wait_seen(self.central, identity)
-        # The rows come by both.
-        self.assertEqual(set(outputs(self.central.api().run(4, "echo by the first"))), {"by the first"})
+        self.assertEqual(outputs(self.central.api().run(4, "echo by the first")), ["by the first"])
 
     def submit(self, numbers):
         return [self.central.api().submit(4, f"echo {number} >> {self.directory}/ran") for number in numbers]
@@ -89,6 +88,93 @@ class TwoRemotes(FleetCase):
         self.central.start()
         self.second.start()
         eventually(lambda: len(self.ran()) == 5, 15, "the commands, by the second remote")
+
+    def wait_logs(self):
+        """Until the central has all that the poller has written, by both remotes: a remote passes on its rows in their order."""
+        for remote, identity in ((self.first, 3), (self.second, 5)):
+            seen = max(row["ctime"] for row in self.poller.database_rows())
+            eventually(lambda: any(row["id"] == 4 and row["ctime"] >= seen - 1e-6 for row in remote.database_rows("gorgone_synchistory")), 20,
+                       f"the poller's log at the remote {identity}")
+            # Behind everything that it has.
+            self.central.api().run(identity, "echo here")
+
+    def stored_once(self, *tokens):
+        self.wait_logs()
+        of_poller = self.poller.database_rows()
+        for token in tokens:
+            expected = [(row["code"], row["etime"], row["data"]) for row in of_poller if row["token"] == token]
+            stored = [(row["code"], row["etime"], row["data"]) for row in self.central.database_rows() if row["token"] == token]
+            self.assertEqual(stored, expected, token)
+            self.assertTrue(expected)
+
+    def test_a_row_that_comes_by_both_remotes_is_stored_once(self):
+        tokens = self.submit(range(10))
+        eventually(lambda: len(self.ran()) == 10, 10, "the commands")
+        self.stored_once(*tokens)
+
+    def test_rows_are_stored_once_when_either_remote_comes_back_later_and_the_central_is_restarted(self):
+        tokens = self.submit(range(3))
+        self.second.kill()
+        tokens += self.submit(range(3, 6))
+        eventually(lambda: len(self.ran()) == 6, 10, "the commands")
+        for token in tokens:
+            self.central.api().poll(4, token)
+        self.central.kill()
+        self.central.start()
+        self.second.start()
+        self.wait_seen(self.central, 5)
+        self.first.kill()
+        tokens += self.submit(range(6, 9))
+        eventually(lambda: len(self.ran()) == 9, 20, "the commands by the second remote")
+        self.first.start()
+        self.wait_seen(self.central, 3)
+        self.stored_once(*tokens)
+
+    def test_a_remote_that_has_lost_its_database_brings_no_row_twice(self):
+        tokens = self.submit(range(5))
+        eventually(lambda: len(self.ran()) == 5, 10, "the commands")
+        self.stored_once(*tokens)
+        self.second.kill()
+        for file in self.second.database.parent.glob("history.sdb*"):
+            file.unlink()
+        self.second.start()
+        self.wait_seen(self.central, 5)
+        self.stored_once(*tokens, *self.submit(range(5, 7)))
+
+    def test_rows_that_look_the_same_and_are_not_are_all_stored(self):
+        client = self.dial(self.poller, self.first)
+        for _ in range(3):
+            said = client.call("PUTLOG", {"token": "alike", "code": 4, "etime": 1700000000, "data": {"message": "alike"}})
+            self.assertEqual(said.body["code"], 0)
+        self.stored_once("alike")
+        self.assertEqual(len([row for row in self.central.database_rows() if row["token"] == "alike"]), 3)
+
+    def test_a_node_that_moves_behind_a_remote_brings_none_of_its_rows_again(self):
+        """It was reached by itself; the remote fetches its log from the beginning."""
+        self.first.kill()
+        self.second.kill()
+        for remote in (self.first, self.second):
+            for file in remote.database.parent.glob("history.sdb*"):
+                file.unlink()
+        third = self.make_poller(f'{self.central.thumbprint()}"\n      - key: "{self.first.thumbprint()}', 6).start()
+        api = self.central.api()
+        self.central.nodes(self.first.node(3), third.node(6))
+        self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
+        self.wait_seen(self.central, 6)
+        tokens = [api.submit(6, f"echo {number}") for number in range(3)]
+        for token in tokens:
+            api.poll(6, token)
+        before = len([row for row in self.central.database_rows() if row["token"] in tokens])
+        self.assertEqual(before, 12)
+        self.first.nodes(third.node(6))
+        self.first.start()
+        self.wait_seen(self.first, 6)
+        self.central.nodes(self.first.node(3, nodes=[{"id": 6, "pathscore": 1}]))
+        self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
+        self.wait_seen(self.central, 3)
+        self.assertEqual(outputs(api.run(6, "echo moved")), ["moved"])
+        api.run(3, "echo behind all that it has")
+        self.assertEqual(len([row for row in self.central.database_rows() if row["token"] in tokens]), before)
 
 
 if __name__ == "__main__":

@@ -157,3 +157,21 @@ TEST_CASE("a journal that was another before the start of this daemon is noticed
   CHECK(node.agent.recorded().fetched.rows[0].unless_known);
   CHECK(node.agent.recorded().records["proxy.journal"]["2"] == "second");
 }
+
+TEST_CASE("a row has the origin that comes with it, else the node's own, and two of one ctime are two") {
+  Asking node;
+  node.log.set_can_hold(true);
+  node.log.link_up(100);
+  CHECK(truth_of(member(**node.sent[0].data.json(), "origins"), false));
+  json::array rows;
+  for (const auto* id : {"1", "2", "3"})
+    rows.push_back(json::object{{"id", id}, {"token", "a"}, {"code", 4}, {"etime", 1}, {"ctime", 1.5}, {"instant", 0}, {"data", "{}"}});
+  rows[2].as_object()["origin"] = "1.25000/9";
+  const Payload data(json::value(json::object{{"code", 0}, {"data", json::object{{"result", std::move(rows)}}}}));
+  CHECK(node.log.take_answer({"ACK", node.sent[0].token, {}, data, {}}, 100));
+  const auto& stored = node.agent.recorded().fetched.rows;
+  REQUIRE(stored.size() == 3);
+  CHECK(stored[0].origin == "1.50000/2");
+  CHECK(stored[1].origin == "1.50000/2/1");
+  CHECK(stored[2].origin == "1.25000/9");
+}
