@@ -81,6 +81,12 @@ void Store::open_for_reading() {
     last_ctime_ = std::max(last_ctime_, file_->newest_ctime());
   } catch (const sqlite::Failure&) {
     file_.reset();  // there may be nothing, or it is locked; what is wrong has been told
+    return;
+  }
+  try {
+    if (aside_.empty()) aside_ = file_->information(to_be_saved).value_or("");
+  } catch (const sqlite::Failure&) {
+    return;  // a file of before may lack the table
   }
 }
 

@@ -70,8 +70,10 @@ class Store {
   Tables& current() { return memory_ ? *memory_ : *file_; }
   /// The file where it can be read beside the memory, else nullptr.
   Tables* readable();
-  /// There is a file, and nobody knows what is in it.
+  /// There is a file, or one that was put aside, and nobody knows what is in it.
   bool is_blind();
+  /// In place of an answer without what the file holds.
+  void refuse_blindly();
   bool is_known(const std::string& delivery);
   void open();
   /// What cannot be written may still be read: sessions, pinned keys, history.

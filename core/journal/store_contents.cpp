@@ -35,8 +35,14 @@ bool is_cut(const Rows& rows, std::size_t portion) {
 Tables* Store::readable() { return memory_ && !corrupt_ ? file_.get() : nullptr; }
 
 bool Store::is_blind() {
+  if (!memory_) return false;
+  if (!aside_.empty()) return true;
   std::error_code none;
-  return memory_ && !readable() && std::filesystem::file_size(path_, none) > 0 && !none;
+  return !readable() && std::filesystem::file_size(path_, none) > 0 && !none;
+}
+
+void Store::refuse_blindly() {
+  if (is_blind()) throw Refusal("unreadable", path_ + " cannot be read now, and what it keeps is not known");
 }
 
 Rows Store::insert(const std::vector<NewRow>& rows) {
@@ -162,6 +168,7 @@ void Store::forget_outgoing(const std::string& delivery) {
 }
 
 std::vector<StoredMessage> Store::outgoing() {
+  refuse_blindly();
   std::vector<StoredMessage> all;
   if (auto* file = readable())
     for (auto& message : file->outgoing())
@@ -206,7 +213,7 @@ void Store::keep(const std::string& collection, const std::string& key, const st
 }
 
 Kept Store::kept(const std::string& collection, KeptRange range) {
-  if (is_blind()) throw Refusal("unreadable", path_ + " cannot be read now, and what it keeps is not known");
+  refuse_blindly();
   for (;;) {
     auto newer = current().kept(collection, range);
     auto* file = readable();

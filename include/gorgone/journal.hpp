@@ -105,7 +105,7 @@ class GORGONE_API Journal {
   virtual void forget_outgoing(std::string delivery, std::function<void(Result<void>)> done = {}) = 0;
   /// Forgets it and writes the row that says why, in one transaction.
   virtual void give_up_outgoing(std::string delivery, NewRow row) = 0;
-  /// All of them, in the order they were stored.
+  /// All of them, in the order they were stored. An Error with code "unreadable" while the file cannot be read: ask again.
   virtual void outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) = 0;
 
   /// Inbox: messages with a delivery id that are run here once. `done` says whether it is new.

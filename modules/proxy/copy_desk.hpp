@@ -24,6 +24,8 @@ class Routes {
   virtual void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
   /// A message of the outbox that no node can take now.
   virtual void keep(Message message, std::int64_t left_s) = 0;
+  /// The outbox is given a message of this id.
+  virtual void accepted(const std::string& delivery) = 0;
 };
 
 class CopyDesk final : public BulkOwner, private CopyWays {

@@ -9,6 +9,7 @@ namespace gorgone::proxy {
 namespace {
 
 constexpr auto look_every = std::chrono::seconds(10);
+constexpr auto read_every = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -18,29 +19,73 @@ StoredMessage stored_message(const Message& message, std::int64_t ttl_s) {
 
 Error outbox_failure(const Error& why) { return Error{"the outbox: " + why.message, why.code == "busy" ? "busy" : "journal"}; }
 
-Homeless::Homeless(Agent& agent, Place place) : agent_(agent), place_(std::move(place)), timer_(agent.loop()) {}
+Homeless::Homeless(Agent& agent, Place place, std::int64_t held_s)
+    : agent_(agent),
+      place_(std::move(place)),
+      held_s_(held_s),
+      held_until_(now_s() + held_s),
+      timer_(agent.loop()),
+      read_timer_(agent.loop()) {}
 
 asio::awaitable<void> Homeless::load() {
-  auto result = std::make_shared<Result<std::vector<StoredMessage>>>(std::vector<StoredMessage>{});
-  auto start = [this, result](auto handler) {
+  auto start = [this](auto handler) {
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    agent_.journal().outgoing([result, shared](Result<std::vector<StoredMessage>> list) {
-      *result = std::move(list);
-      std::move (*shared)();
-    });
+    read([shared] { std::move (*shared)(); });
   };
   const auto& token = asio::use_awaitable;
   co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  if (!*result) {
-    agent_.log().error("the outbox cannot be read: {}", result->error().message);
-    co_return;
+  if (!is_unread_) co_return;
+  agent_.log().warning("the outbox cannot be read now: what is accepted meanwhile goes behind what it holds, or after {} s without it",
+                       held_s_);
+}
+
+void Homeless::read(std::function<void()> done) {
+  agent_.journal().outgoing([this, done = std::move(done), alive = std::weak_ptr<bool>(alive_)](Read list) {
+    if (!alive.expired()) on_read(std::move(list));
+    if (done) done();
+  });
+}
+
+void Homeless::on_read(Read list) {
+  if (!list && list.error().code == "unreadable") {
+    is_late_ = true;
+    if (!holds_back()) let_go();
+    read_timer_.expires_after(read_every);
+    read_timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+      if (!error && !alive.expired()) read({});
+    });
+    return;
   }
-  for (auto& stored : **result) {
-    Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
-    message.delivery = stored.delivery;
-    add(std::move(message), stored.until - wall_s());
-  }
-  if (!waiting_.empty()) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size());
+  is_unread_ = false;
+  if (!list) agent_.log().error("the outbox cannot be read: {}", list.error().message);
+  const auto before = waiting_.size();
+  if (list)
+    for (auto& stored : *list) {
+      if (accepted_.contains(stored.delivery)) continue;
+      Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
+      message.delivery = stored.delivery;
+      add(std::move(message), stored.until - wall_s());
+    }
+  if (waiting_.size() > before) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size() - before);
+  accepted_.clear();
+  // At the start no node is there yet.
+  if (is_late_ || !held_.empty()) let_go();
+}
+
+bool Homeless::holds_back() const { return is_unread_ && now_s() < held_until_; }
+
+void Homeless::hold(Message message) {
+  const auto left_s = message.ttl_s;
+  held_.push_back(Waiting{std::move(message), now_s() + left_s});
+  if (!holds_back()) let_go();
+}
+
+void Homeless::let_go() {
+  const bool was_idle = waiting_.empty();
+  waiting_.splice(waiting_.end(), held_);
+  if (waiting_.empty()) return;
+  if (was_idle) tick();
+  settle();
 }
 
 void Homeless::add(Message message, std::int64_t left_s) {

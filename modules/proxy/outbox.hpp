@@ -1,5 +1,6 @@
 #pragma once
-// Messages of the outbox whose node is not known (yet): at the start all of them, until their nodes are registered. On the loop.
+// Messages of the outbox whose node is not known (yet): at the start all of them, until their nodes are registered; and while the outbox
+// cannot be read (another program has locked its file) those that are accepted meanwhile, behind what it may hold. On the loop.
 
 #include <gorgone/agent.hpp>
 
@@ -23,10 +24,22 @@ class Homeless {
  public:
   /// `place` gives a message to its node; false where there is none still.
   using Place = std::function<bool(Message& message)>;
-  Homeless(Agent& agent, Place place);
+  /// `held_s`: for so long an outbox that cannot be read holds back what is new. Who locks its file for longer keeps messages from their
+  /// order, and not from their nodes.
+  Homeless(Agent& agent, Place place, std::int64_t held_s = 60);
 
-  /// Reads the outbox.
+  /// Reads the outbox. Where it cannot be read now it is asked for again until it can.
   asio::awaitable<void> load();
+  /// True until the outbox has been read. Each message that goes into it meanwhile is to be told by accepted(), so that it is not taken for
+  /// one of before.
+  bool is_unread() const { return is_unread_; }
+  void accepted(const std::string& delivery) {
+    if (is_unread_) accepted_.insert(delivery);
+  }
+  /// Whether what is new has to wait behind what the outbox may hold: until it has been read, but not for ever.
+  bool holds_back() const;
+  /// A message that the outbox has taken since holds_back(), behind the others.
+  void hold(Message message);
   /// `left_s`: how long it may still wait.
   void add(Message message, std::int64_t left_s);
   /// New nodes are known: tries again for each.
@@ -37,12 +50,21 @@ class Homeless {
     Message message;
     std::int64_t until;  // now_s()
   };
+  using Read = Result<std::vector<StoredMessage>>;
+  void read(std::function<void()> done);
+  void on_read(Read list);
+  void let_go();
   void tick();
 
   Agent& agent_;
   Place place_;
   std::list<Waiting> waiting_;
-  asio::steady_timer timer_;
+  const std::int64_t held_s_;
+  bool is_unread_ = true, is_late_ = false;
+  std::int64_t held_until_;         // now_s()
+  std::list<Waiting> held_;         // while the outbox is not read
+  std::set<std::string> accepted_;  // deliveries, since the start
+  asio::steady_timer timer_, read_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

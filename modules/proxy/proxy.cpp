@@ -90,9 +90,11 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
     if (message.ttl_s <= 0 || message.ttl_s > proxy::outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
-    if (copies_.take(message, is_passed_on, reply)) return;
     const bool is_question = questions.contains(message.action) || proxy::is_loose_bulk(message);
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
+    if (!is_question) homeless_.accepted(message.delivery);
+    if (!is_question && homeless_.holds_back()) return hold_back(std::move(message), reply, is_passed_on);
+    if (copies_.take(message, is_passed_on, reply)) return;
     // The token alone is needed for an answer; the rest goes to the queue, the text once more to the outbox.
     const Message answered{message.action, message.token, {}, Payload(), message.origin, message.delivery};
     auto stored = proxy::stored_message(message, message.ttl_s);
@@ -104,17 +106,24 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return;
     }
     auto kept = [this, answered, reply, node = step->node, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
-      if (alive.expired()) {
-        // Unloaded meanwhile; the outbox has it for the next one.
-        const Payload why(json::value(json::object{{"error", "stopping"}, {"message", "proxy - the module was unloaded"}}));
-        if (reply) reply(is_new ? Answer{"ACK", answered.token, 0, Payload("null")} : Answer{"ACK", answered.token, 1, why});
-        return;
-      }
+      if (alive.expired()) return answer_unloaded(answered.token, reply, is_new.has_value());
       // What was passed on before has been told already, and runs once.
       const auto known = nodes_.find(node);
       if (known != nodes_.end()) known->second->stored(answered.delivery, is_new.has_value() && *is_new);
       if (!is_new) return refuse(answered, reply, proxy::outbox_failure(is_new.error()), is_passed_on);
       if (reply) reply(Answer{"ACK", answered.token, 0, Payload("null")});
+    };
+    agent_.journal().store_outgoing(std::move(stored), is_passed_on, std::move(kept));
+  }
+
+  // Behind what the outbox may hold, which cannot be read yet.
+  void hold_back(Message message, const Reply& reply, bool is_passed_on) {
+    auto stored = proxy::stored_message(message, message.ttl_s);
+    auto kept = [this, message, reply, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
+      if (alive.expired()) return answer_unloaded(message.token, reply, is_new.has_value());
+      if (!is_new) return refuse(message, reply, proxy::outbox_failure(is_new.error()), is_passed_on);
+      if (*is_new) homeless_.hold(message);
+      if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
     };
     agent_.journal().store_outgoing(std::move(stored), is_passed_on, std::move(kept));
   }
@@ -152,6 +161,13 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     const bool is_piece = proxy::is_content_piece(message.action) || (reply && proxy::is_loose_bulk(message));
     if (!comes_again && !is_piece) agent_.journal().write(NewRow{message.token, code::failed, data.text()});
     if (reply) reply(Answer{"ACK", message.token, 1, data});
+  }
+
+  // Unloaded meanwhile; where the outbox has it, it is there for the next one.
+  static void answer_unloaded(const std::string& token, const Reply& reply, bool is_kept) {
+    if (!reply) return;
+    const Payload why(json::value(json::object{{"error", "stopping"}, {"message", "proxy - the module was unloaded"}}));
+    reply(is_kept ? Answer{"ACK", token, 0, Payload("null")} : Answer{"ACK", token, 1, why});
   }
 
   // A message of the outbox, from before the start or of a node that was not known.
@@ -309,6 +325,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     refuse(message, reply, why, is_passed_on);
   }
   void keep(Message message, std::int64_t left_s) override { homeless_.add(std::move(message), left_s); }
+  void accepted(const std::string& delivery) override { homeless_.accepted(delivery); }
 
   // proxy::NodeTable
   std::optional<NodeSpec> spec_of(const std::string& id) const override {

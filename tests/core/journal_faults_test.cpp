@@ -43,6 +43,29 @@ std::vector<StoredMessage> outgoing(boost::asio::io_context& loop, JournalFile& 
   return wait<std::vector<StoredMessage>>(loop, [&](auto done) { journal.outgoing(done); });
 }
 
+std::optional<Error> refusal_of_outgoing(boost::asio::io_context& loop, JournalFile& journal) {
+  std::optional<Result<std::vector<StoredMessage>>> answer;
+  journal.outgoing([&](Result<std::vector<StoredMessage>> list) { answer.emplace(std::move(list)); });
+  auto work = boost::asio::make_work_guard(loop);
+  loop.restart();
+  while (!answer) loop.run_one();
+  if (*answer) return {};
+  return answer->error();
+}
+
+/// A file that is sound, and beside it one that was put aside with a message in its outbox, as a daemon leaves them that ends in between.
+void leave_to_be_saved(boost::asio::io_context& loop, const std::string& file, const std::string& delivery) {
+  const auto aside = file + ".corrupt-1";
+  {
+    JournalFile journal(loop, file);
+    CHECK_FALSE(store(loop, journal, message(delivery)));
+  }
+  fs::rename(file, aside);
+  { JournalFile journal(loop, file); }
+  const auto note = "INSERT INTO gorgone_information VALUES ('gorgone_salvage', '" + aside + "')";
+  execute(file, note.c_str());
+}
+
 void wait_for_file(const JournalFile& journal) {
   for (int i = 0; i < 100 && journal.in_memory(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(100));
   CHECK_FALSE(journal.in_memory());
@@ -265,6 +288,46 @@ TEST_CASE("while the file cannot be read, what it keeps is not said to be nothin
   CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done, {}); }).at("key") == "data");
 }
 
+TEST_CASE("an outbox that cannot be read is not said to be empty, and holds the old before the new when it can be") {
+  Directory directory;
+  boost::asio::io_context loop;
+  {
+    JournalFile journal(loop, directory.file());
+    REQUIRE_FALSE(store(loop, journal, message("old")));
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  REQUIRE_FALSE(store(loop, journal, message("new")));
+  const auto refused = refusal_of_outgoing(loop, journal);
+  REQUIRE(refused);
+  CHECK(refused->code == "unreadable");
+  lock.reset();
+  wait_for_file(journal);
+  const auto list = outgoing(loop, journal);
+  REQUIRE(list.size() == 2);
+  CHECK(list[0].delivery == "old");
+  CHECK(list[1].delivery == "new");
+}
+
+TEST_CASE("an outbox is not whole before what was put aside has been saved, however late in the same process") {
+  Directory directory;
+  boost::asio::io_context loop;
+  leave_to_be_saved(loop, directory.file(), "old");
+  auto lock = std::make_unique<Lock>(directory.file());  // readers get in
+  JournalFile journal(loop, directory.file());
+  REQUIRE_FALSE(store(loop, journal, message("new")));
+  const auto refused = refusal_of_outgoing(loop, journal);
+  REQUIRE(refused);
+  CHECK(refused->code == "unreadable");
+  lock.reset();
+  wait_for_file(journal);
+  const auto list = outgoing(loop, journal);
+  REQUIRE(list.size() == 2);
+  CHECK(list[0].delivery == "old");
+  CHECK(list[1].delivery == "new");
+}
+
 TEST_CASE("rows that are fetched again while the file cannot be read are in it once") {
   Directory directory;
   boost::asio::io_context loop;
@@ -311,18 +374,8 @@ TEST_CASE("portions of rows have no gap where part of them is in memory") {
 TEST_CASE("what was to be saved from a corrupt file when the daemon was stopped is saved at the next start, once") {
   Directory directory;
   boost::asio::io_context loop;
-  const auto file = directory.file(), aside = file + ".corrupt-1";
-  {
-    JournalFile journal(loop, file);
-    CHECK_FALSE(store(loop, journal, message("before")));
-  }
-  fs::rename(file, aside);
-  { JournalFile journal(loop, file); }
-  sqlite3* database = nullptr;
-  REQUIRE(sqlite3_open(file.c_str(), &database) == SQLITE_OK);
-  const auto note = "INSERT INTO gorgone_information VALUES ('gorgone_salvage', '" + aside + "')";
-  REQUIRE(sqlite3_exec(database, note.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK);
-  REQUIRE(sqlite3_close(database) == SQLITE_OK);
+  const auto file = directory.file();
+  leave_to_be_saved(loop, file, "before");
   {
     JournalFile journal(loop, file);
     REQUIRE(outgoing(loop, journal).size() == 1);

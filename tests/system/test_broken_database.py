@@ -159,6 +159,69 @@ class AtTheStart(Broken):
         self.assertTrue(second.alive())
 
 
+class OutboxAtTheStart(FleetCase):
+    """The central's file cannot be read when it starts: what its outbox holds is sent as soon as it can be."""
+
+    def setUp(self):
+        self.central, self.poller = self.start_pair()
+        self.marks = self.directory / "marks"
+
+    def submit(self, *names):
+        return [self.central.api().submit(2, f"echo {name} >> {self.marks}") for name in names]
+
+    def lock(self):
+        self.other = sqlite3.connect(self.central.database, isolation_level=None)
+        self.addCleanup(self.other.close)
+        self.other.execute("PRAGMA journal_mode = DELETE")
+        self.other.execute("BEGIN EXCLUSIVE")
+
+    def ran(self):
+        return self.marks.read_text().split() if self.marks.exists() else []
+
+    def came_once_and_in_order(self, *tokens):
+        eventually(lambda: len(self.ran()) >= len(tokens), 15, "the commands of before and of meanwhile")
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 10, "an empty outbox")
+        self.assertEqual([self.central.api().poll(2, token)[-1]["code"] for token in tokens], [2] * len(tokens))
+        self.assertEqual(len(self.ran()), len(tokens), "each once")
+        # They are begun in the order in which they came, and run side by side.
+        came = [row["token"] for row in sorted(self.poller.database_rows("gorgone_delivery"), key=lambda row: row["id"])]
+        self.assertEqual([token for token in came if token in tokens], list(tokens))
+
+    def test_what_waited_goes_first_and_what_was_accepted_meanwhile_behind_it_each_once(self):
+        self.poller.stop()
+        old = self.submit(*(f"old{number}" for number in range(5)))
+        self.central.kill()
+        self.lock()
+        self.central.start()
+        self.central.wait_log(IN_MEMORY.format(self.central.database), 10)
+        self.central.wait_log(r"WARNING - \[proxy\] the outbox cannot be read now", 10)
+        self.poller.start()
+        self.wait_seen(self.central, 2)
+        new = self.submit(*(f"new{number}" for number in range(5)))
+        time.sleep(3)
+        self.assertEqual(self.ran(), [])
+        self.other.execute("COMMIT")
+        self.came_once_and_in_order(*old, *new)
+        after = self.submit("after")
+        self.came_once_and_in_order(*old, *new, *after)
+
+    def test_what_was_accepted_meanwhile_and_not_sent_outlives_the_lock_and_a_restart(self):
+        self.poller.stop()
+        old = self.submit("old")
+        self.central.stop()
+        self.lock()
+        self.central.start()
+        self.central.wait_log(r"WARNING - \[proxy\] the outbox cannot be read now", 10)
+        new = self.submit("new")
+        self.other.execute("COMMIT")
+        self.central.wait_log(IN_USE.format(self.central.database), 15)
+        time.sleep(1.5)  # it is asked for again each second
+        self.central.stop()
+        self.central.start()
+        self.poller.start()
+        self.came_once_and_in_order(*old, *new)
+
+
 class WhileRunning(Broken):
     def test_a_full_disk_costs_no_row_and_no_command(self):
         self.poller.start()
