@@ -20,6 +20,7 @@ from fleet import FleetCase, eventually
 from flaky_path import FlakyPath
 from pace import SLOWNESS, clock
 from test_pull_nodes import PullCase
+from wss_fleet import WssCase
 
 PROMISED_S = 5   # from the path's return
 BOUND_S = 15     # for machines that are busy with other things
@@ -433,6 +434,55 @@ class PullNamespaces(Faults, PullCase):
         finally:
             os.kill(self.poller.process.pid, signal.SIGCONT)
         self.usable(self.central, "the node suspended until it was told as mute (pull)", bound=20)
+
+
+@unittest.skipIf(WITHOUT, f"NO NAMESPACES, so paths that drop packets are not tested: {WITHOUT}")
+class WssNamespaces(Faults, WssCase):
+    """The node dials by a WebSocket; either side gives up by itself what it does not hear."""
+
+    # Either side has given the connection up after the last; after the second the kernel waits for 5 s more before it sends again.
+    LOST_S = (4, 7, 9, 20)
+
+    def setUp(self):
+        self.lab = netns.Lab()
+        self.addCleanup(self.lab.close)
+        self.here, self.there = (self.lab.host(name) for name in ("central", "poller"))
+        self.central = self.here.house(self.make_central())
+        self.listen(central=self.central, address=self.here.address)
+        self.poller = self.there.house(self.make_node(self.central.wss_port, address=self.here.address))
+        self.poller.start()
+        self.wait_seen(self.central, 2)
+        self.usable(self.central, "nothing (wss)", bound=5)
+
+    def lost(self, seconds, name, *hosts):
+        """The path loses what goes to these hosts. Until then something runs that ends meanwhile, and somebody waits for it."""
+        token = self.central.api().submit(2, f"sleep 1; echo ran >> {self.marks('under-way-' + name)}")
+        eventually(lambda: len(self.central.api().log(2, token)) > 1, 5, "the begin of a command")
+        self.lab.cut(*hosts)
+        begin = clock()
+        self.submit(self.central, name)
+        if seconds > 15:
+            self.wait_link(self.central, "down")
+            print(f"SECONDS {clock() - begin:6.2f} until the link is told as down: a path that drops packets {name} (wss)", flush=True)
+            self.assertNotEqual(self.central.api().nodes()["2"]["why"], "")
+        time.sleep(max(0, seconds - (clock() - begin)))
+        self.lab.restore()
+        self.usable(self.central, f"a path that dropped packets {name} for {seconds} s (wss)", bound=PROMISED_S)
+        self.ran_once(name)
+        self.ran_once(f"under-way-{name}")
+        self.assertEqual(codes(self.central.api().poll(2, token)), [0, 0, 100, 2])
+
+    def test_the_path_drops_packets_both_ways(self):
+        for seconds in self.LOST_S:
+            self.lost(seconds, f"both-ways-{seconds}")
+
+    def test_the_path_drops_what_the_node_says(self):
+        for seconds in self.LOST_S:
+            self.lost(seconds, f"to-the-central-{seconds}", self.here)
+
+    def test_the_path_drops_what_the_central_says(self):
+        for seconds in self.LOST_S:
+            self.lost(seconds, f"to-the-node-{seconds}", self.there)
 
 
 class Rotation(Faults):
