@@ -35,8 +35,8 @@ Result<CopyOrder> read_copy_order(const json::value& data) {
   for (const auto& [name, path] :
        {std::pair{"source", &order.source}, {"destination", &order.destination}, {"cache_dir", &order.cache_dir}})
     if (auto checked = check_path(name, *path); !checked) return checked.error();
-  if (!order.type.empty() && order.type != "regular" && order.type != "archive")
-    return Error{fmt::format("remote copy: type is '{}', expected regular (a file) or archive (a folder)", order.type)};
+  // Deployed daemons go by what the source is, and name a temporary file by any other type.
+  if (order.type != "regular" && order.type != "archive") order.type.clear();
   for (const auto& item : content->get_object())
     if (std::find(known_members.begin(), known_members.end(), std::string_view(item.key())) == known_members.end())
       order.unknown.emplace_back(item.key());

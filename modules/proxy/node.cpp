@@ -17,6 +17,7 @@ constexpr std::int64_t answer_awaited_s = 5;
 // How long messages wait for the first pong, which says how they are to be sent.
 constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t busy_pause_s = 1;
+constexpr std::size_t questions_max = 64;
 // A link that is down for less may just be made anew.
 constexpr std::int64_t away_after_s = 5;
 // A question is not kept for a node that is away.
@@ -35,8 +36,7 @@ Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Tol
       bulk_(bulk),
       queue_(limits.queue),
       pings_(limits.ping),
-      log_(agent, spec_.id, limits.log,
-           [this](const Message& question) { return link_ ? link_->send(question) : Result<void>(Error{"there is no link"}); }),
+      log_(agent, spec_.id, limits.log, [this](const Message& question) { return send_question(question); }),
       timer_(agent.loop()) {
   changed_at_ = wall_s();
   away_since_ = now_s();
@@ -102,7 +102,7 @@ void Node::flush() {
     break;
   }
   // The pong behind them says that they have arrived.
-  if (queue_.in_flight() > 0 && !is_one_of_ours() && !link_->answers_requests()) pings_.hasten(now_s());
+  if (queue_.in_flight() > 0 && says_nothing_of_requests()) pings_.hasten(now_s());
 }
 
 void Node::pause() { paused_until_ = now_s() + busy_pause_s; }
@@ -146,6 +146,7 @@ void Node::watch_answers() {
 // Answers come in order, so a pong to a later ping says that the message or its answer was lost: the node was killed with it in its
 // buffers and came back with its sessions. Once for each message: a node may have nothing to say to it.
 void Node::resend_if_lost() {
+  watch_answers();  // what this pong has acknowledged is not awaited any more
   if (awaited_ == 0 || awaited_ == resent_ || ping_sent_ <= awaited_since_ || now_s() < awaited_since_ + answer_awaited_s) return;
   resent_ = awaited_;
   link_->reset("it answers pings, but not the message before them; it is sent again");
@@ -190,6 +191,7 @@ void Node::link_down(const Error& why) {
   away_since_ = now_s();
   last_error_ = why;
   pings_.link_down();
+  questions_.clear();
   // Who answers next may be an older daemon; its pong tells.
   if (link_) link_->set_takes_raw(false);
   if (sends_once())
@@ -210,6 +212,15 @@ void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>
   }
   log_.fetch(subnode, std::move(done), now_s());
   arm();
+}
+
+Result<void> Node::send_question(const Message& question) {
+  if (!link_) return Error{"there is no link"};
+  const auto sent = link_->send(question);
+  if (!sent || !says_nothing_of_requests()) return sent;
+  if (questions_.size() >= questions_max) questions_.pop_front();
+  questions_.emplace_back(question.token, queue_.last_sequence());
+  return sent;
 }
 
 void Node::send_ping() {
@@ -278,6 +289,8 @@ void Node::join_silence(bool joins) {
   else
     limits_.silence->left();
 }
+
+bool Node::says_nothing_of_requests() const { return link_ && !link_->answers_requests() && !is_one_of_ours(); }
 
 bool Node::is_pinged_in_silence() const { return is_up() && is_one_of_ours() && !link_->answers_requests(); }
 

@@ -6,6 +6,8 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -108,12 +110,16 @@ class Node final : public LinkOwner {
   void arm();
   void on_clock();
   void send_ping();
+  Result<void> send_question(const Message& question);
   void on_pong(const Message& pong);
   void become_known();
   bool is_pinged_in_silence() const;
+  /// A deployed node that dials: what else it answers says what has come to it.
+  bool says_nothing_of_requests() const;
   void join_silence(bool joins);
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }
+  void took_until(std::uint64_t sequence);
   void taken(const Message& message);
   void tell_way();
   void fail(const Message& message, const std::string& why);
@@ -130,12 +136,13 @@ class Node final : public LinkOwner {
   LogSync log_;
   std::set<std::string> features_;  // what the node said in its last pong that it can do
   bool was_ready_ = false;
-  std::string instance_;                                      // of the node's daemon, another after each start
-  bool is_known_ = false;                                     // it has said so, or has let the time for it pass
-  std::int64_t known_at_ = 0;                                 // until then its first pong is waited for
-  std::vector<std::pair<std::string, LogSync::Done>> early_;  // logs wished for before it is known, by subnode
-  std::int64_t paused_until_ = 0;                             // the node is busy
-  std::uint64_t pinged_sequence_ = 0;                         // the last message sent before the ping under way
+  std::string instance_;                                         // of the node's daemon, another after each start
+  bool is_known_ = false;                                        // it has said so, or has let the time for it pass
+  std::int64_t known_at_ = 0;                                    // until then its first pong is waited for
+  std::vector<std::pair<std::string, LogSync::Done>> early_;     // logs wished for before it is known, by subnode
+  std::int64_t paused_until_ = 0;                                // the node is busy
+  std::deque<std::pair<std::string, std::uint64_t>> questions_;  // tokens of GETLOGs, and the last message sent before each
+  std::uint64_t pinged_sequence_ = 0;                            // the last message sent before the ping under way
   std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;

@@ -3,6 +3,9 @@
 #include "bulk.hpp"
 #include "clock.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 // What a node says: pongs, answers to what it was sent, and news of its own.
 
 namespace gorgone::proxy {
@@ -31,6 +34,11 @@ void Node::link_received(Message message) {
   if (message.action == "PONG") return on_pong(message);
   if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
   if (message.action == "SYNCLOGS") return fetch_log({}, {});
+  const auto question = std::ranges::find(questions_, message.token, [](const auto& asked) { return asked.first; });
+  if (question != questions_.end()) {
+    took_until(question->second);
+    questions_.erase(questions_.begin(), std::next(question));
+  }
   if (!log_.take_answer(message, now_s())) on_answer(message);
   flush();
   arm();
@@ -60,9 +68,7 @@ void Node::on_pong(const Message& pong) {
     instance_ = instance;
   }
   if (pings_.pong(pong.token, now_s(), wall_s())) {
-    // One of ours acknowledges each by itself, once it has written it down.
-    if (!link_->answers_requests() && !is_one_of_ours())
-      for (const auto& message : queue_.sent_until(pinged_sequence_)) taken(message);
+    took_until(pinged_sequence_);
     resend_if_lost();
   }
   told_(spec_.id, pong);
@@ -110,6 +116,13 @@ void Node::on_answer(const Message& answer) {
   const bool has_row = is_unknown || is_content_piece(message->action) || (!message->delivery.empty() && answer.token == message->delivery);
   if (has_row || (answer.action == "ACK" && outcome == code::begun)) return;
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
+}
+
+// Whatever it answers to says so of what was sent before on the same connection. One of ours acknowledges each by itself, once it has
+// written it down.
+void Node::took_until(std::uint64_t sequence) {
+  if (!says_nothing_of_requests()) return;
+  for (const auto& message : queue_.sent_until(sequence)) taken(message);
 }
 
 void Node::taken(const Message& message) {

@@ -201,6 +201,7 @@ class Node:
     def __init__(self, port, token, node=6, tls=None, path="/"):
         self.socket, self.node = connect(port, token, tls, path), node
         self.rows, self.taken, self.ended = [], [], None
+        self.stalls = {}  # action: so many of the next are not answered
         self.say(registration(node))
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
@@ -230,6 +231,9 @@ class Node:
             return
         message = dissect(text)
         self.taken.append(message.kind)
+        if self.stalls.get(message.kind):
+            self.stalls[message.kind] -= 1
+            return
         if message.kind == "PING":
             data = {"code": 0, "data": {"action": "ping", "message": "ping ok", "id": self.node, "hostname": "peer", "data": {}}}
             self.say(f"[PONG] [{message.token}] [] {compact(data)}")

@@ -49,6 +49,33 @@ class DeployedNode(WssCase):
         self.peer(central, tls=ssl.create_default_context(cafile=certificates.ca))
         self.assertEqual(outputs(central.api().run(2, "x")), ["ran x"])
 
+    def test_a_node_that_answers_late_keeps_its_connection(self):
+        central = self.listen()
+        peer = self.peer(central)
+        eventually(lambda: peer.taken.count("PING") > 0 and central.api().nodes()["2"]["queue"] == 0, 10, "the first pong")
+        peer.stalls = {"PING": 1, "GETLOG": 1000}
+        pings = peer.taken.count("PING")
+        central.api().submit(2, "late")
+        # The pong to the second one says that the command has come.
+        eventually(lambda: peer.taken.count("PING") >= pings + 2, 30, "a ping behind the one that was not answered")
+        eventually(lambda: central.api().nodes()["2"]["queue"] == 0, 10, "the acknowledgement")
+        peer.stalls = {}
+        self.assertEqual(outputs(central.api().run(2, "next")), ["ran next"])
+        self.assertEqual((peer.taken.count("COMMAND"), peer.ended), (2, None))
+        self.assertNotIn("link down", central.log())
+
+    def test_what_a_node_has_told_the_outcome_of_is_not_sent_again(self):
+        central = self.listen()
+        peer = self.peer(central)
+        eventually(lambda: peer.taken.count("PING") > 0 and central.api().nodes()["2"]["queue"] == 0, 10, "the first pong")
+        peer.stalls = {"PING": 1000}
+        self.assertEqual(outputs(central.api().run(2, "once")), ["ran once"])
+        peer.stop()
+        central.wait_log("link down", 10)
+        again = self.peer(central)
+        self.assertEqual(outputs(central.api().run(2, "next")), ["ran next"])
+        self.assertEqual(again.taken.count("COMMAND"), 1)
+
     def test_text_that_is_not_encoded_is_taken_too(self):
         central = self.listen()
         peer = self.peer(central)
