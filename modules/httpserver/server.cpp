@@ -1,6 +1,7 @@
 #include "server.hpp"
 
-#include <boost/asio/ip/v6_only.hpp>
+#include <gorgone/listen.hpp>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -75,21 +76,11 @@ asio::awaitable<Result<tcp::endpoint>> Server::find_address() {
 }
 
 Result<void> Server::listen(const tcp::endpoint& endpoint) {
-  auto failed = [&](const char* option, const ErrorCode& error) {
-    return Error{fmt::format("modules.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host", option,
-                             endpoint.address().to_string(), endpoint.port(), error.message())};
-  };
-  ErrorCode error;
-  acceptor_.open(endpoint.protocol(), error);
-  if (error) return failed("address", error);
-  acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-  if (endpoint.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), error);
-  acceptor_.bind(endpoint, error);
-  if (error) return failed(error == asio::error::address_in_use || error == asio::error::access_denied ? "port" : "address", error);
-  acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return failed("port", error);
-  bound_ = acceptor_.local_endpoint(error);
-  if (error) return failed("port", error);
+  const auto listening = listen_on(acceptor_, endpoint);
+  if (!listening)
+    return Error{fmt::format("modules.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host",
+                             listening.error().code, endpoint.address().to_string(), endpoint.port(), listening.error().message)};
+  bound_ = acceptor_.local_endpoint();
   return {};
 }
 

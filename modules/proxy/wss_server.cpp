@@ -1,6 +1,7 @@
 #include "wss_server.hpp"
 
-#include <boost/asio/ip/v6_only.hpp>
+#include <gorgone/listen.hpp>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 
@@ -48,21 +49,11 @@ Result<void> WssServer::listen() {
     return Error{
         fmt::format("modules.proxy.httpserver.address: got \"{}\", expected an address of this host (default 0.0.0.0)", options.address)};
   const tcp::endpoint endpoint(address, options.port);
-  auto failed = [&](const char* option) {
-    ErrorCode ignored;
-    acceptor_.close(ignored);
+  const auto listening = listen_on(acceptor_, endpoint);
+  if (!listening)
     return Error{fmt::format("modules.proxy.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host",
-                             option, options.address, options.port, error.message())};
-  };
-  acceptor_.open(endpoint.protocol(), error);
-  if (error) return failed("address");
-  acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-  if (endpoint.address().is_v6()) acceptor_.set_option(asio::ip::v6_only(false), error);
-  acceptor_.bind(endpoint, error);
-  if (error) return failed(error == asio::error::address_in_use || error == asio::error::access_denied ? "port" : "address");
-  acceptor_.listen(asio::socket_base::max_listen_connections, error);
-  if (error) return failed("port");
-  const auto bound = acceptor_.local_endpoint(error);
+                             listening.error().code, options.address, options.port, listening.error().message)};
+  const auto bound = acceptor_.local_endpoint();
   agent_.log().info("httpserver: listening on {}://{}:{}", options.is_tls ? "wss" : "ws", bound.address().to_string(), bound.port());
   return {};
 }

@@ -1,10 +1,18 @@
 #include "keepalive.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace gorgone::pull {
+namespace {
+
+// A deployed parent that was restarted opens its port some seconds before it knows what to do with a registration.
+constexpr std::array<std::int64_t, 2> early_pauses_s = {5, 10};
+
+}  // namespace
 
 void Keepalive::link_up(std::int64_t now) {
+  registrations_ = 0;
   next_registration_ = next_ping_ = now;
   answer_until_.reset();
 }
@@ -24,7 +32,9 @@ Keepalive::Due Keepalive::on_clock(std::int64_t now) {
   }
   if (next_registration_ && now >= *next_registration_) {
     due.registration = true;
-    next_registration_ = now + limits_.register_s;
+    const auto pause = registrations_ < early_pauses_s.size() ? early_pauses_s[registrations_] : limits_.register_s;
+    ++registrations_;
+    next_registration_ = now + std::min(pause, limits_.register_s);
   }
   if (next_ping_ && now >= *next_ping_) {
     due.ping = true;

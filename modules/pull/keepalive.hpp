@@ -1,6 +1,7 @@
 #pragma once
 // When a node that dials its parent says who it is, pings, and gives the connection up, without I/O. Times are seconds of a steady clock.
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 
@@ -11,7 +12,7 @@ class Keepalive {
   struct Limits {
     std::int64_t ping_s = 60;
     std::int64_t answer_s = 30;    ///< for anything to come after a ping
-    std::int64_t register_s = 60;  ///< as parents of deployed fleets expect it
+    std::int64_t register_s = 60;  ///< as parents of deployed fleets expect it; sooner twice, for one that starts may pass over the first
   };
   struct Due {
     bool registration = false, ping = false, reset = false;
@@ -30,6 +31,7 @@ class Keepalive {
 
  private:
   Limits limits_;
+  std::size_t registrations_ = 0;  // of this connection
   std::optional<std::int64_t> next_registration_, next_ping_, answer_until_;
 };
 

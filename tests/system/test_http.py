@@ -177,6 +177,28 @@ class Doors(FleetCase):
             central.wait_log(rf"ERROR.*httpserver.*\b{port}\b")
             self.assertTrue(central.alive())
 
+    def test_a_port_that_a_deployed_daemon_has_left_is_free_at_once_and_one_that_it_has_is_not(self):
+        # Its connections had SO_REUSEPORT and not SO_REUSEADDR, and the kernel knows them for a minute.
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            port = listener.getsockname()[1]
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                listener.accept()[0].close()
+                self.assertEqual(client.recv(1), b"")
+            central = self.make_central()
+            central.nodes()
+            central.replace_module("httpserver", address="127.0.0.1", port=port)
+            central.launch()
+            central.wait_log(rf"ERROR.*httpserver.*\b{port}\b.*Address already in use")
+            central.stop()
+        with socket.socket() as plain, self.assertRaises(OSError):
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            plain.bind(("127.0.0.1", port))
+        central.start()
+        self.assertEqual(central.api().request("GET", "/api/internal/constatus")[0], 200)
+
     def test_a_missing_certificate_is_told(self):
         central = self.make_central()
         central.nodes()
