@@ -11,6 +11,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <ctime>
 #include <optional>
 #include <set>
 
@@ -34,6 +35,13 @@ constexpr int share_of_time = 20;
 using Clock = std::chrono::steady_clock;
 
 std::int64_t now_ms() { return std::chrono::duration_cast<milliseconds>(Clock::now().time_since_epoch()).count(); }
+
+// Of this thread: a moment in which others have the processor is no reason to look more rarely, while strangers go on sending.
+std::chrono::nanoseconds time_worked() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 struct Address {
   int port = 0;
@@ -192,7 +200,7 @@ void StrangerWatch::measure_growth() {
 }
 
 void StrangerWatch::measure() {
-  const auto begin = Clock::now();
+  const auto begin = time_worked();
   look_at(ledger_.strangers());
   // Before the cut: what is left after it may be the same each time, however much comes.
   const bool comes = ledger_.held() != last_sum_;
@@ -204,8 +212,8 @@ void StrangerWatch::measure() {
   measure_growth();
   last_sum_ = ledger_.held();
   pause_ = comes ? pause_min : std::min(2 * pause_, ledger_.has_strangers() ? pause_max : pause_quiet);
-  const auto spent = std::chrono::duration_cast<milliseconds>(Clock::now() - begin);
-  if (!ledger_.empty()) arm(std::max(pause_, share_of_time * spent));
+  const auto rest = std::chrono::duration_cast<milliseconds>(share_of_time * (time_worked() - begin));
+  if (!ledger_.empty()) arm(std::max(pause_, rest));
 }
 
 void StrangerWatch::arm(milliseconds pause) {
