@@ -208,7 +208,7 @@ def dead_and_alive(run, count):
         seconds_to_end(run.central)
 
 
-def without_nodes(directory):
+def without_nodes(directory, _given):
     run = Run(directory, 60)
     try:
         run.central.nodes()
@@ -221,19 +221,13 @@ def without_nodes(directory):
         run.simulator.end()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--counts", default="100,1000,5000", help="how many nodes, one after the other")
-    parser.add_argument("--idle", type=int, default=125, help="seconds over which idle nodes are watched; more than two pings' time")
-    parser.add_argument("--settle", type=int, default=10, help="seconds before that")
-    parser.add_argument("--ping", type=int, default=60)
-    parser.add_argument("--peers", action="store_true", help="restart all nodes at once too")
-    given = parser.parse_args()
+def measure_all(given, without_nodes, measure):
+    """The rows of each of `given.counts`, printed as a table at the end; the logs are kept where something fails."""
     files = raise_files()
     directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-fleet-"))
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before, {files} descriptors", flush=True)
     try:
-        bare_mb = without_nodes(directory / "bare")
+        bare_mb = without_nodes(directory / "bare", given)
         for count in map(int, given.counts.split(",")):
             if count + SPARE_FILES > files:
                 print(f"  {count} nodes SKIPPED: they need {count + SPARE_FILES} descriptors, {files} are allowed (ulimit -n)", flush=True)
@@ -245,6 +239,17 @@ def main():
     shutil.rmtree(directory)
     print(f"load average {os.getloadavg()[0]:.1f} after\n")
     print("\n".join(["| nodes | figure | goal | measured | reached | more |", "| --- | --- | --- | --- | --- | --- |", *rows]))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--counts", default="100,1000,5000", help="how many nodes, one after the other")
+    parser.add_argument("--idle", type=int, default=125, help="seconds over which idle nodes are watched; more than two pings' time")
+    parser.add_argument("--settle", type=int, default=10, help="seconds before that")
+    parser.add_argument("--ping", type=int, default=60)
+    parser.add_argument("--peers", action="store_true", help="restart all nodes at once too")
+    given = parser.parse_args()
+    measure_all(given, without_nodes, measure)
 
 
 if __name__ == "__main__":

@@ -5,19 +5,16 @@ Started by `tests/bench/fleet.sh --pull`; README.md says what the figures mean.
 """
 import argparse
 import json
-import os
 import pathlib
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]), str(pathlib.Path(__file__).resolve().parents[2] / "system")]
 
 from fleet import Daemon, gorgonectl
 from bench import cpu_s, pss_mb, seconds_to_end
-from measure import FIRST, GOALS, SIMULATOR, SPARE_FILES, idle, raise_files, row, rows
+from measure import FIRST, GOALS, SIMULATOR, idle, measure_all, row
 from ports import free_port
 from protocol import read_public_key, thumbprint
 
@@ -136,22 +133,7 @@ def main():
     parser.add_argument("--bits", type=int, default=2048, help="of all keys")
     parser.add_argument("--core", action="append", default=[], metavar="OPTION=NUMBER", help="an option of gorgonecore")
     given = parser.parse_args()
-    files = raise_files()
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-fleet-"))
-    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} before, {files} descriptors", flush=True)
-    try:
-        bare_mb = without_nodes(directory / "bare", given)
-        for count in map(int, given.counts.split(",")):
-            if count + SPARE_FILES > files:
-                print(f"  {count} nodes SKIPPED: they need {count + SPARE_FILES} descriptors, {files} are allowed (ulimit -n)", flush=True)
-                continue
-            measure(directory / str(count), count, given, bare_mb)
-    except BaseException:
-        print(f"logs are kept in {directory}", file=sys.stderr)
-        raise
-    shutil.rmtree(directory)
-    print(f"load average {os.getloadavg()[0]:.1f} after\n")
-    print("\n".join(["| nodes | figure | goal | measured | reached | more |", "| --- | --- | --- | --- | --- | --- |", *rows]))
+    measure_all(given, without_nodes, measure)
 
 
 if __name__ == "__main__":
