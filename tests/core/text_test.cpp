@@ -70,7 +70,7 @@ TEST_CASE("a request is written with a JSON value even where there is nothing to
 }
 
 TEST_CASE("raw bytes stand behind their data for peers that take them, and are in it as base64 for all others") {
-  const std::string bytes("\0]\xFF [x] \0{}", 13);
+  const std::string bytes("\0]\xFF [x] \0{}", 11);
   const Message message{"CONTENTDATA", "tok", "2", Payload(R"({"token":"a}b"})", bytes)};
   CHECK(form_for(message, false) == Form::base64);
   CHECK(format_request(message) == R"([CONTENTDATA] [tok] [2] {"token":"a}b","bytes":")" + base64_encode(bytes) + "\"}");
