@@ -61,7 +61,7 @@ void check_open(const SessionCipher& cipher, std::string_view frame) {
   const auto text = cipher.open(frame);
   if (!text) return;
   require(text->size() <= frame.size(), "a frame opens to no more than it holds");
-  if (frame.front() == '\1') {
+  if (frame.starts_with('\1')) {
     require(cipher.seal(*text, Form::raw) == frame, "what opens raw was sealed so with this key");
   } else if (cipher.key().padding == 1) {
     require(base64_decode(cipher.seal(*text)) == base64_decode(frame), "what opens was sealed with this key");
