@@ -47,14 +47,12 @@ def ended_cpu_s():
     return used.ru_utime + used.ru_stime
 
 
-class Simulator:
-    """The process that plays all nodes."""
+class Player:
+    """The process that plays all nodes. It says something at its start and to each question, always one line of JSON."""
 
-    def __init__(self, directory, central):
-        keys = directory / "nodes"
-        gorgonectl("keys", "generate", "--dir", str(keys), "--bits", str(KEY_BITS))
-        self.process = subprocess.Popen([SIMULATOR, keys / "rsakey.priv.pem", central.public_key], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ports = json.loads(self.process.stdout.readline())
+    def __init__(self, *arguments):
+        self.process = subprocess.Popen([SIMULATOR, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.said = json.loads(self.process.stdout.readline())
 
     def ask(self, what):
         self.process.stdin.write(what + "\n")
@@ -64,6 +62,16 @@ class Simulator:
     def end(self):
         self.process.stdin.close()
         self.process.wait(30)
+
+
+class Simulator(Player):
+    """Plays nodes that are dialled."""
+
+    def __init__(self, directory, central):
+        keys = directory / "nodes"
+        gorgonectl("keys", "generate", "--dir", str(keys), "--bits", str(KEY_BITS))
+        super().__init__(keys / "rsakey.priv.pem", central.public_key)
+        self.ports = self.said
 
     def nodes(self, count, dead):
         """`count` nodes, the last `dead` of them nowhere: a third each mute, on a path that drops, refusing."""

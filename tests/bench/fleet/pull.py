@@ -4,9 +4,7 @@
 Started by `tests/bench/fleet.sh --pull`; README.md says what the figures mean.
 """
 import argparse
-import json
 import pathlib
-import subprocess
 import sys
 import time
 
@@ -14,28 +12,11 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1]), str(pathlib.Pa
 
 from fleet import Daemon, gorgonectl
 from bench import cpu_s, pss_mb, seconds_to_end
-from measure import FIRST, GOALS, SIMULATOR, idle, measure_all, row
+from measure import FIRST, GOALS, Player, idle, measure_all, row
 from ports import free_port
 from protocol import read_public_key, thumbprint
 
 AWAY_S = 6  # that the central is down: longer than the pause between two attempts of a node
-
-
-class DialingSimulator:
-    """The process that plays all nodes."""
-
-    def __init__(self, key, endpoint, count):
-        self.process = subprocess.Popen([SIMULATOR, key, endpoint, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        json.loads(self.process.stdout.readline())
-
-    def ask(self, what):
-        self.process.stdin.write(what + "\n")
-        self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
-
-    def end(self):
-        self.process.stdin.close()
-        self.process.wait(30)
 
 
 class Run:
@@ -54,7 +35,7 @@ class Run:
         self.central.replace_module("proxy", ping=given.ping)
         self.central.nodes(*({"id": FIRST + i, "type": "pull"} for i in range(count)))
         self.count = count
-        self.simulator = DialingSimulator(keys / "rsakey.priv.pem", f"tcp://127.0.0.1:{port}", count) if count else None
+        self.simulator = Player(keys / "rsakey.priv.pem", f"tcp://127.0.0.1:{port}", count) if count else None
 
     def back(self, what, launch=True, limit=300):
         """A row: how long until each node has answered a ping of this start, and what it took."""
