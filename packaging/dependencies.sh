@@ -32,6 +32,7 @@ tests=(
   mariadb-server                            # started by the tests that need it, on a socket of its own
   nats-server                               # the same
   faketime                                  # clocks that jump
+  iproute2 procps                           # hosts in network namespaces
 )
 fuzz=(clang-14 libclang-rt-14-dev llvm-14)   # libFuzzer, sanitizers, line coverage
 mcollective=(mcollective mcollective-client ruby-ffi-rzmq)  # the real framework, for whoever has its connector

@@ -85,7 +85,7 @@ run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAI
     echo "run.sh: a sanitizer's report or a crash, not run again: ${reports//$'\n'/ }" >>"$log"
   fi
   if [ "$bad" -eq 0 ] && { [ "$status" -ne 0 ] || [ $((good + skipped)) -eq 0 ]; }; then bad=1; fi
-  echo "$good $bad ${#reports}" >"$results/$name"
+  echo "$good $bad ${#reports} $skipped" >"$results/$name"
   line="$good passed, $bad failed"
   [ "$skipped" -eq 0 ] || line+=", $skipped SKIPPED"
   {
@@ -151,7 +151,7 @@ run_alone() {  # COUNTER NAME FILE
 }
 for name in ${names[@]+"${names[@]}"}; do
   [ -f "$results/$name" ] || continue  # it runs alone
-  read -r good bad reported <"$results/$name"
+  read -r good bad reported _ <"$results/$name"
   if [ "$bad" -eq 0 ] || [ "$reported" -ne 0 ] || [ ${#names[@]} -eq 1 ]; then continue; fi
   echo "again, with the machine to itself (its first log: $logs/$name.first.log):"
   mv "$logs/$name.log" "$logs/$name.first.log"
@@ -164,10 +164,11 @@ for text in ${alone[@]+"${alone[@]}"}; do
 done
 [ "$(id -u)" -ne 0 ] || chown -R --reference="$root" "$logs"
 
-passed=0 failed=$twins
+passed=0 failed=$twins skipped=0
 for name in ${names[@]+"${names[@]}"}; do
-  read -r good bad _ <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1; }
-  passed=$((passed + good)) failed=$((failed + bad))
+  read -r good bad _ left <"$results/$name" || { echo "run.sh: $name left no result" >&2; good=0 bad=1 left=0; }
+  passed=$((passed + good)) failed=$((failed + bad)) skipped=$((skipped + left))
 done
+[ "$skipped" -eq 0 ] || echo "$skipped SKIPPED, the reasons are above"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -224,6 +224,7 @@ class Fleet(FleetCase):
             eventually(lambda: mark.exists() or any(row["code"] == 1 for row in api.log(None, token)), 60, f"an outcome of command {token[:12]}… on node {node}")
         twice = [name for _, _, name in self.accepted if (self.marks / name).exists() and (self.marks / name).read_text().count("x") > 1]
         self.counts["ran twice"] = len(twice)
+        self.assertEqual(twice, [], "commands that ran more than once")
         self.counts["ran"] = sum((self.marks / name).exists() for _, _, name in self.accepted)
 
     def settle(self, before, report):

@@ -232,7 +232,7 @@ class Silence(BrokerCase):
 
 class Windows(BrokerCase):
     def test_a_client_that_subscribes_under_fire_reads_the_answer_to_each_command_and_nothing_else(self):
-        mc = self.broker()
+        mc = self.broker(subscribe_grace_ms=int(200 * SLOWNESS))  # the default: what a client may take between two of its commands
         topics = [f"topic {i}" for i in range(30)]
         sender = self.client(mc, "sender")
         stopping = threading.Event()
