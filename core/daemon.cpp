@@ -78,12 +78,20 @@ net::ListenerSpec listener_spec(const Settings& core, const net::KeyRing& keys, 
   return spec;
 }
 
-// ZeroMQ would take 65537 for 1.
-bool has_wrong_port(const std::string& path) {
-  const auto port = std::string_view(path).substr(path.rfind(':') + 1);
+// An Error where no listener can have the address. ZeroMQ would take port 65537 for 1.
+Result<void> check_listening(const Settings& core) {
+  if (core.text("external_com_type").empty()) return {};
+  const auto path = core.text("external_com_path");
+  const auto colon = path.rfind(':');
+  const auto port = std::string_view(path).substr(colon == path.npos ? path.size() : colon + 1);
   unsigned number = 0;
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
-  return error == std::errc::result_out_of_range || (error == std::errc{} && number > 65535);
+  const bool is_number = error == std::errc{} && end == port.data() + port.size();
+  if (colon != 0 && colon != path.npos && (port == "*" || (is_number && number <= 65535))) return {};
+  const bool is_too_high = error == std::errc::result_out_of_range || (is_number && number > 65535);
+  const auto why = colon == path.npos ? "there is no port" : is_too_high ? "ports end at 65535" : "that is no address and port";
+  return Error{
+      fmt::format("gorgonecore.external_com_path: cannot listen on \"{}\": {}; expected address:port, such as \"*:5556\"", path, why)};
 }
 
 // What is always loaded although configurations need not list it.
@@ -129,12 +137,11 @@ class Daemon {
     listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);
     await_signals();
+    if (const auto checked = check_listening(config_.core); !checked) {
+      log_.error("{}", checked.error().message);
+      return 1;
+    }
     if (!config_.core.text("external_com_type").empty()) {
-      if (const auto path = config_.core.text("external_com_path"); has_wrong_port(path)) {
-        log_.error("gorgonecore.external_com_path: cannot listen on \"{}\": ports end at 65535; expected address:port, such as \"*:5556\"",
-                   path);
-        return 1;
-      }
       const auto listening = listener_.start(listener_spec(config_.core, *keys_, hostname_));
       if (!listening) {
         log_.error("{}", listening.error().message);
@@ -305,6 +312,8 @@ int check_configuration(const DaemonOptions& options) {
   } else {
     const auto keys = load_key_ring(config->core, false, problems);
     if (!keys) problems.push_back({Problem::Severity::error, keys.error().message});
+    const auto listening = check_listening(config->core);
+    if (!listening) problems.push_back({Problem::Severity::error, listening.error().message});
     for (const auto& entry : config->modules) {
       if (!entry.enabled) continue;
       const auto info = open_module(modules_dir_of(options, config->core), entry.library);

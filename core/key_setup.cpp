@@ -1,7 +1,9 @@
 #include "core/key_setup.hpp"
 
+#include <fmt/format.h>
 #include <gorgone/log.hpp>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "core/wire/key_files.hpp"
@@ -10,6 +12,12 @@ namespace gorgone {
 namespace {
 
 constexpr int first_start_bits = 2048;
+constexpr std::size_t thumbprint_size = 43;  // of SHA-256 in base64url
+
+bool is_thumbprint(const std::string& text) {
+  auto is_fit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '_'; };
+  return text.size() == thumbprint_size && std::all_of(text.begin(), text.end(), is_fit);
+}
 
 net::FingerprintMode mode_of(const std::string& name) {
   if (name == "always") return net::FingerprintMode::always;
@@ -44,7 +52,17 @@ Result<std::shared_ptr<const net::KeyRing>> load_key_ring(const Settings& core, 
     return Error{"gorgonecore.pubkey: " + public_file + " does not belong to the private key " + private_file};
 
   net::KeyRing ring{*private_key, *public_key, {}, mode_of(core.text("fingerprint_mode"))};
-  for (const auto& client : core.items("authorized_clients")) ring.authorized.insert(client.text("key"));
+  const auto clients = core.items("authorized_clients");
+  for (std::size_t i = 0; i < clients.size(); ++i) {
+    const auto key = clients[i].text("key");
+    if (!is_thumbprint(key))
+      problems.push_back(
+          {Problem::Severity::warning,
+           fmt::format("gorgonecore.authorized_clients[{}].key: \"{}\" is no thumbprint, so that no peer has it; expected {} "
+                       "characters, as gorgonectl keys thumbprint prints them",
+                       i, printable(key, 80), thumbprint_size)});
+    ring.authorized.insert(key);
+  }
   return std::make_shared<const net::KeyRing>(std::move(ring));
 }
 

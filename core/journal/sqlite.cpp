@@ -1,6 +1,8 @@
 #include "core/journal/sqlite.hpp"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <gorgone/files.hpp>
 
 #include <utility>
 
@@ -66,6 +68,10 @@ std::string Statement::text(int column) const {
 }
 
 Database::Database(const std::string& path, bool read_only) {
+  // Sessions' keys are in it: a new one is for its owner and group alone, whatever the umask says. SQLite gives -wal and -shm the same
+  // mode.
+  if (!read_only && !path.empty() && path.front() != ':')
+    FileDescriptor(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
   const int access = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int code = sqlite3_open_v2(path.c_str(), &handle_, access | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, nullptr);
   if (code != SQLITE_OK) {

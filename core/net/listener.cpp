@@ -95,7 +95,7 @@ Result<void> Listener::start(const ListenerSpec& spec) {
     socket.bind("tcp://" + spec.path);
   } catch (const zmq::error_t& error) {
     return Error{"gorgonecore.external_com_path: cannot listen on \"" + spec.path + "\": " + error.what() +
-                 "; expected address:port, such as \"*:5556\""};
+                 "; expected an address of this machine and a free port, such as \"*:5556\""};
   }
   endpoint_ = socket.get(zmq::sockopt::last_endpoint);
   bound_.emplace(std::move(socket));

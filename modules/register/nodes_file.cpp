@@ -1,10 +1,14 @@
 #include "nodes_file.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 
 namespace gorgone {
 namespace {
+
+constexpr std::string_view checked_place = "register.nodes[0]";
 
 // As the options are written: digits stay text, which the proxy reads as well.
 json::value to_json(const ConfigValue& value) {
@@ -76,7 +80,9 @@ Result<NodesFile> read_nodes_file(const std::string& file, std::vector<Problem>&
   if (list->kind != ConfigValue::Kind::list)
     return Error{"modules.register.config_file: " + file + ": nodes: expected a list (" + list->where.text() + ")"};
   std::set<std::string> seen;
-  for (const auto& item : list->list) {
+  for (std::size_t i = 0; i < list->list.size(); ++i) {
+    const auto& item = list->list[i];
+    const auto place = fmt::format("register.nodes[{}]", i);
     // Checked one by one, so that an error in one node leaves out that one only.
     ConfigValue alone;
     alone.kind = ConfigValue::Kind::map;
@@ -90,18 +96,19 @@ Result<NodesFile> read_nodes_file(const std::string& file, std::vector<Problem>&
     bool sound = true;
     for (auto& problem : found) {
       sound = sound && problem.severity != Problem::Severity::error;
+      // In the file it is not the first one.
+      if (problem.message.starts_with(checked_place)) problem.message.replace(0, checked_place.size(), place);
       problems.push_back(std::move(problem));
     }
     const auto* id = item.find("id");
     if (sound && id && !seen.insert(id->scalar).second) {
-      problems.push_back({Problem::Severity::error,
-                          "register.nodes[].id: " + id->scalar + " is there twice (" + item.where.text() + "); the first counts"});
-      continue;
-    }
-    if (sound)
+      problems.push_back(
+          {Problem::Severity::error, fmt::format("{}.id: {} is there twice ({}); the first counts", place, id->scalar, item.where.text())});
+    } else if (sound) {
       read.nodes.push_back(entry_of(item, alone));
-    else if (id)
+    } else if (id) {
       read.unsound.insert(id->scalar);
+    }
   }
   return read;
 }

@@ -25,7 +25,8 @@ class Register final : public Module {
   asio::awaitable<void> handle(Message message) override {
     const auto outcome = sync();
     if (!outcome) agent_.log().error("{}", outcome.error().message);
-    const auto text = outcome ? fmt::format("{} nodes registered", *outcome) : outcome.error().message;
+    auto text = outcome ? fmt::format("{} nodes registered", *outcome) : outcome.error().message;
+    if (outcome && left_out_ > 0) text += fmt::format(", {} left out, see the log: {}", left_out_, first_left_out_);
     agent_.journal().write(
         NewRow{message.token, outcome ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
     co_return;
@@ -36,8 +37,11 @@ class Register final : public Module {
   Result<std::size_t> sync() {
     std::vector<Problem> problems;
     auto file = read_nodes_file(file_, problems);
+    left_out_ = 0;
     for (const auto& problem : problems) {
-      if (problem.severity == Problem::Severity::error)
+      const bool is_error = problem.severity == Problem::Severity::error;
+      if (is_error && left_out_++ == 0) first_left_out_ = problem.message;
+      if (is_error)
         agent_.log().error("{}", problem.message);
       else
         agent_.log().warning("{}", problem.message);
@@ -79,12 +83,18 @@ class Register final : public Module {
 
   Agent& agent_;
   std::string file_;
+  std::size_t left_out_ = 0;  // entries, at the last reading
+  std::string first_left_out_;
   std::set<std::string> known_;
 };
 
+// Nothing in that file keeps the module from running.
 std::vector<Problem> check_file(const Settings& settings) {
   std::vector<Problem> problems;
   const auto nodes = read_nodes_file(settings.text("config_file"), problems);
+  for (auto& problem : problems) {
+    if (problem.severity == Problem::Severity::error) problem = {Problem::Severity::warning, problem.message + "; this entry is left out"};
+  }
   if (!nodes) problems.push_back({Problem::Severity::warning, nodes.error().message});
   return problems;
 }

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import unittest
 
-from fleet import BIN, FleetCase
+from fleet import BIN, FleetCase, eventually
 from pace import SLOWNESS
 
 
@@ -175,14 +175,41 @@ class KeysAndPorts(Wrong):
         self.assertRegex(self.poller.log(), r"ERROR - \[core\] gorgonecore\.privkey: cannot make a key pair: /proc/nowhere: the directory cannot be made: ")
 
     def test_a_port_in_use_or_no_address_keeps_it_from_starting(self):
+        form, free = "address:port", "an address of this machine and a free port"
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
-            for path, why in ((f"127.0.0.1:{port}", "Address already in use"), ("127.0.0.1:99999", ""), ("nonsense", ""), ("192.0.2.1:0", ""), ("no.such.host.invalid:0", "")):
+            for path, why, expected in ((f"127.0.0.1:{port}", "Address already in use", free), ("127.0.0.1:99999", "ports end at 65535", form), ("127.0.0.1", "there is no port", form),
+                                        ("nonsense", "there is no port", form), ("127.0.0.1:http", "that is no address", form), (":5556", "that is no address", form),
+                                        ("192.0.2.1:0", "", free), ("no.such.host.invalid:0", "", free)):
                 self.write("50-port.yaml", f'gorgone: {{gorgonecore: {{external_com_path: "{path}"}}}}\n')
+                status, said = self.check()
+                # What this machine has is seen at the start only.
+                self.assertEqual(status, 1 if expected == form else 0, said)
+                self.assertEqual("cannot listen on" in said, expected == form, said)
                 self.poller.launch()
                 self.assertEqual(self.poller.process.wait(20 * SLOWNESS), 1, path)
                 self.poller.process = None
-                self.assertRegex(self.poller.log(), rf'ERROR - \[core\] gorgonecore\.external_com_path: cannot listen on "{re.escape(path)}": {why}.*; expected address:port, such as')
+                self.assertRegex(self.poller.log(), rf'ERROR - \[core\] gorgonecore\.external_com_path: cannot listen on "{re.escape(path)}": {why}.*; expected {expected}, such as')
+
+
+class Nodes(FleetCase):
+    def test_a_wrong_entry_among_the_nodes_is_left_out_at_the_start_too_and_named_by_its_place(self):
+        central = self.make_central()
+        central.nodes({"id": 2, "type": "pull"}, {"id": 3, "type": "pull", "port": 99999}, {"id": 2, "type": "wss"}, {"type": "pull"}, {"id": 5, "type": "pull"})
+        wrong = (r"register\.nodes\[1\]\.port: got \"99999\" \(nodes\.yaml:\d+\), expected", r"register\.nodes\[2\]\.id: 2 is there twice \(nodes\.yaml:\d+\); the first counts",
+                 r"register\.nodes\[3\]\.id: missing \(nodes\.yaml:\d+\)")
+        done = subprocess.run([BIN / "gorgoned", "--check", "--config", central.config], capture_output=True, text=True, timeout=30 * SLOWNESS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        central.start()
+        for expression in wrong:
+            self.assertRegex(done.stderr, f"warning: {expression}.*; this entry is left out")
+            self.assertRegex(central.log(), f"ERROR - .*{expression}")
+        api = central.api()
+        eventually(lambda: {"2", "5"} <= set(api.nodes()), 10, "the sound nodes")
+        self.assertNotIn("3", api.nodes())
+        row = api.poll(None, api.request("POST", "/api/core/register/resync")[1]["token"], 10)[-1]
+        self.assertEqual(row["code"], 2)
+        self.assertRegex(str(row["data"]), r"2 nodes registered, 3 left out, see the log: register\.nodes\[1\]\.port")
 
 
 if __name__ == "__main__":

@@ -118,6 +118,9 @@ class Keys(FleetCase):
         self.assertFalse(poller.private_key.exists())
         poller.start()
         self.assertEqual(stat.S_IMODE(poller.private_key.stat().st_mode), 0o600)
+        # Sessions' keys are in it, and in what belongs to it.
+        for file in poller.database.parent.glob(poller.database.name + "*"):
+            self.assertEqual(stat.S_IMODE(file.stat().st_mode), 0o640, file)
         self.assertEqual(stat.S_IMODE(poller.public_key.stat().st_mode), 0o640)
         size = subprocess.run(["openssl", "rsa", "-in", poller.private_key, "-noout", "-text"], capture_output=True, text=True, check=True).stdout
         self.assertIn("2048 bit", size)
