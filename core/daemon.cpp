@@ -116,7 +116,7 @@ class Daemon {
                  config_.core.text("gorgone_db_synchronous") == "full" ? Tables::Access::write_through : Tables::Access::write),
         router_(journal_),
         listeners_(loop_, journal_, router_),
-        deliveries_(journal_, router_),
+        deliveries_(loop_, journal_, router_),
         log_waiters_(loop_, journal_),
         log_answers_(
             loop_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },

@@ -11,12 +11,18 @@ constexpr std::size_t waiting_max = 10000;
 constexpr std::size_t refused_max = 10000;
 // Whoever was refused tries again after a second; what was given up meanwhile never comes.
 constexpr auto refused_for = std::chrono::seconds(5);
+constexpr auto read_every = std::chrono::seconds(1);
+
+const Error unread{"whether it has run before cannot be read now", "starting"};
 
 void refuse(const Reply& reply, const std::string& delivery, const Error& why) {
   if (reply) reply(Answer{"ACK", delivery, 1, Payload(json::value(json::object{{"error", why.code}, {"message", why.message}}))});
 }
 
 }  // namespace
+
+Deliveries::Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for)
+    : journal_(journal), router_(router), held_for_(held_for), timer_(loop) {}
 
 void Deliveries::take(const Message& wrapped, Reply reply) {
   auto message = unwrap_delivery(wrapped);
@@ -26,6 +32,7 @@ void Deliveries::take(const Message& wrapped, Reply reply) {
     return refuse(reply, wrapped.token, Error{"a message before it is awaited, which was refused", "busy"});
   reply = watched(*message, std::move(reply));
   if (is_resumed_) return accept(std::move(*message), std::move(reply));
+  if (is_unread_) return refuse(reply, wrapped.token, unread);
   if (waiting_.size() >= waiting_max) return refuse(reply, wrapped.token, Error{"the daemon is starting", "starting"});
   waiting_.emplace_back(std::move(*message), std::move(reply));
 }
@@ -92,23 +99,58 @@ void Deliveries::give_up(const StoredMessage& message) {
 }
 
 void Deliveries::resume() {
+  held_until_ = std::chrono::steady_clock::now() + held_for_;
+  read();
+}
+
+void Deliveries::read() {
   journal_.incoming([this](Result<std::vector<StoredMessage>> list) {
-    if (!list) Log("core").error("what was taken before the start cannot be read: {}", list.error().message);
-    if (list && !list->empty())
-      Log("core").info("{} messages that were taken before the start are run now, those whose time is over excepted", list->size());
+    const auto why = list ? std::string() : list.error().code;
+    if (why == "unreadable" || (why == "busy" && is_unread_)) return read_again(list.error());
+    is_unread_ = false;
     if (list)
-      for (auto& stored : *list) {
-        if (stored.until <= std::time(nullptr)) {
-          give_up(stored);
-          continue;
-        }
-        Message message{stored.action, stored.token, {}, Payload(std::move(stored.data))};
-        message.delivery = std::move(stored.delivery);
-        run(std::move(message));
-      }
-    is_resumed_ = true;
-    for (auto& [message, reply] : std::exchange(waiting_, {})) accept(std::move(message), std::move(reply));
+      run_older(std::move(*list));
+    else
+      Log("core").error("what was taken before the start cannot be read: {}", list.error().message);
+    let_in();
   });
+}
+
+void Deliveries::run_older(std::vector<StoredMessage> list) {
+  if (!list.empty())
+    Log("core").info("{} messages that were taken before the start are run now, those whose time is over excepted", list.size());
+  for (auto& stored : list) {
+    if (stored.until <= std::time(nullptr)) {
+      give_up(stored);
+      continue;
+    }
+    Message message{stored.action, stored.token, {}, Payload(std::move(stored.data))};
+    message.delivery = std::move(stored.delivery);
+    run(std::move(message));
+  }
+}
+
+// What comes may have been taken, and run, before the start: its sender keeps it.
+void Deliveries::read_again(const Error& why) {
+  if (!std::exchange(is_unread_, true))
+    Log("core").warning(
+        "what was taken before the start runs when it can be read; what nodes send meanwhile is refused for now, for {} s at most: {}",
+        held_for_.count(), why.message);
+  for (auto& [message, reply] : std::exchange(waiting_, {})) refuse(reply, message.delivery, unread);
+  if (!is_resumed_ && std::chrono::steady_clock::now() >= held_until_) {
+    Log("core").warning("what was taken before the start cannot be read for {} s: what nodes send is taken from now on all the same",
+                        held_for_.count());
+    let_in();
+  }
+  timer_.expires_after(read_every);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && !router_.is_stopping()) read();
+  });
+}
+
+void Deliveries::let_in() {
+  is_resumed_ = true;
+  for (auto& [message, reply] : std::exchange(waiting_, {})) accept(std::move(message), std::move(reply));
 }
 
 }  // namespace gorgone

@@ -4,6 +4,9 @@
 
 #include <gorgone/message.hpp>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include <chrono>
 #include <map>
 #include <string>
@@ -17,12 +20,14 @@ namespace gorgone {
 
 class Deliveries {
  public:
-  Deliveries(Journal& journal, Router& router) : journal_(journal), router_(router) {}
+  /// `held_for`: for so long from resume() on a journal that cannot be read keeps out what comes, which may have run before. Who locks its
+  /// file for longer does not keep the node from its work.
+  Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for = std::chrono::seconds(60));
 
   /// A DELIVER, whatever its target.
   void take(const Message& wrapped, Reply reply);
   /// The modules are there: what was taken before the daemon ended runs, in its order, unless its time is over; until then what comes is
-  /// kept waiting.
+  /// kept waiting. While the journal cannot be read it is asked again, and what comes is refused for now.
   void resume();
 
  private:
@@ -40,12 +45,20 @@ class Deliveries {
   void accept(Message message, Reply reply);
   void run(Message message);
   void give_up(const StoredMessage& message);
+  void read();
+  void run_older(std::vector<StoredMessage> list);
+  void read_again(const Error& why);
+  void let_in();
 
   Journal& journal_;
   Router& router_;
+  const std::chrono::seconds held_for_;
+  std::chrono::steady_clock::time_point held_until_{};
   bool is_resumed_ = false;
+  bool is_unread_ = false;  // nobody knows which ids the journal has
   std::map<Way, Refused> refused_;
   std::vector<std::pair<Message, Reply>> waiting_;
+  boost::asio::steady_timer timer_;
 };
 
 }  // namespace gorgone

@@ -293,6 +293,7 @@ void JournalFile::incoming(std::function<void(Result<std::vector<StoredMessage>>
       },
       [this, told, done = std::move(done)](Result<std::vector<StoredMessage>> list) {
         if (list) tell_watches(*told);
+        if (list) command([](Store& store) { store.inbox_is_read(); }, {});
         done(std::move(list));
       });
 }

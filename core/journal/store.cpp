@@ -192,6 +192,7 @@ void Store::come_back() {
     taken_ += memory_->drop_until(*last);
   }
   file_->begin();
+  note_inbox();
   file_->take_over(*memory_);
   file_->commit();
   log_.info("{} is in use again, {} rows were taken over from memory", path_, taken_);

@@ -50,7 +50,10 @@ class Store {
   std::vector<StoredMessage> outgoing();
   bool store_incoming(const StoredMessage& message);
   void set_incoming(const std::string& delivery, Progress progress);
+  /// What has come before the start, and not since. Refused while the file cannot be read.
   std::vector<StoredMessage> incoming(Progress progress);
+  /// The inbox of before has been read, and is not asked for again.
+  void inbox_is_read();
   void keep_pull_identity(const std::string& node, const std::string& identity) { current().set_pull_identity(node, identity); }
   std::map<std::string, std::string> pull_identities();
   /// Nothing in place of data drops the record.
@@ -84,6 +87,8 @@ class Store {
   void salvage();
   /// From memory to the file, which can be written.
   void come_back();
+  /// What the inbox of the file holds of before, while it can be told from what came since.
+  void note_inbox();
   void complain(const char* why);
   /// Counts anew what memory holds.
   void measure();
@@ -102,6 +107,8 @@ class Store {
   std::int64_t dropped_ = 0, taken_ = 0;  // rows that did not fit into memory; that are in the file again
   std::string aside_;                     // a corrupt file of which nothing was saved yet
   std::string complaint_;
+  bool is_inbox_read_ = false;
+  std::optional<std::map<Progress, std::vector<StoredMessage>>> inbox_;  // of before the start, where what came since is in the file, too
   std::chrono::steady_clock::time_point next_attempt_{}, complain_again_{}, dropped_told_{};
 };
 

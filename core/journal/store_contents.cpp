@@ -196,12 +196,27 @@ Journal::Purged Store::purge(const Journal::Purge& what) {
 }
 
 std::vector<StoredMessage> Store::incoming(Progress progress) {
+  if (!inbox_) refuse_blindly();
   std::vector<StoredMessage> all;
-  if (auto* file = readable())
-    for (auto& message : file->incoming(progress))
-      if (!current().progress(message.delivery)) all.push_back(std::move(message));
-  for (auto& message : current().incoming(progress)) all.push_back(std::move(message));
+  if (inbox_)
+    all = (*inbox_)[progress];
+  else if (auto* file = memory_ ? readable() : file_.get())
+    all = file->incoming(progress);
+  // Memory has only what has come since, and knows what was begun since.
+  std::erase_if(all, [this](const auto& message) { return memory_ && memory_->progress(message.delivery); });
   return all;
+}
+
+void Store::note_inbox() {
+  if (is_inbox_read_) return;
+  std::map<Progress, std::vector<StoredMessage>> found;
+  for (const auto progress : {Progress::begun, Progress::taken}) found[progress] = incoming(progress);
+  inbox_ = std::move(found);
+}
+
+void Store::inbox_is_read() {
+  is_inbox_read_ = true;
+  inbox_.reset();
 }
 
 void Store::keep(const std::string& collection, const std::string& key, const std::optional<std::string>& data) {

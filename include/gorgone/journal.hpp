@@ -112,7 +112,8 @@ class GORGONE_API Journal {
   virtual void store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) = 0;
   virtual void begin_incoming(std::string delivery, std::function<void(Result<void>)> done) = 0;
   virtual void end_incoming(std::string delivery) = 0;
-  /// Those that were stored and not begun, in their order. Those that were begun and not ended become history rows with code 1.
+  /// Those that were stored before the start and not begun, in their order. Those that were begun and not ended become history rows with
+  /// code 1. Asked once, at the start; an Error with code "unreadable" while the file cannot be read: ask again.
   virtual void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) = 0;
 
   /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".

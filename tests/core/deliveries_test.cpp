@@ -3,8 +3,10 @@
 #include <catch2/catch.hpp>
 
 #include <ctime>
+#include <set>
 
 #include "core/journal/journal_file.hpp"
+#include "tests/support/loop_agent.hpp"
 
 using namespace gorgone;
 
@@ -14,7 +16,7 @@ struct Taking {
   boost::asio::io_context loop;
   JournalFile journal{loop, ":memory:"};
   Router router{journal};
-  Deliveries deliveries{journal, router};
+  Deliveries deliveries{loop, journal, router};
   std::vector<Message> ran;
 
   Taking() {
@@ -49,6 +51,51 @@ struct Taking {
     return list->size();
   }
 };
+
+/// Its inbox can be read when it is told to, and knows until then what has come since alone.
+struct LockedJournal : test::RecordingJournal {
+  bool is_locked = true;
+  std::vector<StoredMessage> older;
+  std::set<std::string> known;
+
+  void store_incoming(StoredMessage message, std::function<void(Result<bool>)> done) override {
+    done(known.insert(message.delivery).second);
+  }
+  void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) override {
+    if (is_locked) return done(Error{"it cannot be read now", "unreadable"});
+    std::erase_if(older, [this](const auto& message) { return !known.insert(message.delivery).second; });
+    done(older);
+  }
+};
+
+struct Locked {
+  boost::asio::io_context loop;
+  LockedJournal journal;
+  Router router{journal};
+  Deliveries deliveries{loop, journal, router, std::chrono::seconds(2)};
+  std::vector<std::string> ran;
+
+  Locked() {
+    router.set_own_id("2");
+    REQUIRE(router.add_module("action", {{"COMMAND"}}, [this](const Message& message) { ran.push_back(message.token); }).has_value());
+    for (const char* name : {"old", "repeated"})
+      journal.older.push_back({name, "COMMAND", name, {}, "{}", static_cast<std::int64_t>(std::time(nullptr)) + 60});
+  }
+  std::string send(const std::string& name) {
+    Message message{"COMMAND", name, {}, Payload("{}")};
+    message.delivery = name;
+    std::string answered;
+    deliveries.take(wrap_delivery(message, 60), [&answered](const Answer& answer) { answered = answer.data.text(); });
+    return answered;
+  }
+  void run_for(std::chrono::milliseconds time) {
+    auto guard = boost::asio::make_work_guard(loop);
+    loop.restart();
+    loop.run_for(time);
+  }
+};
+
+const std::string taken = "null", refused = R"({"error":"starting","message":"whether it has run before cannot be read now"})";
 
 }  // namespace
 
@@ -122,6 +169,37 @@ TEST_CASE("what was taken and whose time is over at the next start is told as no
   REQUIRE(daemon.ran.size() == 1);
   CHECK(daemon.ran[0].token == "early");
   CHECK(daemon.in_inbox() == 1);  // which its module ends
+}
+
+TEST_CASE("what was taken before the start runs as soon as it can be read, and what comes until then is refused for now") {
+  Locked daemon;
+  Message early{"COMMAND", "early", {}, Payload("{}")};
+  early.delivery = "early";
+  std::string answered;
+  daemon.deliveries.take(wrap_delivery(early, 60), [&](const Answer& answer) { answered = answer.data.text(); });
+  CHECK(answered.empty());  // the modules are not there yet
+  daemon.deliveries.resume();
+  CHECK(answered == refused);
+  CHECK(daemon.send("early") == refused);
+  CHECK(daemon.ran.empty());
+  daemon.journal.is_locked = false;
+  daemon.run_for(std::chrono::milliseconds(1500));
+  CHECK(daemon.ran == std::vector<std::string>{"old", "repeated"});
+  CHECK(daemon.send("early") == taken);
+  CHECK(daemon.send("repeated") == taken);
+  CHECK(daemon.ran == std::vector<std::string>{"old", "repeated", "early"});
+}
+
+TEST_CASE("what was taken before the start and cannot be read for long keeps nothing out for ever, and runs in the end") {
+  Locked daemon;
+  daemon.deliveries.resume();
+  CHECK(daemon.send("repeated") == refused);
+  daemon.run_for(std::chrono::milliseconds(3500));
+  CHECK(daemon.send("repeated") == taken);
+  CHECK(daemon.ran == std::vector<std::string>{"repeated"});
+  daemon.journal.is_locked = false;
+  daemon.run_for(std::chrono::milliseconds(1500));
+  CHECK(daemon.ran == std::vector<std::string>{"repeated", "old"});
 }
 
 TEST_CASE("what was taken for a module that is gone at the next start is refused once, not at each start") {

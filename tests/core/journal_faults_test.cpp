@@ -322,6 +322,41 @@ TEST_CASE("an outbox is not whole before what was put aside has been saved, howe
   new_waits_for_old(loop, directory.file());  // readers get in
 }
 
+TEST_CASE("an inbox that cannot be read is not said to be empty, and tells what it held before the start, not what came since") {
+  Directory directory;
+  boost::asio::io_context loop;
+  {
+    JournalFile journal(loop, directory.file());
+    for (const char* name : {"taken", "begun", "repeated"}) journal.store_incoming(message(name), [](const Result<bool>&) {});
+    journal.begin_incoming("begun", {});
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  auto incoming = [&] {
+    std::optional<Result<std::vector<StoredMessage>>> answer;
+    journal.incoming([&](Result<std::vector<StoredMessage>> list) { answer.emplace(std::move(list)); });
+    auto work = boost::asio::make_work_guard(loop);
+    loop.restart();
+    while (!answer) loop.run_one();
+    return *answer;
+  };
+  const auto refused = incoming();
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == "unreadable");
+  for (const char* name : {"repeated", "new"}) journal.store_incoming(message(name), [](const Result<bool>&) {});
+  lock.reset();
+  wait_for_file(journal);
+  const auto list = incoming();
+  REQUIRE(list.has_value());
+  REQUIRE(list->size() == 1);
+  CHECK(list->front().delivery == "taken");
+  HistoryFilter failed;
+  failed.code = 1;
+  CHECK(read(loop, journal, failed).size() == 1);  // of the one that was begun
+  CHECK_FALSE(wait<bool>(loop, [&](auto done) { journal.store_incoming(message("taken"), done); }));
+}
+
 TEST_CASE("rows that are fetched again while the file cannot be read are in it once") {
   Directory directory;
   boost::asio::io_context loop;

@@ -159,24 +159,26 @@ class AtTheStart(Broken):
         self.assertTrue(second.alive())
 
 
-class OutboxAtTheStart(FleetCase):
-    """The central's file cannot be read when it starts: what its outbox holds is sent as soon as it can be."""
-
+class Unread(FleetCase):
     def setUp(self):
         self.central, self.poller = self.start_pair()
         self.marks = self.directory / "marks"
 
-    def submit(self, *names):
-        return [self.central.api().submit(2, f"echo {name} >> {self.marks}") for name in names]
-
-    def lock(self):
-        self.other = sqlite3.connect(self.central.database, isolation_level=None)
+    def lock(self, daemon):
+        self.other = sqlite3.connect(daemon.database, isolation_level=None)
         self.addCleanup(self.other.close)
         self.other.execute("PRAGMA journal_mode = DELETE")
         self.other.execute("BEGIN EXCLUSIVE")
 
     def ran(self):
         return self.marks.read_text().split() if self.marks.exists() else []
+
+
+class OutboxAtTheStart(Unread):
+    """The central's file cannot be read when it starts: what its outbox holds is sent as soon as it can be."""
+
+    def submit(self, *names):
+        return [self.central.api().submit(2, f"echo {name} >> {self.marks}") for name in names]
 
     def came_once_and_in_order(self, *tokens):
         eventually(lambda: len(self.ran()) >= len(tokens), 15, "the commands of before and of meanwhile")
@@ -191,7 +193,7 @@ class OutboxAtTheStart(FleetCase):
         self.poller.stop()
         old = self.submit(*(f"old{number}" for number in range(5)))
         self.central.kill()
-        self.lock()
+        self.lock(self.central)
         self.central.start()
         self.central.wait_log(IN_MEMORY.format(self.central.database), 10)
         self.central.wait_log(r"WARNING - \[proxy\] the outbox cannot be read now", 10)
@@ -209,7 +211,7 @@ class OutboxAtTheStart(FleetCase):
         self.poller.stop()
         old = self.submit("old")
         self.central.stop()
-        self.lock()
+        self.lock(self.central)
         self.central.start()
         self.central.wait_log(r"WARNING - \[proxy\] the outbox cannot be read now", 10)
         new = self.submit("new")
@@ -220,6 +222,70 @@ class OutboxAtTheStart(FleetCase):
         self.central.start()
         self.poller.start()
         self.came_once_and_in_order(*old, *new)
+
+
+class InboxAtTheStart(Unread):
+    """The poller's file cannot be read when it starts: what it has taken before runs as soon as it can be, and nothing twice."""
+    deliveries = {"taken": 0, "begun": 1, "ended": 2}
+
+    def setUp(self):
+        super().setUp()
+        self.poller.stop()
+        with sqlite3.connect(self.poller.database) as database:
+            database.executemany("INSERT INTO gorgone_delivery (delivery, progress, action, token, data, until) VALUES (?, ?, 'COMMAND', ?, ?, ?)",
+                                 [(self.delivery(name), progress, name, self.content(name) if progress == 0 else None, int(time.time()) + 600)
+                                  for name, progress in self.deliveries.items()])
+        database.close()
+        self.lock(self.poller)
+        self.poller.start()
+        self.poller.wait_log(r"WARNING - \[core\] what was taken before the start runs when it can be read; "
+                             r"what nodes send meanwhile is refused for now, for 60 s at most: .* cannot be read now", 10)
+
+    @staticmethod
+    def delivery(name):
+        return name.ljust(32, "0")
+
+    def content(self, name):
+        return json.dumps({"content": [{"command": f"echo {name} >> {self.marks}"}]})
+
+    def deliver(self, client, name):
+        client.send(f"[DELIVER] [{self.delivery(name)}] [] {json.dumps({'action': 'COMMAND', 'token': name, 'ttl': 600})}\n{self.content(name)}")
+        return client.take().body
+
+    def test_what_was_taken_runs_once_and_what_ran_is_not_run_again_when_it_is_sent_again(self):
+        client = self.dial(self.poller, self.central)
+        for name in ("new", *self.deliveries):
+            answer = self.deliver(client, name)
+            self.assertEqual((answer["code"], answer["data"]["error"]), (1, "starting" if name == "new" else "busy"), answer)
+        time.sleep(1.5)  # it is asked for again each second
+        self.assertEqual(self.ran(), [])
+        self.other.execute("COMMIT")
+        eventually(self.ran, 15, "the command that was taken before the start")
+        for name in ("new", *self.deliveries):
+            self.assertEqual(self.deliver(client, name)["code"], 0, name)
+        eventually(lambda: len(self.ran()) > 1, 10, "the command of meanwhile")
+        time.sleep(0.5)
+        self.assertEqual(self.ran(), ["taken", "new"])
+        self.assertEqual([row["code"] for row in client.outcome("taken")], [0, 0, 100, 2])
+        interrupted = client.outcome("begun")
+        self.assertEqual([row["code"] for row in interrupted], [1])
+        self.assertEqual(json.loads(interrupted[0]["data"])["error"], "interrupted")
+        self.poller.stop()
+        self.poller.start()
+        time.sleep(0.5)
+        self.assertEqual(self.ran(), ["taken", "new"])
+
+    def test_what_a_central_sends_meanwhile_waits_there_and_runs_behind_it_once(self):
+        self.wait_seen(self.central, 2)
+        tokens = [self.central.api().submit(2, f"echo {name} >> {self.marks}") for name in ("first", "second")]
+        time.sleep(3)
+        self.assertEqual(self.ran(), [])
+        self.other.execute("COMMIT")
+        eventually(lambda: len(self.ran()) >= 3, 20, "the commands of before and of meanwhile")
+        self.assertEqual([self.central.api().poll(2, token)[-1]["code"] for token in tokens], [2, 2])
+        self.assertEqual(sorted(self.ran()), ["first", "second", "taken"])
+        came = [row["token"] for row in sorted(self.poller.database_rows("gorgone_delivery"), key=lambda row: row["id"])]
+        self.assertEqual([token for token in came if token in ("taken", *tokens)], ["taken", *tokens])
 
 
 class WhileRunning(Broken):
