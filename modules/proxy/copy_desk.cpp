@@ -21,7 +21,6 @@ bool CopyDesk::take(Message& message, bool is_passed_on, Reply& reply) {
     return true;
   }
   give_delivery(message);
-  routes_.accepted(message.delivery);
   jobs_.accept(std::move(message), is_passed_on, std::move(reply));
   return true;
 }
@@ -33,7 +32,6 @@ bool CopyDesk::take_own(Message& message, Reply& reply, std::int64_t ttl_s, bool
   message.target.clear();
   if (message.ttl_s <= 0) message.ttl_s = ttl_s;
   give_delivery(message);
-  routes_.accepted(message.delivery);
   jobs_.accept(std::move(message), may_come_again, std::move(reply));
   return true;
 }

@@ -24,8 +24,8 @@ class Routes {
   virtual void refuse_message(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
   /// A message of the outbox that no node can take now.
   virtual void keep(Message message, std::int64_t left_s) = 0;
-  /// The outbox is given a message of this id.
-  virtual void accepted(const std::string& delivery) = 0;
+  /// The outbox has been given a message of this id.
+  virtual void stored(const std::string& delivery, const Result<bool>& is_new) = 0;
 };
 
 class CopyDesk final : public BulkOwner, private CopyWays {
@@ -51,6 +51,7 @@ class CopyDesk final : public BulkOwner, private CopyWays {
   void fetch_log(const std::string& target) override;
   bool runs_content(const std::string& target) override;
   void release(Message message, std::int64_t left_s) override;
+  void stored(const std::string& delivery, const Result<bool>& is_new) override { routes_.stored(delivery, is_new); }
   void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) override {
     routes_.refuse_message(message, reply, why, is_passed_on);
   }

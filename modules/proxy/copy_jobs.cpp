@@ -71,6 +71,7 @@ void CopyJobs::accept(Message message, bool is_passed_on, Reply reply) {
   agent_.journal().store_outgoing(std::move(stored), is_passed_on,
                                   [this, acceptance, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
                                     if (alive.expired()) return;
+                                    ways_.stored(acceptance->item->message.delivery, is_new);
                                     acceptance->stored = is_new;
                                     settle(acceptance);
                                   });

@@ -36,6 +36,8 @@ class CopyWays {
   virtual bool runs_content(const std::string& target) = 0;
   /// Sends a message that has waited for copies.
   virtual void release(Message message, std::int64_t left_s) = 0;
+  /// The outbox has been given a message of this id.
+  virtual void stored(const std::string& delivery, const Result<bool>& is_new) = 0;
   /// Tells that a message is not taken: by a history row and the answer.
   virtual void refuse_copy(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) = 0;
 };

@@ -61,13 +61,13 @@ void Homeless::on_read(Read list) {
   const auto before = waiting_.size();
   if (list)
     for (auto& stored : *list) {
-      if (accepted_.contains(stored.delivery)) continue;
+      if (stored_.contains(stored.delivery)) continue;
       Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
       message.delivery = stored.delivery;
       add(std::move(message), stored.until - wall_s());
     }
   if (waiting_.size() > before) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size() - before);
-  accepted_.clear();
+  stored_.clear();
   // At the start no node is there yet.
   if (is_late_ || !held_.empty()) let_go();
 }

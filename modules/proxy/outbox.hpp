@@ -30,11 +30,11 @@ class Homeless {
 
   /// Reads the outbox. Where it cannot be read now it is asked for again until it can.
   asio::awaitable<void> load();
-  /// True until the outbox has been read. Each message that goes into it meanwhile is to be told by accepted(), so that it is not taken for
-  /// one of before.
+  /// True until the outbox has been read. What comes of each message that goes into it meanwhile is to be told by stored(), as the journal
+  /// answers, so that it is not taken for one of before. What was refused, or known already, is not remembered.
   bool is_unread() const { return is_unread_; }
-  void accepted(const std::string& delivery) {
-    if (is_unread_) accepted_.insert(delivery);
+  void stored(const std::string& delivery, const Result<bool>& is_new) {
+    if (is_unread_ && is_new && *is_new) stored_.insert(delivery);
   }
   /// Whether what is new has to wait behind what the outbox may hold: until it has been read, but not for ever.
   bool holds_back() const;
@@ -61,9 +61,9 @@ class Homeless {
   std::list<Waiting> waiting_;
   const std::int64_t held_s_;
   bool is_unread_ = true, is_late_ = false;
-  std::int64_t held_until_;         // now_s()
-  std::list<Waiting> held_;         // while the outbox is not read
-  std::set<std::string> accepted_;  // deliveries, since the start
+  std::int64_t held_until_;       // now_s()
+  std::list<Waiting> held_;       // while the outbox is not read
+  std::set<std::string> stored_;  // deliveries, since the start; the journal keeps a mark of each, too
   asio::steady_timer timer_, read_timer_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -92,7 +92,6 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (message.ttl_s <= 0 || message.ttl_s > proxy::outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
     const bool is_question = questions.contains(message.action) || proxy::is_loose_bulk(message);
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
-    if (!is_question) homeless_.accepted(message.delivery);
     if (!is_question && homeless_.holds_back()) return hold_back(std::move(message), reply, is_passed_on);
     if (copies_.take(message, is_passed_on, reply)) return;
     // The token alone is needed for an answer; the rest goes to the queue, the text once more to the outbox.
@@ -107,6 +106,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     }
     auto kept = [this, answered, reply, node = step->node, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
       if (alive.expired()) return answer_unloaded(answered.token, reply, is_new.has_value());
+      homeless_.stored(answered.delivery, is_new);
       // What was passed on before has been told already, and runs once.
       const auto known = nodes_.find(node);
       if (known != nodes_.end()) known->second->stored(answered.delivery, is_new.has_value() && *is_new);
@@ -121,6 +121,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     auto stored = proxy::stored_message(message, message.ttl_s);
     auto kept = [this, message, reply, is_passed_on, alive = std::weak_ptr<bool>(alive_)](const Result<bool>& is_new) {
       if (alive.expired()) return answer_unloaded(message.token, reply, is_new.has_value());
+      homeless_.stored(message.delivery, is_new);
       if (!is_new) return refuse(message, reply, proxy::outbox_failure(is_new.error()), is_passed_on);
       if (*is_new) homeless_.hold(message);
       if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
@@ -325,7 +326,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     refuse(message, reply, why, is_passed_on);
   }
   void keep(Message message, std::int64_t left_s) override { homeless_.add(std::move(message), left_s); }
-  void accepted(const std::string& delivery) override { homeless_.accepted(delivery); }
+  void stored(const std::string& delivery, const Result<bool>& is_new) override { homeless_.stored(delivery, is_new); }
 
   // proxy::NodeTable
   std::optional<NodeSpec> spec_of(const std::string& id) const override {

@@ -47,7 +47,7 @@ struct Fixture {
   }
   // As the proxy does.
   void accept(Homeless& homeless, const std::string& delivery) {
-    homeless.accepted(delivery);
+    homeless.stored(delivery, true);
     agent.locked.stored.push_back(stored(delivery));
     auto one = message(delivery);
     if (homeless.holds_back())
@@ -87,6 +87,19 @@ TEST_CASE("an outbox that cannot be read for long holds back nothing for ever, a
   test.agent.locked.is_locked = false;
   test.agent.run_for(1500ms);
   CHECK(test.placed == std::vector<std::string>{"first", "second", "old"});
+}
+
+TEST_CASE("what was refused while the outbox could not be read, or known already, does not keep back what the outbox holds") {
+  Fixture test;
+  test.agent.locked.stored = {stored("refused"), stored("known"), stored("taken")};
+  Homeless homeless(test.agent, test.place);
+  test.load(homeless);
+  homeless.stored("refused", Error{"the outbox is full", "busy"});
+  homeless.stored("known", false);
+  homeless.stored("taken", true);
+  test.agent.locked.is_locked = false;
+  test.agent.run_for(1500ms);
+  CHECK(test.placed == std::vector<std::string>{"refused", "known"});
 }
 
 TEST_CASE("an outbox that can be read at the start waits for its nodes") {
