@@ -92,6 +92,10 @@ Result<void> PullNodes::unregister_by(const std::string& session, const json::va
     auto known = table_.spec_of(id);
     if (!speaks_for.empty() && speaks_for != id) {
       table_.unlearn(speaks_for, id);
+    } else if (known && known->type == "pull" && speaks_for.empty() && sessions_.of(id).empty()) {
+      // A node that dialled another daemon in our place, and has not said yet who it is.
+      agent_.log().info("node '{}' says good-bye through session {} and had not registered: it stays as it is", printable(id),
+                        printable(session));
     } else if (known && known->type == "pull" && speaks_for.empty()) {
       outcome = Error{fmt::format("session {} may not unregister node '{}', which speaks through another one", printable(session), id),
                       "refused"};
