@@ -59,6 +59,10 @@ Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::
 Listener::~Listener() = default;
 
 Result<void> Listener::start(const ListenerSpec& spec) {
+  // All that dialled us before may be back before anybody has registered them. The answer is there before the loop runs, or soon after.
+  journal_.pull_identities([this, alive = std::weak_ptr<bool>(alive_)](const Result<std::map<std::string, std::string>>& known) {
+    if (!alive.expired() && known) known_at_start_ = known->size();
+  });
   sessions_ = std::make_unique<wire::ServerSessions>(spec.sessions);
   padding_ = spec.sessions.padding;
   idle_s_ = spec.sessions.idle_s;
@@ -88,7 +92,7 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
   StrangerWatch::Owner owner{[this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
                              [this](int connection) { outflow_.ended(connection); }, [this](int connection) { on_gone(connection); },
-                             [this] { return links_.nodes(); }};
+                             [this] { return nodes(); }};
   auto watch = std::make_unique<StrangerWatch>(loop_, context_, socket, StrangerLedger::Limits{strangers_bytes, spec.max_strangers},
                                                std::move(owner));
   try {
@@ -154,7 +158,7 @@ void Listener::on_message(Frames frames) {
     return;
   }
   outflow_.heard(routing_id, frames.connection);
-  sessions_->make_room(links_.nodes());
+  sessions_->make_room(nodes());
   auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());
   const auto is_request = [](const auto& step) { return std::holds_alternative<wire::ServerSessions::Request>(step); };
   if (std::any_of(steps.begin(), steps.end(), is_request)) strangers_->known(frames.connection);

@@ -8,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -76,6 +77,8 @@ class Listener final : private ClientSessions {
   void answer(const std::string& routing_id, Answer answer);
   void seal_and_send(const std::string& routing_id, std::shared_ptr<const Answer> answer);
   void verify_next();
+  /// How many nodes may dial us: as many as are registered, and at least as many as had dialled us before the start.
+  std::size_t nodes() const { return std::max(links_.nodes(), known_at_start_); }
   void save(const std::string& routing_id);
   void restore(const std::vector<StoredSession>& stored);
   ZmqSocket::Sent give(const std::string& routing_id, const std::string& frame, std::uint64_t waiting_max);
@@ -97,6 +100,7 @@ class Listener final : private ClientSessions {
   std::string endpoint_;
   int padding_ = 1;
   std::int64_t idle_s_ = 0, started_s_ = 0;
+  std::size_t known_at_start_ = 0;  // nodes that have dialled us before the start
   std::size_t link_bytes_max_ = 0;  // what a link may leave unread before it takes no more
   std::unique_ptr<wire::ServerSessions> sessions_;
   std::optional<zmq::socket_t> bound_;  // until the stored sessions are known
