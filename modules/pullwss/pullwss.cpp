@@ -9,6 +9,7 @@
 
 #include "dial.hpp"
 #include "pace.hpp"
+#include "portions.hpp"
 #include "upward.hpp"
 
 namespace gorgone::pullwss {
@@ -20,11 +21,18 @@ using namespace std::chrono_literals;
 constexpr auto same_problem_logged_every = 60s;
 constexpr auto stop_limit = 2s;
 constexpr auto stop_step = 10ms;
+// A deployed central that is told of more rows asks all of its nodes.
+constexpr auto more_rows_told_after = 1s;
 
 class PullWss final : public Module {
  public:
   PullWss(Agent& agent, const Settings& settings)
-      : agent_(agent), options_(read_options(settings)), pace_(std::random_device{}()), pause_(agent.loop()), keepalive_(agent.loop()) {}
+      : agent_(agent),
+        options_(read_options(settings)),
+        pace_(std::random_device{}()),
+        pause_(agent.loop()),
+        keepalive_(agent.loop()),
+        more_(std::make_shared<asio::steady_timer>(agent.loop())) {}
 
   asio::awaitable<Result<void>> start() override {
     if (agent_.node_id().empty()) co_return Error{"gorgonecore.id: is missing, expected the node's id or uid in Centreon (no default)"};
@@ -43,6 +51,8 @@ class PullWss final : public Module {
     stopping_ = true;
     pause_.cancel();
     keepalive_.cancel();
+    more_->cancel();
+    more_.reset();
     parent_.reset();
     if (socket_) socket_->end({}, 1001, "the node is stopping");
     // The answers that the core still owes are made by code of this module.
@@ -132,12 +142,34 @@ class PullWss final : public Module {
     agent_.log().debug("from the central: {} token={}", printable(message->action), printable(message->token));
     message->origin = Origin{Origin::Kind::parent, options_.url()};
     const std::weak_ptr<WebSocket> weak = socket_;
-    auto reply = [weak, action = message->action, owed = owed_](Answer answer) {
+    const bool is_portioned = message->action == "GETLOG" && ask_for_a_portion(*message);
+    auto tell_more = more_teller(weak);
+    auto reply = [weak, action = message->action, is_portioned, tell_more = std::move(tell_more), owed = owed_](Answer answer) {
       const auto said = upward(action, std::move(answer));
       const auto open = weak.lock();
-      if (said && open) open->send(wss::encode_entities(wss::write_answer(*said)));
+      if (!said || !open) return;
+      if (!is_portioned) return void(open->send(wss::encode_entities(wss::write_answer(*said))));
+      auto log = fit(*said, deployed_message_max);
+      open->send(std::move(log.text));
+      if (log.leaves_some) tell_more();
     };
     agent_.submit(std::move(*message), std::move(reply));
+  }
+
+  /// Tells the central in a moment that there are rows to fetch; once for many calls.
+  std::function<void()> more_teller(std::weak_ptr<WebSocket> weak) {
+    return [weak = std::move(weak), timer = std::weak_ptr(more_), id = agent_.node_id(), owed = owed_] {
+      const auto more = timer.lock();
+      if (!more) return;
+      more->expires_after(more_rows_told_after);
+      more->async_wait([weak, id, owed](const boost::system::error_code& error) {
+        const auto open = weak.lock();
+        if (error || !open) return;
+        json::object synclogs{{"data", json::object{{"id", id}}}};
+        const Message message{"SYNCLOGS", {}, {}, Payload(json::value(std::move(synclogs))), {}};
+        open->send(wss::encode_entities(wss::write_request(message)));
+      });
+    };
   }
 
   void taken() {
@@ -168,6 +200,7 @@ class PullWss final : public Module {
   TlsContext tls_;
   Pace pace_;
   asio::steady_timer pause_, keepalive_;
+  std::shared_ptr<asio::steady_timer> more_;
   std::shared_ptr<WebSocket> socket_;
   std::shared_ptr<void> parent_;
   std::shared_ptr<int> owed_ = std::make_shared<int>();  // held by all that the core will still call

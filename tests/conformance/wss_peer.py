@@ -63,6 +63,7 @@ class WebSocket:
         self.stream, self.masked, self.buffer = stream, masked, rest
         self.lock, self.pings, self.pongs, self.mute = threading.Lock(), 0, 0, False
         self.frames_of_last = 0
+        self.text_max = 262144  # deployed daemons take no longer message
 
     def _take(self, size):
         while len(self.buffer) < size:
@@ -140,6 +141,10 @@ class WebSocket:
                 raise Closed(code, payload[2:].decode(errors="replace"))
             else:
                 whole, frames = whole + payload, frames + 1
+                if len(whole) > self.text_max:
+                    self.close(1009)
+                    self.end()
+                    raise Closed(1009, f"a message of more than {self.text_max} bytes")
                 if last:
                     self.frames_of_last = frames
                     return whole.decode()

@@ -87,7 +87,7 @@ class DeployedNode(WssCase):
         peer = self.peer(central)
         peer.say = lambda text: peer.socket.send(wss_peer.encode_entities(text), frame=7)
         self.assertEqual(outputs(central.api().run(2, "x" * 3000)), ["ran " + "x" * 3000])
-        central.api().run(2, "y" * 300000)
+        central.api().run(2, "y" * 200000)
         self.assertGreater(peer.socket.frames_of_last, 0)
 
     def test_a_node_that_asks_whether_its_central_is_there_is_answered_and_gives_no_orders(self):
@@ -128,6 +128,28 @@ class DeployedCentral(WssCase):
         self.assertEqual(set(central.kinds()), {"REGISTERNODES", "PONG", "SETLOGS"})
         for text in central.raw:
             self.assertTrue(text.isascii() and not set(text) & set("\"'<>"), text[:200])
+
+    def test_our_node_tells_a_deployed_central_its_log_in_pieces_that_it_takes(self):
+        central, node = self.peer()
+        sizes = [1000000, *[20000] * 30, 300000]
+        tokens = [central.send(2, "COMMAND", {"content": [{"command": f"head -c {size} /dev/zero | tr '\\0' '<'"}]}, target="2") for size in sizes]
+        rows = []
+
+        def fetch():
+            """As deployed centrals do: all that is newer than what came last. True when all has come."""
+            newest = max((float(row["ctime"]) for row in rows), default=0)
+            log = central.answer(central.send(2, "GETLOG", {"ctime": newest}))
+            rows.extend(log.body["data"]["result"])
+            return {row["token"] for row in rows if row["code"] == 2} >= set(tokens)
+
+        eventually(fetch, 60, "the rows of all commands")
+        stdout = {row["token"]: json.loads(row["data"])["result"]["stdout"] for row in rows if row["code"] == 100}
+        self.assertEqual([len(stdout[token]) for token in tokens[1:-1]], sizes[1:-1])
+        for token, size in ((tokens[0], sizes[0]), (tokens[-1], sizes[-1])):
+            self.assertRegex(stdout[token], rf"^<{{10000,}} .*\({size} bytes, of which the central's WebSocket does not take more\)$")
+        self.assertEqual(len(rows), len({row["id"] for row in rows}))
+        self.assertEqual((central.refused, central.kinds().count("REGISTERNODES")), ([], 1))
+        eventually(lambda: any(message.kind == "SYNCLOGS" and message.body == {"data": {"id": "2"}} for message in central.messages), 5, "the news that there is more")
 
     def test_our_node_says_why_a_deployed_central_refuses_it_and_tries_again(self):
         central, node = self.peer(token="wrong")
