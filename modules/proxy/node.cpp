@@ -2,8 +2,11 @@
 
 #include "bulk.hpp"
 #include "clock.hpp"
+#include "wss_server.hpp"
 
 #include <fmt/format.h>
+
+#include <gorgone/wss_text.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -24,6 +27,8 @@ constexpr std::int64_t away_after_s = 5;
 constexpr std::int64_t question_ttl_s = 10;
 // Nor is bulk, which its sender repeats.
 constexpr std::int64_t bulk_ttl_s = 60;
+// Deployed nodes close their WebSocket on a longer text, and would again whenever it was sent again.
+constexpr std::size_t deployed_text_max = 262144;
 
 }  // namespace
 
@@ -92,6 +97,13 @@ bool Node::sends_once() const { return !is_one_of_ours() && limits_.redelivery =
 void Node::flush() {
   if (!is_up() || !is_known_ || now_s() < paused_until_) return;
   while (const auto* entry = queue_.next()) {
+    if (const auto size = oversize_of(entry->message)) {
+      fail(queue_.take_next(),
+           fmt::format("proxy - the message has {} bytes, of which the WebSocket of a deployed node such as '{}' takes {} at most", size,
+                       spec_.id, deployed_text_max),
+           "too_large");
+      continue;
+    }
     if (sends_once() && !entry->message.delivery.empty()) {
       leave_outbox();
       break;
@@ -103,6 +115,12 @@ void Node::flush() {
   }
   // The pong behind them says that they have arrived.
   if (queue_.in_flight() > 0 && says_nothing_of_requests()) pings_.hasten(now_s());
+}
+
+std::size_t Node::oversize_of(const Message& message) const {
+  if (is_one_of_ours() || !WssServer::serves(spec_.type) || message.data.size() < deployed_text_max / 4) return 0;
+  const auto size = wss::write_request(message).size();
+  return size > deployed_text_max ? size : 0;
 }
 
 void Node::pause() { paused_until_ = now_s() + busy_pause_s; }
@@ -319,8 +337,8 @@ void Node::leave(const std::string& why) {
   arm();
 }
 
-void Node::fail(const Message& message, const std::string& why) {
-  if (bulk_.owns(message.token)) return bulk_.bulk_answered(message.token, Error{why, "unreachable"});
+void Node::fail(const Message& message, const std::string& why, const char* code_of_bulk) {
+  if (bulk_.owns(message.token)) return bulk_.bulk_answered(message.token, Error{why, code_of_bulk});
   if (is_content_piece(message.action)) {
     agent_.log().debug("{} for node '{}' dropped: {} token={}", message.action, spec_.id, why, printable(message.token));
     return;

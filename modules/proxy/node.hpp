@@ -103,6 +103,8 @@ class Node final : public LinkOwner {
   /// Nothing is sent for a moment: the node, or its link, takes no more now.
   void pause();
   bool send_next();
+  /// Bytes of a text that the node's WebSocket does not take, 0 where it does.
+  std::size_t oversize_of(const Message& message) const;
   bool sends_once() const;
   void leave_outbox();
   void watch_answers();
@@ -122,7 +124,7 @@ class Node final : public LinkOwner {
   void took_until(std::uint64_t sequence);
   void taken(const Message& message);
   void tell_way();
-  void fail(const Message& message, const std::string& why);
+  void fail(const Message& message, const std::string& why, const char* code_of_bulk = "unreachable");
 
   Agent& agent_;
   NodeSpec spec_;

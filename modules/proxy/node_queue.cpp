@@ -70,6 +70,11 @@ void NodeQueue::sent(std::string as) {
   list.pop_front();
 }
 
+Message NodeQueue::take_next() {
+  auto& list = waiting_of(next_lane().value());
+  return cut(list, list.begin()).message;
+}
+
 std::string NodeQueue::hold_next() {
   auto& entry = waiting_of(next_lane().value()).front();
   entry.is_stored = false;

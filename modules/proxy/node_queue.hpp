@@ -49,6 +49,8 @@ class NodeQueue {
   /// The next message to send, nullptr where none waits or too many are unanswered. sent() after it was sent.
   const Entry* next() const;
   void sent(std::string as);
+  /// The next message will not be sent.
+  Message take_next();
   /// The next message waits until the outbox has forgotten it, and is sent as one that never was there. Its delivery id.
   std::string hold_next();
   void forgotten(const std::string& delivery);

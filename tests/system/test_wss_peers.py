@@ -76,6 +76,16 @@ class DeployedNode(WssCase):
         self.assertEqual(outputs(central.api().run(2, "next")), ["ran next"])
         self.assertEqual(again.taken.count("COMMAND"), 1)
 
+    def test_a_message_that_a_node_would_not_take_is_told_and_holds_nothing_up(self):
+        central = self.listen()
+        peer = self.peer(central)
+        rows = central.api().run(2, "x" * 300000)
+        self.assertEqual(codes(rows), [1])
+        self.assertRegex(rows[0]["data"]["message"], "the message has 300... bytes, of which the WebSocket of a deployed node such as '2' takes 262144")
+        self.assertEqual(outputs(central.api().run(2, "y" * 200000)), ["ran " + "y" * 200000])
+        self.assertEqual((peer.taken.count("COMMAND"), peer.ended), (1, None))
+        self.assertNotIn("link down", central.log())
+
     def test_text_that_is_not_encoded_is_taken_too(self):
         central = self.listen()
         peer = self.peer(central)
