@@ -11,7 +11,8 @@ constexpr std::array<std::string_view, 14> commands{
     "EXTERNALCMD", "SENDCFGFILE", "SENDEXPORTFILE", "SYNCTRAP",     "ENGINERESTART",        "ENGINERELOAD",        "RESTART",
     "RELOAD",      "START",       "STOP",           "RELOADBROKER", "RESTARTCENTREONTRAPD", "RELOADCENTREONTRAPD", "STARTWORKER",
 };
-constexpr std::size_t bulk_bytes_max = 262144;
+// With its escapes a bulk fits the message of a deployed node that dials by a WebSocket: 262144 bytes.
+constexpr std::size_t bulk_bytes_max = 200000;
 constexpr char mark = '-';
 
 bool is_id(std::string_view text) {
@@ -93,6 +94,10 @@ std::vector<Unit> plan(std::string_view text, std::uint64_t place, const BulkRul
       units.push_back(std::move(unit));
       continue;
     }
+    if (bulk != bulks.end() && bulk->second.line.param.size() + 1 + line->param.size() > bulk_bytes_max) {
+      close(bulk);
+      bulk = bulks.end();
+    }
     if (bulk == bulks.end()) {
       bulk = bulks.emplace(line->target, Unit{}).first;
       bulk->second.line = std::move(*line);
@@ -102,7 +107,7 @@ std::vector<Unit> plan(std::string_view text, std::uint64_t place, const BulkRul
     }
     bulk->second.places.push_back(where);
     bulk->second.is_done = bulk->second.is_done || is_marked;
-    if (bulk->second.places.size() >= rules.lines || bulk->second.line.param.size() >= bulk_bytes_max) close(bulk);
+    if (bulk->second.places.size() >= rules.lines) close(bulk);
   }
   while (!bulks.empty()) {
     // The one that began first.
