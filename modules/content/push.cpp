@@ -1,5 +1,7 @@
 #include "push.hpp"
 
+#include "reach.hpp"
+
 #include <gorgone/log.hpp>
 
 #include <fmt/format.h>
@@ -30,11 +32,20 @@ constexpr auto unknown_limit = 20s;
 constexpr auto state_pause = 2s;
 // A node that is connected has said what it can do in its first pong.
 constexpr auto feature_limit = 10s;
+// Those that lead to it tell it in theirs, once a minute.
+constexpr std::chrono::seconds feature_limit_behind = 90s;
 constexpr int reads_max = 4;
 constexpr std::size_t transfer_length = 24;
 
 bool is_passing(const Error& why) {
   return why.code == "busy" || why.code == "starting" || why.code == "stopping" || why.code == "unreachable";
+}
+
+Error no_content(const std::string& node, const Reach& reach) {
+  if (reach.is_told_by_deployed)
+    return Error{"node '" + node + "' is behind a deployed daemon, through which content sync does not pass; REMOTECOPY does",
+                 "no_content"};
+  return Error{"node '" + node + "' has a daemon that does not know content sync; REMOTECOPY reaches it", "no_content"};
 }
 
 }  // namespace
@@ -105,15 +116,12 @@ asio::awaitable<Result<void>> Push::wait_for_node() {
       if (Clock::now() > began + unknown_limit) co_return Error{"unknown target " + printable(node_), "unknown_target"};
     } else if (Clock::now() >= look_at) {
       look_at = Clock::now() + state_pause;
-      const auto state = gateway->constatus();
-      const auto* node = state.if_contains(node_);
-      if (node && text_of(member(*node, "link")).value_or("") == "up") {
-        if (!up_since) up_since = Clock::now();
-        if (Clock::now() > *up_since + feature_limit)
-          co_return Error{"node '" + node_ + "' has a daemon that does not know content sync; REMOTECOPY reaches it", "no_content"};
-      } else {
-        up_since.reset();
-      }
+      const json::value state(gateway->constatus());
+      const auto reach = reach_of(state, node_);
+      if (!reach.is_up) up_since.reset();
+      if (reach.is_up && !up_since) up_since = Clock::now();
+      const Clock::duration limit = reach.is_behind ? std::min<Clock::duration>(feature_limit_behind, options_.silence / 2) : feature_limit;
+      if (up_since && Clock::now() > *up_since + limit) co_return no_content(node_, reach);
     }
     if (is_overdue())
       co_return Error{fmt::format("node '{}' could not be reached for {} s (content.push_timeout)", node_, options_.silence.count())};

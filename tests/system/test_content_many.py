@@ -6,12 +6,56 @@ import unittest
 
 from api import outputs
 from flaky_path import FlakyPath
-from fleet import eventually
+from fleet import eventually  # makes the folder of the peers known
 from pace import SLOWNESS
+from deployed_poller import DeployedPoller
+from protocol import draw_key
 from test_content_sync import Chain, ContentCase, Sampler, digest, write_tree
 
 knows_content = Chain.knows_content
 del Chain  # its tests are run where they stand
+
+
+class Deployed(ContentCase):
+    def start_central(self, central, node):
+        central.replace_module("proxy", ping=2)
+        central.replace_module("content", push_timeout=10)
+        central.nodes({**node, "nodes": [{"id": 4, "pathscore": 1}]})
+        central.start()
+        self.wait_seen(central, 3)
+
+    def peer(self, authorized, **options):
+        peer = DeployedPoller(draw_key(), [authorized], self.directory / "peer", **options).start()
+        self.addCleanup(peer.stop)
+        return peer
+
+    def assert_refused(self, central, expected):
+        """What waits for the push goes on as well."""
+        write_tree(self.source, 3)
+        token = self.start_push(central, 4)
+        behind = central.api().request("POST", "/api/nodes/4/core/action/command?after_copies=1", [{"command": "reload"}])
+        self.assertEqual(behind[0], 200, behind)
+        row = self.end_of(central, token, 30)
+        self.assertEqual((row["code"], row["data"]["message"]), (1, expected))
+
+    def test_a_push_to_a_node_behind_a_deployed_remote_says_why_it_cannot_be(self):
+        central = self.make_central()
+        peer = self.peer(central.thumbprint(), node_id=3)
+        peer.nodes = {"4": {"type": "push_zmq", "ping_ok": 3, "ping_failed": 0, "in_progress_ping": 0, "ping_timeout": 0, "nodes": {}}}
+        self.start_central(central, peer.node(3))
+        self.assert_refused(central, "content - node '4' is behind a deployed daemon, through which content sync does not pass; REMOTECOPY does")
+        eventually(lambda: ("COMMAND", "reload", None) in peer.calls, 10, "the command behind the push")
+
+    def test_a_push_to_a_deployed_node_behind_a_remote_of_ours_says_why_it_cannot_be(self):
+        central = self.make_central()
+        remote = self.make_remote(central.thumbprint())
+        peer = self.peer(remote.thumbprint(), node_id=4)
+        remote.nodes(peer.node(4))
+        remote.start()
+        self.wait_seen(remote, 4)
+        self.start_central(central, remote.node(3))
+        self.assert_refused(central, "content - node '4' has a daemon that does not know content sync; REMOTECOPY reaches it")
+        eventually(lambda: ("COMMAND", "reload", None) in peer.calls, 10, "the command behind the push")
 
 
 class Relay(ContentCase):
