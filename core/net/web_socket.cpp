@@ -21,7 +21,11 @@ std::shared_ptr<WebSocket> WebSocket::make(WebStream stream, const Limits& limit
 namespace net {
 
 BeastWebSocket::BeastWebSocket(WebStream stream, const Limits& limits)
-    : limits_(limits), peer_(stream.peer()), stall_(stream.get_executor()), probe_(stream.get_executor()), stream_(std::move(stream)) {
+    : limits_(limits),
+      peer_(stream.peer()),
+      stall_(stream.get_executor()),
+      probe_(stream.get_executor()),
+      stream_(WebSocketStream(std::move(stream))) {
   stream_.next_layer().expires_never();
   stream_.set_option(websocket::stream_base::timeout{limits.greeting, limits.silence, true});
   stream_.read_message_max(limits.message_bytes);
@@ -47,6 +51,7 @@ asio::awaitable<Result<void>> BeastWebSocket::greet(const std::string& host, con
     for (const auto& [name, value] : headers) request.set(name, value);
   };
   stream_.set_option(websocket::stream_base::decorator(std::move(decorate)));
+  stream_.next_layer().take_any_text();
   websocket::response_type response;
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);

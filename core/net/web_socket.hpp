@@ -8,6 +8,8 @@
 
 #include <deque>
 
+#include "core/net/lenient_text.hpp"
+
 namespace gorgone::net {
 
 class BeastWebSocket final : public WebSocket, public std::enable_shared_from_this<BeastWebSocket> {
@@ -50,7 +52,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   std::function<void()> on_room_;
   std::function<void(bool)> probe_done_;
   asio::steady_timer stall_, probe_;
-  boost::beast::websocket::stream<WebStream, false> stream_;
+  boost::beast::websocket::stream<WebSocketStream, false> stream_;
 };
 
 }  // namespace gorgone::net

@@ -161,6 +161,15 @@ class DeployedCentral(WssCase):
         self.assertEqual((central.refused, central.kinds().count("REGISTERNODES")), ([], 1))
         eventually(lambda: any(message.kind == "SYNCLOGS" and message.body == {"data": {"id": "2"}} for message in central.messages), 5, "the news that there is more")
 
+    def test_our_node_takes_text_of_a_deployed_central_that_is_no_utf_8(self):
+        central, node = self.peer()
+        central.nodes["2"].send(b'[COMMAND] [t1] [] {"content":[{"command":"echo \xe9t\xe9"}]}', frame=60)
+        rows = []
+        while not any(row["code"] == 2 for row in rows):
+            rows = central.answer(central.send(2, "GETLOG", {"token": "t1"})).body["data"]["result"]
+        self.assertEqual([json.loads(row["data"])["result"]["stdout"] for row in rows if row["code"] == 100], ["été"])
+        self.assertEqual((central.refused, central.kinds().count("REGISTERNODES")), ([], 1))
+
     def test_our_node_says_why_a_deployed_central_refuses_it_and_tries_again(self):
         central, node = self.peer(token="wrong")
         node.wait_log("the central refuses the node: token authorization unallowed")
