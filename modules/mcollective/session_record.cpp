@@ -1,11 +1,14 @@
 #include "session_record.hpp"
 
+#include <algorithm>
+
 #include "fields.hpp"
 
 namespace gorgone::mcollective {
 namespace {
 
-constexpr char form = 3;
+constexpr char form = 4, form_of_one_record = 3;
+constexpr std::size_t numbers_size = 4 * 8 + 1;
 
 }  // namespace
 
@@ -23,7 +26,7 @@ std::string write_session(const SessionRecord& session) {
 }
 
 Result<SessionRecord> read_session(std::string_view text) {
-  if (text.empty() || text[0] != form) return Error{"a session of an unknown form"};
+  if (text.empty() || (text[0] != form && text[0] != form_of_one_record)) return Error{"a session of an unknown form"};
   text.remove_prefix(1);
   const auto key = take_text(text), version = take_text(text);
   const auto ttl = take_number(text, 8), away = take_number(text, 8);
@@ -41,6 +44,22 @@ Result<SessionRecord> read_session(std::string_view text) {
     session.topics.push_back(*topic);
   }
   return session;
+}
+
+std::vector<std::string_view> parts_of(std::string_view session) {
+  auto rest = session.substr(std::min<std::size_t>(session.size(), 1));
+  if (!take_text(rest) || !take_text(rest) || rest.size() < numbers_size) return {session};
+  rest.remove_prefix(numbers_size);
+  const auto topics_at = session.size() - rest.size();
+  std::vector<std::string_view> parts{session.substr(0, topics_at)};
+  while (!rest.empty()) {
+    const auto part = rest;
+    for (std::size_t i = 0; i < topics_of_part && !rest.empty(); ++i)
+      if (!take_text(rest)) return {session};
+    parts.push_back(part.substr(0, part.size() - rest.size()));
+  }
+  if (parts.size() <= 2) return {session};
+  return parts;
 }
 
 }  // namespace gorgone::mcollective

@@ -1,8 +1,8 @@
 #pragma once
-// A session as it lies in the journal, collection "mcollective.session", under the client's routing id: a byte 3, then texts and numbers,
-// each text with four bytes of length before it, the least significant first: key, version, TTL (8 bytes, ms), since when the client is
-// away (8 bytes, seconds since 1970; 0: it is connected), the number of its claim (8 bytes), when that was made (8 bytes, microseconds
-// since 1970), whether alone (1 byte), topics to the end.
+// A session as it lies in the journal: a byte 4, then texts and numbers, each text with four bytes of length before it, the least
+// significant first: key, version, TTL (8 bytes, ms), since when the client is away (8 bytes, seconds since 1970; 0: it is connected), the
+// number of its claim (8 bytes), when that was made (8 bytes, microseconds since 1970), whether alone (1 byte), topics to the end. With
+// many topics it lies in several records, see session_store.hpp. With a byte 3 in place of the 4 it was always in one.
 
 #include <gorgone/result.hpp>
 
@@ -29,5 +29,9 @@ struct SessionRecord {
 std::string write_session(const SessionRecord& session);
 /// The topics point into `text`.
 Result<SessionRecord> read_session(std::string_view text);
+
+inline constexpr std::size_t topics_of_part = 16;
+/// What write_session() wrote, cut: all of it where there are few topics, or else what stands before them, then so many at a time.
+std::vector<std::string_view> parts_of(std::string_view session);
 
 }  // namespace gorgone::mcollective

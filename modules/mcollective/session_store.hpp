@@ -1,17 +1,24 @@
 #pragma once
 // Sessions in the journal, so that a client that was here before a restart is served at once. What a client is told OK for is written
 // first, together with what else waits for the journal; the rest half a second after it has changed. On the loop.
+//
+// The first part of a session (parts_of) lies in the collection "mcollective.session" under the client's routing id, the others in
+// "mcollective.session_topics", under the routing id and the number of the part (8 digits, hexadecimal). A client may have many topics and
+// change one of them without end: of the others only those parts are written that are not what was written last.
 
 #include <gorgone/agent.hpp>
 
 #include <boost/asio/steady_timer.hpp>
 
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -43,9 +50,13 @@ class SessionStore {
   };
   using Waiters = std::vector<std::shared_ptr<Waiter>>;
   struct State;
+  /// What lies in the journal of a session in several parts: a digest of each; 0: not known.
+  using Digests = std::vector<std::uint64_t>;
   void arm(std::chrono::milliseconds after);
   void flush();
-  void write(const std::string& routing_id, std::function<void(const Result<void>&)> done);
+  void write(const std::string& routing_id, std::function<void()> done);
+  std::vector<std::size_t> changed_parts(const std::string& routing_id, const std::vector<std::string_view>& parts);
+  void doubt(const std::string& routing_id, std::size_t parts);
   void write_now(const std::string& routing_id);
   void watch_time();
   static void tell(Waiter& waiter);
@@ -54,6 +65,7 @@ class SessionStore {
   RecordOf record_of_;
   asio::steady_timer timer_, limit_;
   std::unordered_set<std::string> marked_;
+  std::unordered_map<std::string, Digests> written_;
   std::deque<std::shared_ptr<Waiter>> waiting_;  ///< all of them, those that were told among them; the oldest first
   bool is_armed_ = false, is_finishing_ = false, is_watching_ = false, is_hurried_ = false;
   bool is_waited_for_ = true;  ///< false: the journal hangs, or the broker ends

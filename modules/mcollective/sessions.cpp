@@ -124,8 +124,11 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
   client.is_kept_away = read->away_s != 0;
   restore_claim(client, read->claim);
   set_grant(client, std::move(*grant));
-  for (const auto topic : read->topics)
-    if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(topic)) add_subscription(client, topic);
+  for (const auto name : read->topics) {
+    const auto* const topic = topics_.find(name);
+    if (topic && Topics::find(client, *topic)) continue;
+    if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(name)) add_subscription(client, name);
+  }
   schedule(client);
   return {};
 }

@@ -359,6 +359,19 @@ TEST_CASE("a session is restored from its record: its client is served without C
   CHECK_FALSE(after.broker->record_of("a").has_value());
 }
 
+TEST_CASE("a topic that a session's record has twice is subscribed to once") {
+  SessionRecord session{"key", "0.2", 5000, 0, {}, {"t", "u", "t"}};
+  World world;
+  REQUIRE(world.broker->restore("a", write_session(session), world.now).has_value());
+  CHECK(world.broker->topics().subscriptions() == 2);
+  world.open(1, "a");
+  world.join(2, "b");
+  world.pass(200ms);
+  world.heard(1);
+  world.put(2, "t", "x");
+  CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | x"});
+}
+
 TEST_CASE("a session of a key that is revoked meanwhile is not restored") {
   World before;
   before.join(1, "a", {"t"});

@@ -74,4 +74,5 @@ TEST_CASE("a session that was written is read as it was, and a broken one is an 
   CHECK(read->topics == session.topics);
   for (std::size_t size : {std::size_t{0}, std::size_t{3}, text.size() - 1}) CHECK_FALSE(read_session(text.substr(0, size)).has_value());
   CHECK_FALSE(read_session("9" + text.substr(1)).has_value());
+  CHECK(read_session("\3" + text.substr(1)).has_value());  // as it was written before there were parts
 }

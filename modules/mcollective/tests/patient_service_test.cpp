@@ -91,8 +91,8 @@ bool end(IllAgent& agent, PatientService& service) {
 }  // namespace
 
 TEST_CASE("a broker waits for a journal that cannot be read, and then has what lay there") {
-  const std::string collection = GENERATE(as<std::string>{}, "mcollective.session", "mcollective.owner", "mcollective.queue",
-                                          "mcollective.pin", "mcollective.revocations");
+  const std::string collection = GENERATE(as<std::string>{}, "mcollective.session", "mcollective.session_topics", "mcollective.owner",
+                                          "mcollective.queue", "mcollective.pin", "mcollective.revocations");
   INFO(collection);
   Directory directory;
   IllAgent agent;
