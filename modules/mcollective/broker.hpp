@@ -29,7 +29,7 @@ class Broker {
     Backbone* backbone = nullptr;  ///< nullptr: there is none
     /// What record_of() says of this routing id is another thing now.
     std::function<void(const std::string& routing_id)> session_changed;
-    /// The same, and somebody waits until it is kept; `done` may come at once.
+    /// The same, by a word of its client. `done` says that it is kept, and may come at once; empty: nobody waits for it.
     std::function<void(const std::string& routing_id, std::function<void(Time now)> done)> keep_session;
     /// next() is earlier than it was.
     std::function<void()> sooner;

@@ -58,7 +58,7 @@ void Broker::succeed_when_kept(Client& client, const std::string* id) {
     if (id) hold(client);
     return;
   }
-  if (!id) return parts_.session_changed(client.peer.routing_id);
+  if (!id) return parts_.keep_session(client.peer.routing_id, {});
   const auto connection = client.connection;
   const auto ticket = delivery_.promise_answer(client);
   auto kept = [this, alive = std::weak_ptr<bool>(alive_), connection, ticket, id = *id](Time now) {

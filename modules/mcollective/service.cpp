@@ -43,6 +43,7 @@ asio::awaitable<Result<void>> Service::start() {
                       backbone_.get(),
                       [this](const std::string& routing_id) { sessions_.mark(routing_id); },
                       [this](const std::string& routing_id, std::function<void(Time)> done) {
+                        if (!done) return sessions_.keep(routing_id, {});
                         sessions_.keep(routing_id, [done = std::move(done)] { done(Clock::now()); });
                       },
                       [this] { arm(); }};

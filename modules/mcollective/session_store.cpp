@@ -33,7 +33,11 @@ struct SessionStore::State {
   std::size_t owed = 0, owed_later = 0;  ///< all, and those of flush()
   std::unordered_set<std::string> failed;
   std::string failure;
-  std::unordered_map<std::string, Waiters> writing;  ///< sessions that are being written for somebody, and who waits for the next time
+  struct Writing {
+    Waiters waiters;  ///< for the next time
+    bool is_outdated = false;
+  };
+  std::unordered_map<std::string, Writing> writing;  ///< sessions that are being written
 };
 
 SessionStore::SessionStore(Agent& agent, RecordOf record_of)
@@ -173,28 +177,33 @@ void SessionStore::doubt(const std::string& routing_id, std::size_t parts) {
 void SessionStore::keep(const std::string& routing_id, std::function<void()> done) {
   if (!is_waited_for_) {
     mark(routing_id);
-    return done();
+    if (done) done();
+    return;
   }
-  waiting_.push_back(std::make_shared<Waiter>(Waiter{std::move(done), std::chrono::steady_clock::now() + waited_for}));
   const bool is_written = state_->writing.contains(routing_id);
-  state_->writing[routing_id].push_back(waiting_.back());
-  watch_time();
+  auto& writing = state_->writing[routing_id];
+  writing.is_outdated = true;
+  if (done) {
+    waiting_.push_back(std::make_shared<Waiter>(Waiter{std::move(done), std::chrono::steady_clock::now() + waited_for}));
+    writing.waiters.push_back(waiting_.back());
+    watch_time();
+  }
   // What comes while it is being written is written together behind that.
   if (!is_written) write_now(routing_id);
 }
 
 void SessionStore::write_now(const std::string& routing_id) {
   marked_.erase(routing_id);
-  auto waiters = std::exchange(state_->writing[routing_id], {});
-  write(routing_id, [state = state_, routing_id, waiters = std::move(waiters)] {
+  auto now = std::exchange(state_->writing[routing_id], {});
+  write(routing_id, [state = state_, routing_id, waiters = std::move(now.waiters)] {
     if (!state->store) return;
     auto& store = *state->store;
     if (!store.is_hurried_) store.is_waited_for_ = true;
     for (const auto& waiter : waiters) tell(*waiter);
-    if (state->writing[routing_id].empty())
-      state->writing.erase(routing_id);
-    else
+    if (state->writing[routing_id].is_outdated)
       store.write_now(routing_id);
+    else
+      state->writing.erase(routing_id);
   });
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// Sessions in the journal, so that a client that was here before a restart is served at once. What a client is told OK for is written
-// first, together with what else waits for the journal; the rest half a second after it has changed. On the loop.
+// Sessions in the journal, so that a client that was here before a restart is served at once. What a client says is written at once,
+// together with what else waits for the journal; what becomes of it otherwise half a second later. On the loop.
 //
 // The first part of a session (parts_of) lies in the collection "mcollective.session" under the client's routing id, the others in
 // "mcollective.session_topics", under the routing id and the number of the part (8 digits, hexadecimal). A client may have many topics and
@@ -35,7 +35,7 @@ class SessionStore {
   asio::awaitable<Result<Kept>> load();
   /// It has changed: written soon.
   void mark(const std::string& routing_id);
-  /// Written now. `done` is called, once, when it is committed or has failed, after half a second where the disk hangs, and from inside of
+  /// Written now. `done`, where there is one, is called, once, when it is committed or has failed, after half a second where the disk hangs, and from inside of
   /// this call where it is known to do so: nobody is kept from his work by it.
   void keep(const std::string& routing_id, std::function<void()> done);
   /// The broker ends: nobody waits any more, for all is written before that is over.

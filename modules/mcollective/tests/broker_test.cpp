@@ -332,8 +332,10 @@ TEST_CASE("CONNECT, SUB and UNSUB are answered when the session is kept, in thei
   world.pass(world.limits.grace);
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | x"});
   // What is not answered is not waited for.
+  world.kept_at_once.clear();
   world.say(1, {"SUB", "", "v"});
   CHECK(world.to_be_kept.empty());
+  CHECK(world.kept_at_once.contains("a"));
   world.say(1, {"SUB", "ID", "5", "", "w"});
   world.lose(1);
   world.disk_goes_on();

@@ -218,6 +218,8 @@ class World {
 
   void keep(const std::string& id, std::function<void(Time)> done) {
     changed.insert(id);
+    kept_at_once.insert(id);
+    if (!done) return;
     if (!is_disk_slow) return done(now);
     to_be_kept.push_back(std::move(done));
   }
@@ -230,7 +232,7 @@ class World {
   FakeAccess access;
   FakeKept kept;
   FakeBackbone backbone;
-  std::set<std::string> changed;
+  std::set<std::string> changed, kept_at_once;
   bool is_disk_slow = false;
   std::vector<std::function<void(Time)>> to_be_kept;  ///< while the disk is slow
   Time now = Time{} + 1000s;

@@ -130,6 +130,25 @@ TEST_CASE("whoever waits for a session to be kept is told after the commit, and 
   CHECK_FALSE(bench.agent.slow.records["mcollective.session"].contains("a"));
 }
 
+TEST_CASE("what nobody waits for is written at once too, and once more where it changes meanwhile, however often") {
+  Bench bench;
+  bench.store->keep("a", {});
+  CHECK(bench.written("a") == "1");
+  for (const auto* record : {"2", "3", "4"}) {
+    bench.record = record;
+    bench.store->keep("a", {});
+  }
+  CHECK(bench.agent.slow.open.size() == 1);
+  bench.keep("a", "told");
+  bench.agent.slow.commit();
+  CHECK(bench.written("a") == "4");
+  CHECK(bench.agent.slow.open.size() == 1);
+  CHECK(bench.told.empty());
+  bench.agent.slow.commit();
+  CHECK(bench.told == "told");
+  CHECK(bench.agent.slow.open.empty());
+}
+
 TEST_CASE("a disk that hangs or refuses keeps nobody from his work, and what it did not take is written later") {
   Bench bench;
   bench.keep("a", "1");
