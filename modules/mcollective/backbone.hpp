@@ -34,8 +34,8 @@ class Backbone {
   /// Ends the connection, beside the loop: servers that are being tried or take nothing hold it up for seconds. Nothing is told from the
   /// call on, and nothing is sent.
   virtual asio::awaitable<void> stop() = 0;
-  /// An Error where it is away, its own queue is full or the message is larger than the NATS servers take: it reached nobody outside this
-  /// broker.
+  /// An Error where it is away, its own queue is full or the message is larger than the NATS servers take (code "too_large"): it reached
+  /// nobody outside this broker.
   virtual Result<void> publish(const std::string& topic, SharedFrames message) = 0;
   /// The first local subscriber of a topic came, the last one went.
   virtual void want(const std::string& topic) = 0;

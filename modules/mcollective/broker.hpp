@@ -107,6 +107,7 @@ class Broker {
   void refuse_and_close(Client& client, const std::string& why, const std::string* id);
   void note_refusal(const Client& client, const std::string& why);
   void not_allowed(Client& client, const std::string& what, const std::string* id);
+  void note_too_large(Client* publisher, const std::string& topic, const std::string& why);
 
   FanOut fan_out(Topic& topic, const SharedFrames& message, std::size_t bytes, ConnectionId publisher, bool to_owner);
   void set_grant(Client& client, Grant grant);

@@ -79,7 +79,7 @@ struct Client {
   Time grant_ends{};
   Time look_at{};  ///< of Deadlines
   std::uint64_t in = 0, out = 0, dropped = 0;
-  Complaint drops, refusals, slowness, handovers;
+  Complaint drops, refusals, slowness, handovers, oversize;
   std::vector<Subscription> subscriptions;
   std::unique_ptr<Backlog> backlog;
 

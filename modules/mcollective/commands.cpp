@@ -100,6 +100,16 @@ void Broker::not_allowed(Client& client, const std::string& what, const std::str
   refuse(client, "not allowed to " + what, id);
 }
 
+// `publisher`: nullptr where it has gone.
+void Broker::note_too_large(Client* publisher, const std::string& topic, const std::string& why) {
+  ++counters_.too_large;
+  std::uint64_t count = 0;
+  if (!publisher || !Delivery::is_due(publisher->oversize, now_, count)) return;
+  log_.warning(
+      "client \"{}\" from {}: a message for topic \"{}\" is too large for the backbone, {}: such messages of it since the last time={}",
+      printable(publisher->peer.routing_id), publisher->peer.address, printable(topic, shown), why, count);
+}
+
 void Broker::connect(Client& caller, const Command& command) {
   const auto* const id = command.header("ID");
   auto* client = &caller;
@@ -240,7 +250,10 @@ void Broker::put(Client& client, Command command) {
   if (topic) result = fan_out(*topic, message, bytes, client.connection, true);
   const auto passed_on = parts_.backbone ? parts_.backbone->publish(topic_name, message) : Result<void>();
   if (!topic && !parts_.backbone) ++counters_.unheard;
-  if (!passed_on) ++counters_.backbone_away;
+  if (!passed_on && passed_on.error().code == "too_large")
+    note_too_large(&client, topic_name, passed_on.error().message);
+  else if (!passed_on)
+    ++counters_.backbone_away;
   if (!id_now) return;
   client.is_asking = false;
   if (result.refused > 0)

@@ -35,6 +35,7 @@ struct Counters {
   std::uint64_t queue_full = 0;    ///< dropped for a subscriber whose queue was full
   std::uint64_t session_over = 0;  ///< waited for a client that did not come back, or in a connection that ended
   std::uint64_t not_allowed = 0, kept_refused = 0, backbone_away = 0;
+  std::uint64_t too_large = 0;               ///< for the backbone; neither kept_refused nor backbone_away
   std::uint64_t malformed = 0, refused = 0;  ///< no commands, and commands that were answered ERROR for other reasons
   std::uint64_t expired = 0, handovers = 0, moved = 0, held_back = 0;
 };

@@ -28,7 +28,10 @@ void Broker::put_kept(Client& client, std::string topic, SharedFrames message, s
       if (id) answer_late(connection, ticket, ok(*id));
       return;
     }
-    ++counters_.kept_refused;
+    if (outcome.error().code == "too_large")
+      note_too_large(clients_.at(connection), topic, outcome.error().message);
+    else
+      ++counters_.kept_refused;
     if (id) return answer_late(connection, ticket, error("not kept: " + outcome.error().message, &*id));
     if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
   };

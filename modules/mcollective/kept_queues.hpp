@@ -45,7 +45,8 @@ class KeptQueues {
 
   virtual asio::awaitable<Result<void>> start(Events events) = 0;
   virtual bool is_persistent(std::string_view topic) const = 0;
-  /// `done` comes when it is safe, or with an Error where the queue is full or nothing can be stored (the PUT is answered ERROR then).
+  /// `done` comes when it is safe, or with an Error where the queue is full or nothing can be stored (the PUT is answered ERROR then). Its
+  /// code is "too_large" where the backbone never takes such a message.
   virtual void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) = 0;
   /// A client with this identity subscribes. True: it owns the queue, and its messages are offered from now on, from the oldest not taken.
   virtual bool attach(const std::string& topic, const std::string& identity) = 0;

@@ -13,7 +13,6 @@
 namespace gorgone::mcollective {
 namespace {
 
-constexpr auto complaint_every = std::chrono::seconds(60);
 constexpr std::size_t sessions_at_once = 200;
 // All tell what they have when one joins.
 constexpr auto heard_after = std::chrono::seconds(1);
@@ -21,7 +20,7 @@ constexpr auto heard_after = std::chrono::seconds(1);
 class NatsBackbone final : public Backbone {
  public:
   NatsBackbone(Agent& agent, NatsSpec spec, const std::string& prefix)
-      : agent_(agent), subjects_(prefix + ".topic."), sessions_(prefix + ".session"), connection_(agent, std::move(spec)) {}
+      : subjects_(prefix + ".topic."), sessions_(prefix + ".session"), connection_(agent, std::move(spec)) {}
 
   void start(Events events) override {
     events_ = std::move(events);
@@ -49,9 +48,10 @@ class NatsBackbone final : public Backbone {
     auto subject = subjects_ + subject_of(topic);
     const auto bytes = sealed_bytes(envelope);
     if (bytes > connection_.payload_max() || subject.size() > subject_bytes_max) {
-      too_large(topic, bytes, subject.size());
-      if (subject.size() > subject_bytes_max) return Error{"the topic is too long for the backbone"};
-      return Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", bytes, connection_.payload_max())};
+      ++too_large_;
+      if (subject.size() > subject_bytes_max) return Error{"the topic is too long for the backbone", "too_large"};
+      return Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", bytes, connection_.payload_max()),
+                   "too_large"};
     }
     if (!connection_.is_up()) {
       ++away_;
@@ -126,24 +126,11 @@ class NatsBackbone final : public Backbone {
       if (events_.session_elsewhere) events_.session_elsewhere(place);
   }
 
-  void too_large(const std::string& topic, std::size_t bytes, std::size_t subject_bytes) {
-    ++too_large_;
-    const auto now = std::chrono::steady_clock::now();
-    if (now < complain_after_) return;
-    complain_after_ = now + complaint_every;
-    agent_.log().warning(
-        "a message for topic \"{}\" is too large for the NATS servers and reaches no other broker: its bytes={} "
-        "max_payload={} "
-        "bytes of its subject={} at most={} such messages so far={}",
-        printable(topic), bytes, connection_.payload_max(), subject_bytes, subject_bytes_max, too_large_);
-  }
-
-  Agent& agent_;
   const std::string subjects_, sessions_;
   Events events_;
   std::set<std::string> wanted_;
   std::uint64_t away_ = 0, too_large_ = 0, foreign_ = 0;
-  std::chrono::steady_clock::time_point complain_after_{}, up_since_{};
+  std::chrono::steady_clock::time_point up_since_{};
   NatsConnection connection_;
 };
 

@@ -55,9 +55,11 @@ void QueueWriter::put(const std::string& topic, SharedFrames message, std::funct
   const auto bytes = sealed_bytes(envelope);
   std::optional<Error> refusal;
   if (const auto outside = outside_bytes(envelope); outside > connection_.payload_max())
-    refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max())};
+    refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max()),
+                    "too_large"};
   else if (names_.subject(topic).size() > subject_bytes_max)
-    refusal = Error{fmt::format("the topic is too long to be kept, expected a subject of {} bytes at most", subject_bytes_max)};
+    refusal =
+        Error{fmt::format("the topic is too long to be kept, expected a subject of {} bytes at most", subject_bytes_max), "too_large"};
   // In the journal already are those that came before.
   const bool is_direct = is_ready_ && store_.first(topic) == 0;
   if (!refusal && !is_direct) return spool(topic, envelope, std::move(done));

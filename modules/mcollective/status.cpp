@@ -40,11 +40,8 @@ class Portions {
 json::object status_of(const Service& service) {
   const auto& broker = *service.broker();
   const auto& counters = broker.counters();
-  json::object dropped{{"queue_full", counters.queue_full},
-                       {"session_over", counters.session_over},
-                       {"unheard", counters.unheard},
-                       {"not_kept", counters.kept_refused},
-                       {"backbone_away", counters.backbone_away}};
+  json::object dropped{{"queue_full", counters.queue_full}, {"session_over", counters.session_over},   {"unheard", counters.unheard},
+                       {"not_kept", counters.kept_refused}, {"backbone_away", counters.backbone_away}, {"too_large", counters.too_large}};
   json::object messages{{"put", counters.put},
                         {"delivered", counters.delivered},
                         {"kept", counters.kept},

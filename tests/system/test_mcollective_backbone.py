@@ -1,4 +1,5 @@
 """Brokers of several agents joined by a cluster of three nats-servers: one MCollective network, whatever part of it is away."""
+import re
 import time
 import unittest
 
@@ -133,6 +134,12 @@ class Backbone(BackboneCase):
         self.assertEqual(self.a.status()["backbone"]["dropped"]["too_large"], 2)
         self.assertIn("max_payload", publisher.refused("PUT", {"TOPIC": REPLY}, [b"x" * (2 << 20)]))
         self.wait_up(self.a)
+        other = self.client(self.a, "other")
+        other.refused("PUT", {"TOPIC": REPLY}, [b"x" * (2 << 20)])
+        dropped = self.a.status()["messages"]["dropped"]
+        self.assertEqual((dropped["too_large"], dropped["not_kept"], dropped["backbone_away"]), (4, 0, 0))
+        told = re.findall(r'client "(\w+) .*is too large for the backbone, .* max_payload of the NATS servers is 1048576', self.a.log())
+        self.assertEqual(told, ["publisher", "other"])
 
     def test_a_client_whose_broker_is_killed_goes_on_at_the_other_one(self):
         owner = self.client(self.b, "web1", [REPLY])

@@ -363,6 +363,30 @@ TEST_CASE("a PUT goes to local subscribers and to the backbone, and says where i
   CHECK(world.heard(2) == Lines{"ERROR MESSAGE 1 subscribers of this broker have it, other brokers do not: the backbone is away ID 1"});
 }
 
+TEST_CASE("a message that is too large for the backbone is counted as such, and told of once a minute for each client") {
+  World world(World::quick_limits(), true);
+  world.kept.persistent.insert("q");
+  world.join(1, "a", {"t"});
+  world.join(2, "b");
+  world.backbone.is_narrow = true;
+  const auto told = [&] { return world.broker->clients().at(1)->oversize.told != Time{}; };
+  for (int i = 0; i < 3; ++i) world.put(2, "t", "x");
+  CHECK(world.heard(1).size() == 3);
+  CHECK(world.broker->clients().at(2)->oversize.untold == 2);
+  CHECK_FALSE(told());
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "y"});
+  world.kept.puts.at(0).second(gorgone::Error{"the message is 9 bytes, max_payload of the NATS servers is 8", "too_large"});
+  CHECK(world.heard(1) == Lines{"ERROR MESSAGE not kept: the message is 9 bytes, max_payload of the NATS servers is 8 ID 1"});
+  CHECK(told());
+  const auto& counters = world.broker->counters();
+  CHECK(counters.too_large == 4);
+  CHECK(counters.backbone_away + counters.kept_refused == 0);
+  world.say(1, {"PUT", "ID", "2", "TOPIC", "q", "", "y"});
+  world.lose(1);
+  world.kept.puts.at(1).second(gorgone::Error{"the message is 9 bytes, max_payload of the NATS servers is 8", "too_large"});
+  CHECK(counters.too_large == 5);
+}
+
 TEST_CASE("what comes from the backbone goes to subscribers, and not to the owner of a queue, who has it from there") {
   World world(World::quick_limits(), true);
   world.kept.persistent.insert("q");

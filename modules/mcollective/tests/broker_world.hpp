@@ -120,7 +120,7 @@ struct FakeKept final : KeptQueues {
 };
 
 struct FakeBackbone final : Backbone {
-  bool is_away = false, is_deaf = false;
+  bool is_away = false, is_deaf = false, is_narrow = false;
   std::set<std::string> wanted;
   std::vector<std::string> published;
   std::vector<SessionPlace> told;
@@ -130,6 +130,7 @@ struct FakeBackbone final : Backbone {
   void tell_session(const SessionPlace& place) override { told.push_back(place); }
   gorgone::Result<void> publish(const std::string& topic, SharedFrames) override {
     if (is_away) return gorgone::Error{"the backbone is away"};
+    if (is_narrow) return gorgone::Error{"the message is 9 bytes, max_payload of the NATS servers is 8", "too_large"};
     published.push_back(topic);
     return {};
   }
