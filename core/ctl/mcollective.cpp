@@ -15,7 +15,7 @@
 
 #include "core/ctl/http_api.hpp"
 #include "core/ctl/mcollective_access.hpp"
-#include "modules/mcollective/signed_text.hpp"
+#include "modules/mcollective/certificates/signed_text.hpp"
 
 namespace gorgone::ctl {
 namespace {

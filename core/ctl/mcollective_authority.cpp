@@ -6,9 +6,9 @@
 #include <ctime>
 #include <filesystem>
 
-#include "modules/mcollective/authority.hpp"
-#include "modules/mcollective/certificate.hpp"
-#include "modules/mcollective/keys.hpp"
+#include "modules/mcollective/certificates/authority.hpp"
+#include "modules/mcollective/certificates/certificate.hpp"
+#include "modules/mcollective/certificates/keys.hpp"
 
 namespace gorgone::ctl {
 namespace {
