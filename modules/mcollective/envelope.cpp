@@ -75,6 +75,8 @@ Result<Envelope> unseal(std::string_view bytes) {
   if (count <= reader.left()) frames->reserve(count);
   for (std::uint64_t i = 0; i < count && !reader.is_short(); ++i) frames->emplace_back(reader.bytes());
   if (!reader.is_whole()) return Error{"its length is not what it says of itself"};
+  // It goes to clients as it is, and whoever reaches the NATS servers may have made it: it must not pass for an answer.
+  if (frames->size() < 3 || !frames->front().empty() || (*frames)[1] != "MESSAGE") return Error{"what it holds is no MESSAGE"};
   envelope.frames = std::move(frames);
   return envelope;
 }

@@ -14,9 +14,6 @@ using namespace std::chrono;
 
 constexpr microseconds longest = hours(366 * 24);
 
-// Nobody's clock will be there; what another broker makes up must not end our own numbers.
-constexpr std::int64_t number_max = std::int64_t{1} << 62;
-
 std::int64_t wall_us() { return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count(); }
 
 }  // namespace
@@ -72,7 +69,7 @@ void Broker::restore_claim(Client& client, const SessionRecord::Claim& kept) {
 }
 
 void Broker::heard_claim(std::int64_t number) {
-  if (number < number_max) last_claim_ = std::max(last_claim_, number);
+  if (number < claim_number_max) last_claim_ = std::max(last_claim_, number);
 }
 
 }  // namespace gorgone::mcollective

@@ -1,11 +1,14 @@
 #include "session_place.hpp"
 
+#include <algorithm>
+
 #include "fields.hpp"
 
 namespace gorgone::mcollective {
 
 bool is_newer(const SessionClaim& theirs, const SessionClaim& ours) {
-  if (theirs.is_alone || ours.is_alone) return theirs.age_us < ours.age_us;
+  const bool are_believed = std::max(theirs.number, ours.number) < claim_number_max;
+  if (theirs.is_alone || ours.is_alone || !are_believed) return theirs.age_us < ours.age_us;
   return theirs.number > ours.number;
 }
 

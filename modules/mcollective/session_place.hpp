@@ -20,8 +20,11 @@ struct SessionClaim {
   bool is_alone = false;    ///< the broker could not hear the others then, so the number is no more than its clock's
 };
 
+/// Nobody's clock will be there; what a broker makes up must not end the numbers of the others.
+inline constexpr std::int64_t claim_number_max = std::int64_t{1} << 62;
+
 /// Numbers count, whatever the clocks say: the broker to which a client goes has heard of the one that it comes from. Where one of them
-/// could not hear, the ages do: no clock is compared with another machine's.
+/// could not hear, or a number is not to be believed, the ages do: no clock is compared with another machine's.
 bool is_newer(const SessionClaim& theirs, const SessionClaim& ours);
 
 struct SessionPlace {

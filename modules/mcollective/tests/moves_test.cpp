@@ -122,6 +122,22 @@ TEST_CASE("a claim outlives a restart of its broker, and numbers go on behind it
   CHECK(after.backbone.told.back().claim.number < heard + 1000000000);
 }
 
+TEST_CASE("a number at the end of what is believed does not keep a client's session at two brokers from then on") {
+  World a(World::quick_limits(), true), b(World::quick_limits(), true);
+  for (auto* world : {&a, &b})
+    world->broker->session_elsewhere({"no such client", "key", {(std::int64_t{1} << 62) - 1, 0, false}}, world->now);
+  auto* from = &a;
+  auto* to = &b;
+  from->join(1, "web1 1", {"t"});
+  for (int moves = 0; moves < 3; ++moves, std::swap(from, to)) {
+    from->pass(5s);
+    to->join(static_cast<ConnectionId>(10 + moves), "web1 1", {"t"});
+    from->broker->session_elsewhere(to->backbone.told.back(), from->now);
+    CHECK(from->broker->clients().session("web1 1") == nullptr);
+    CHECK(to->broker->clients().session("web1 1") != nullptr);
+  }
+}
+
 TEST_CASE("places of sessions come out of a message as they went in, and one that was cut off is none") {
   const std::vector<SessionPlace> places{
       {"web1 1 #<Thread>", "key", {1795331138123456, 17, true}}, {std::string("\0x", 2), "", {-1, -1, false}}, {"c", "k", {0, 0, false}}};

@@ -40,6 +40,13 @@ TEST_CASE("patterns give streams with names of their own") {
   CHECK(stream_name_of("m", "a b") != stream_name_of("m", "a_b"));
 }
 
+TEST_CASE("what lies in an envelope and is no message for clients is told as broken") {
+  for (const auto& frames : {Frames{}, Frames{""}, Frames{"", "OK", "ID", "1"}, Frames{"MESSAGE", "TOPIC", "t"}, Frames{"x", "MESSAGE"}}) {
+    const Envelope envelope{0, {}, std::make_shared<const Frames>(frames)};
+    CHECK(unseal(seal(envelope)).has_error());
+  }
+}
+
 TEST_CASE("a message comes out of its envelope frame by frame, and a broken one is told") {
   const Envelope envelope{1764000000, "id-1", std::make_shared<const Frames>(Frames{"", "MESSAGE", std::string("\0\xff", 2), "", ""})};
   const auto bytes = seal(envelope);
