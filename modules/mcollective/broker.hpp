@@ -93,6 +93,7 @@ class Broker {
   // commands.cpp
   void handle(Client& client, Command command);
   void connect(Client& client, const Command& command);
+  bool names_topics(Client& client, const Command& command);
   void subscribe(Client& client, const Command& command);
   void unsubscribe(Client& client, const Command& command);
   void put(Client& client, Command command);
@@ -134,7 +135,7 @@ class Broker {
   Time silent_until(const Client& client) const;
   milliseconds patience_with(milliseconds ttl) const;
   std::int64_t away_s(const Client& client) const;
-  bool make_room();
+  Result<void> make_room(const std::string& identity);
   void came(Client& client);
   SessionClaim claim_of(const Client& client) const;
   void heard_claim(std::int64_t number);

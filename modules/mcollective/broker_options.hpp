@@ -24,6 +24,8 @@ struct BrokerLimits {
 };
 
 /// Connections that await a certificate.
+/// Sessions of one identity: whoever has one key must not take the places of all others.
+inline std::size_t of_identity_max(const BrokerLimits& limits) { return std::max<std::size_t>(limits.clients / 4, 16); }
 inline std::size_t strangers_max(const BrokerLimits& limits) { return std::max<std::size_t>(limits.clients / 4, 16); }
 
 struct BrokerOptions {

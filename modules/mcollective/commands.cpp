@@ -128,9 +128,10 @@ void Broker::connect(Client& caller, const Command& command) {
     auto* const session = clients_.session(caller.peer.routing_id);
     if (session && session->peer.key != caller.peer.key)
       return refuse_and_close(caller, "the routing id belongs to a session under another key", id);
-    if (!session && clients_.sessions() >= limits_.clients && !make_room()) {
-      note_refusal(caller, fmt::format("there are {} sessions already (clients_max)", clients_.sessions()));
-      return refuse_and_close(caller, fmt::format("busy: there are {} clients already", limits_.clients), id);
+    const auto has_room = session ? Result<void>() : make_room(identity_of(caller.peer.routing_id));
+    if (!has_room) {
+      note_refusal(caller, has_room.error().message);
+      return refuse_and_close(caller, "busy: " + has_room.error().message, id);
     }
     if (session) {
       // Another connection of this name was faster.
@@ -164,9 +165,20 @@ void Broker::connect(Client& caller, const Command& command) {
   succeed_when_kept(*client, id);
 }
 
+// Each name is looked for among the client's, and a message has room for a million of them.
+bool Broker::names_topics(Client& client, const Command& command) {
+  const auto* const id = command.header("ID");
+  const auto count = command.body.size();
+  if (count == 0)
+    refuse(client, command.verb + " without a topic, expected an empty frame and topics behind the headers", id);
+  else if (count > limits_.topics)
+    refuse(client, fmt::format("{} topics, expected 1 to {} in one {} (topics_max)", count, limits_.topics, command.verb), id);
+  return count > 0 && count <= limits_.topics;
+}
+
 void Broker::subscribe(Client& client, const Command& command) {
   const auto* const id = command.header("ID");
-  if (command.body.empty()) return refuse(client, "SUB without a topic, expected an empty frame and topics behind the headers", id);
+  if (!names_topics(client, command)) return;
   std::size_t added = 0;
   for (const auto& name : command.body) {
     if (name.empty() || name.size() > limits_.topic_bytes)
@@ -206,7 +218,7 @@ void Broker::subscribe(Client& client, const Command& command) {
 
 void Broker::unsubscribe(Client& client, const Command& command) {
   const auto* const id = command.header("ID");
-  if (command.body.empty()) return refuse(client, "UNSUB without a topic, expected an empty frame and topics behind the headers", id);
+  if (!names_topics(client, command)) return;
   bool is_changed = false;
   for (const auto& name : command.body) {
     auto* const topic = topics_.find(name);

@@ -21,20 +21,29 @@ std::int64_t Broker::away_s(const Client& client) const {
   return std::max<std::int64_t>(1, wall_s() - std::chrono::duration_cast<std::chrono::seconds>(now_ - client.gone_at).count());
 }
 
-// The session that can be spared most when there are too many.
-bool Broker::make_room() {
+// Where there are too many, the session that can be spared most ends; where those of one identity are, one of these.
+Result<void> Broker::make_room(const std::string& identity) {
+  const auto same = clients_.sessions_of(identity);
+  const bool is_greedy = same >= of_identity_max(limits_);
+  if (!is_greedy && clients_.sessions() < limits_.clients) return {};
   Client* longest = nullptr;
   for (const auto& client : clients_.all())
-    if (client->has_session && client->connection == 0 && (!longest || client->gone_at < longest->gone_at)) longest = client.get();
-  if (!longest) return false;
+    if (client->has_session && client->connection == 0 && (!longest || client->gone_at < longest->gone_at) &&
+        (!is_greedy || identity_of(client->peer.routing_id) == identity))
+      longest = client.get();
+  if (!longest && is_greedy)
+    return Error{fmt::format("there are {} clients \"{}\" already (a quarter of clients_max)", same, printable(identity))};
+  if (!longest) return Error{fmt::format("there are {} clients already (clients_max)", clients_.sessions())};
   std::uint64_t count = 0;
   if (Delivery::is_due(evictions_, now_, count))
-    log_.warning("there are {} sessions (clients_max): that of \"{}\", away for {} s, makes room for a new one: since the last time={}",
-                 clients_.sessions(), printable(longest->peer.routing_id),
-                 std::chrono::duration_cast<std::chrono::seconds>(now_ - longest->gone_at).count(), count);
+    log_.warning(
+        "there are {} sessions (clients_max), {} of \"{}\": that of \"{}\", away for {} s, makes room for a new one: since the last "
+        "time={}",
+        clients_.sessions(), same, printable(identity), printable(longest->peer.routing_id),
+        std::chrono::duration_cast<std::chrono::seconds>(now_ - longest->gone_at).count(), count);
   ++counters_.expired;
   end_session(*longest, "it was away, and its place was needed");
-  return true;
+  return {};
 }
 
 void Broker::end_session(Client& client, const std::string& why, Transport::Closing when) {
