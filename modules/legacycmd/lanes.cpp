@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 namespace gorgone::legacycmd {
 namespace {
 
@@ -54,8 +56,9 @@ struct Lanes::Part {
   Job job;
   Result<void> outcome;
   // Else it was cut off by the module's end, and is taken up again at the next start.
-  bool is_over = false;  // all its messages are sent
-  std::size_t open = 0;  // those that are neither accepted nor refused for good
+  bool is_over = false;            // all its messages are sent
+  std::set<std::string> unheeded;  // tokens of what may fail
+  std::size_t open = 0;            // of its messages, those that are neither accepted nor refused for good
 };
 
 /// A message that was given away. One whose answer will never come, for the proxy was unloaded, comes again.
@@ -91,7 +94,10 @@ void Lanes::Call::answer(std::optional<Error> why) {
     return;
   }
   --part->open;
-  if (why) lanes.refuse(*part, *why);
+  if (why)
+    lanes.refuse(*part, *why);
+  else if (!part->unheeded.contains(message.token))
+    lanes.follow(*part, message);
 }
 
 void Lanes::add(Job job) {
@@ -154,6 +160,7 @@ asio::awaitable<void> Lanes::serve(std::shared_ptr<Lane> lane, PartPtr part) {
     message.target = lane->target;
     message.data = Payload(to_text(json::value(std::move(order.data))));
     message.delivery = fmt::format("{}{:04x}", part->job.id, index);
+    if (order.may_fail) part->unheeded.insert(message.token);
     if (is_own(lane->target) && concerns_copies(message)) co_await wait_for_node(lane);
     ++part->open;
     co_await send(lane, part, std::move(message));
@@ -271,6 +278,12 @@ asio::awaitable<void> Lanes::settle() {
     timer.expires_after(std::chrono::milliseconds(5));
     co_await timer.async_wait(asio::use_awaitable);
   }
+}
+
+void Lanes::follow(const Part& part, const Message& message) {
+  const auto& job = part.job;
+  Sent sent{job.source, job.unit.line.command, message.target, message.action == "REMOTECOPY"};
+  follower_.follow(message.token, std::move(sent));
 }
 
 void Lanes::refuse(Part& part, const Error& why) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 
+#include "follower.hpp"
 #include "orders.hpp"
 #include "pollers.hpp"
 #include "signal.hpp"
@@ -28,7 +29,8 @@ struct Job {
 
 class Lanes {
  public:
-  Lanes(Agent& agent, Pollers& pollers, Paths paths) : agent_(agent), pollers_(pollers), paths_(std::move(paths)) {}
+  Lanes(Agent& agent, Pollers& pollers, Follower& follower, Paths paths)
+      : agent_(agent), pollers_(pollers), follower_(follower), paths_(std::move(paths)) {}
 
   void add(Job job);
   std::size_t bytes() const { return bytes_; }
@@ -51,11 +53,13 @@ class Lanes {
   void submit(const Message& message, Reply reply);
   asio::awaitable<void> send(std::shared_ptr<Lane> lane, PartPtr part, Message message);
   asio::awaitable<void> send_later(std::shared_ptr<Lane> lane, PartPtr part, Message message);
+  void follow(const Part& part, const Message& message);
   void refuse(Part& part, const Error& why);
   bool is_own(const std::string& target) const { return target.empty() || target == agent_.node_id(); }
 
   Agent& agent_;
   Pollers& pollers_;
+  Follower& follower_;
   Paths paths_;
   std::map<std::string, std::shared_ptr<Lane>> lanes_;
   std::size_t bytes_ = 0, unanswered_ = 0;

@@ -2,6 +2,7 @@
 
 #include <gorgone/module.hpp>
 
+#include "follower.hpp"
 #include "lanes.hpp"
 #include "pollers.hpp"
 #include "requests.hpp"
@@ -28,12 +29,14 @@ class LegacyCmd final : public Module {
     database_ = std::make_unique<Database>(agent_, *access, limits);
     pollers_ = std::make_unique<Pollers>(agent_, *database_, std::chrono::seconds(settings_.integer("pollers_interval")));
     Paths paths{settings_.text("cache_dir"), settings_.text("cache_dir_trap"), settings_.text("remote_dir")};
-    lanes_ = std::make_unique<Lanes>(agent_, *pollers_, std::move(paths));
+    follower_ = std::make_unique<Follower>(agent_, *pollers_);
+    lanes_ = std::make_unique<Lanes>(agent_, *pollers_, *follower_, std::move(paths));
     worker_ = std::make_unique<Worker>(agent_, without_slash(settings_.text("centreon_dir")), settings_.text("tpapi_clapi"),
                                        std::chrono::seconds(settings_.integer("worker_timeout")));
     requests_ = std::make_unique<Requests>(agent_, *database_, *lanes_, *worker_, spool_options().queued_bytes_max);
     spool_ = std::make_unique<Spool>(agent_, *lanes_, spool_options());
     agent_.spawn(pollers_->run());
+    agent_.spawn(follower_->run());
     agent_.spawn(spool_->run());
     co_return Result<void>{};
   }
@@ -44,7 +47,10 @@ class LegacyCmd final : public Module {
     return requests_->import_task(std::move(message));
   }
 
-  asio::awaitable<void> stop() override { co_await lanes_->settle(); }
+  asio::awaitable<void> stop() override {
+    co_await lanes_->settle();
+    follower_->settle();
+  }
 
  private:
   Spool::Options spool_options() const {
@@ -64,6 +70,7 @@ class LegacyCmd final : public Module {
   // In this order, for the later ones hold the earlier ones.
   std::unique_ptr<Database> database_;
   std::unique_ptr<Pollers> pollers_;
+  std::unique_ptr<Follower> follower_;
   std::unique_ptr<Lanes> lanes_;
   std::unique_ptr<Worker> worker_;
   std::unique_ptr<Requests> requests_;

@@ -28,6 +28,12 @@ Order command(const std::string& text) {
 
 Order engine_action(const std::string& text) { return after_copies("ACTIONENGINE", json::object{{"command", text}}); }
 
+// Most pollers have no such service, and the deployed daemon restarts it on all of them.
+Order unheeded(Order order) {
+  order.may_fail = true;
+  return order;
+}
+
 Order copy(const Paths& paths, std::string source, std::string destination, const char* owner, const char* group) {
   Order order{"REMOTECOPY", {}};
   json::object content{{"source", source}, {"destination", std::move(destination)}, {"cache_dir", paths.cache_dir}};
@@ -97,13 +103,13 @@ Result<std::vector<Order>> orders_of(const Line& line, const Poller& poller, con
                           folder(need(poller.traps_dir, "nagios_server.snmp_trapd_path_conf")), "centreon", "centreon"));
     orders.back().data["content"].get_object()["mode"] = "0664";
   } else if (name == "ENGINERESTART" || name == "ENGINERELOAD") {
-    orders.push_back(engine_action(vmware_restart));
+    orders.push_back(unheeded(engine_action(vmware_restart)));
     orders.push_back(
         engine_action("sudo " + (name == "ENGINERESTART" ? need(poller.engine_restart, "nagios_server.engine_restart_command")
                                                          : need(poller.engine_reload, "nagios_server.engine_reload_command"))));
     orders.back().data["content"].get_object()["plugins"] = folder(need(poller.cfg_dir, "cfg_nagios.cfg_dir")) + "plugins.json";
   } else if (name == "RESTART" || name == "RELOAD") {
-    orders.push_back(command(vmware_restart));
+    orders.push_back(unheeded(command(vmware_restart)));
     orders.push_back(command("sudo " + (name == "RESTART" ? need(poller.engine_restart, "nagios_server.engine_restart_command")
                                                           : need(poller.engine_reload, "nagios_server.engine_reload_command"))));
   } else if (name == "START") {

@@ -13,7 +13,7 @@ namespace gorgone::legacycmd {
 /// What the database says of a poller; empty where it says NULL.
 struct Poller {
   bool is_active = true;
-  std::string command_file, cfg_dir, broker_cfg_dir, traps_dir;
+  std::string name, command_file, cfg_dir, broker_cfg_dir, traps_dir;
   std::string engine_start, engine_stop, engine_restart, engine_reload, broker_reload, traps_service;
 };
 
@@ -27,6 +27,7 @@ struct Order {
   std::string source = {};        ///< what is copied: it must be there
   bool may_be_missing = false;    ///< nothing is said where it is not
   bool needs_all_before = false;  ///< is left out where an order before it had to be
+  bool may_fail = false;          ///< nothing is said where it does
 };
 
 /// STARTWORKER needs no poller's data.

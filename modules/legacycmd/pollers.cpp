@@ -13,7 +13,7 @@ constexpr const char* pollers_sql =
     "SELECT nagios_server.id, nagios_server.ns_activate, cfg_nagios.command_file, cfg_nagios.cfg_dir, "
     "nagios_server.centreonbroker_cfg_path, nagios_server.snmp_trapd_path_conf, nagios_server.engine_start_command, "
     "nagios_server.engine_stop_command, nagios_server.engine_restart_command, nagios_server.engine_reload_command, "
-    "nagios_server.broker_reload_command, nagios_server.init_script_centreontrapd "
+    "nagios_server.broker_reload_command, nagios_server.init_script_centreontrapd, nagios_server.name "
     "FROM nagios_server JOIN cfg_nagios ON cfg_nagios.nagios_server_id = nagios_server.id AND cfg_nagios.nagios_activate = '1' "
     "ORDER BY cfg_nagios.nagios_id DESC";
 constexpr const char* characters_sql = "SELECT `value` FROM options WHERE `key` = 'gorgone_illegal_characters'";
@@ -32,6 +32,7 @@ Poller poller_of(const DatabaseTable::Row& row) {
   poller.engine_reload = text(9);
   poller.broker_reload = text(10);
   poller.traps_service = text(11);
+  poller.name = text(12);
   return poller;
 }
 
@@ -78,6 +79,11 @@ asio::awaitable<void> Pollers::run() {
       co_await wanted_.wait(until);
     }
   }
+}
+
+std::string Pollers::name_of(const std::string& id) const {
+  const auto known = pollers_.find(id);
+  return known == pollers_.end() ? std::string() : known->second.name;
 }
 
 asio::awaitable<std::optional<Poller>> Pollers::find(std::string id, bool may_be_old, Clock::time_point since) {

@@ -24,6 +24,8 @@ class Pollers {
   /// is known already is not waited for where `may_be_old`, else for a few seconds until the database has been asked after `since`.
   asio::awaitable<std::optional<Poller>> find(std::string id, bool may_be_old, Clock::time_point since);
 
+  /// Empty where it is not known.
+  std::string name_of(const std::string& id) const;
   const std::string& illegal_characters() const { return illegal_characters_; }
 
  private:

@@ -9,8 +9,8 @@ namespace {
 
 const Paths paths{"/cache/", "/traps", "/remote-data/"};
 Poller poller() {
-  return {true,      "/rw/centengine.cmd", "/etc/engine", "/etc/broker/",  "/etc/traps/", "start it",
-          "stop it", "restart it",         "reload it",   "reload broker", "traps"};
+  return {true,       "poller",  "/rw/centengine.cmd", "/etc/engine", "/etc/broker/",  "/etc/traps/",
+          "start it", "stop it", "restart it",         "reload it",   "reload broker", "traps"};
 }
 
 Result<std::vector<Order>> orders(const std::string& text, const Poller& of = poller(), std::string_view illegal = "`") {
