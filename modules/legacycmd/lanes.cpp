@@ -287,15 +287,18 @@ void Lanes::follow(const Part& part, const Message& message) {
 }
 
 void Lanes::refuse(Part& part, const Error& why) {
+  const auto& job = part.job;
   if (part.outcome) part.outcome = why;
-  agent_.log().error("{}: {}", part.job.source, printable(why.message, 500));
+  const auto token = job.token.empty() ? new_token() : job.token;
+  agent_.log().error("{}: {} token={}", job.source, printable(why.message, 500), token);
+  if (!job.token.empty()) return;
   // The proxy and the router write the rows of what they refuse themselves, under tokens that nobody asks for here.
-  json::object data{{"message", why.message}, {"source", part.job.source}};
-  if (!part.job.unit.line.command.empty()) {
-    data["command"] = part.job.unit.line.command;
-    data["target"] = part.job.unit.line.target;
+  json::object data{{"message", why.message}, {"source", job.source}};
+  if (!job.unit.line.command.empty()) {
+    data["command"] = job.unit.line.command;
+    data["target"] = job.unit.line.target;
   }
-  if (part.job.token.empty()) agent_.journal().write(NewRow{new_token(), code::failed, to_text(json::value(std::move(data)))});
+  agent_.journal().write(NewRow{token, code::failed, to_text(json::value(std::move(data)))});
 }
 
 }  // namespace gorgone::legacycmd

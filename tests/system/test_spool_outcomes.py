@@ -79,6 +79,11 @@ class Outcomes(SpoolCase):
         self.central.api().request("POST", "/api/centreon/legacycmd/command", [{"command": "STOP", "target": 4}])
         self.assertIn("CENTREONCOMMAND: STOP failed on poller '4'", self.told("STOP failed")[0])
 
+    def test_the_token_of_a_line_that_is_refused_leads_to_its_row(self):
+        self.start()
+        self.write("RELOAD:99")
+        self.is_in_history(self.told("unknown poller '99'")[0], "unknown poller '99'")
+
 
 if __name__ == "__main__":
     unittest.main()
