@@ -19,6 +19,7 @@ namespace {
 constexpr auto reader_looked_for_every = std::chrono::milliseconds(50);
 // While it is full it is looked at again, for it may have been replaced, or the system have said nothing.
 constexpr auto room_looked_for_every = std::chrono::milliseconds(500);
+constexpr auto told_after = std::chrono::seconds(5);
 constexpr auto shortest_wait = std::chrono::milliseconds(5);
 
 double seconds(std::chrono::milliseconds span) { return static_cast<double>(span.count()) / 1000; }
@@ -34,8 +35,8 @@ struct CommandPipe::Waiter {
   bool is_done = false;  // else it was cancelled
 };
 
-CommandPipe::CommandPipe(asio::io_context& loop, std::string path, Limits limits)
-    : loop_(loop), path_(std::move(path)), limits_(limits), descriptor_(loop), progress_(Clock::now()) {}
+CommandPipe::CommandPipe(asio::io_context& loop, std::string path, Limits limits, std::function<void()> waits)
+    : loop_(loop), path_(std::move(path)), limits_(limits), waits_(std::move(waits)), descriptor_(loop), progress_(Clock::now()) {}
 
 asio::awaitable<CommandPipe::Turn> CommandPipe::enter() {
   if (!is_taken_) {
@@ -107,7 +108,9 @@ asio::awaitable<Result<void>> CommandPipe::open(Clock::time_point since) {
       descriptor_.close();
     }
     auto opened = try_open();
+    if (opened) is_wait_told_ = false;
     if (opened || !is_passing(opened.error()) || is_over(since, limits_.reader)) co_return opened;
+    if (waits_ && Clock::now() >= since + told_after && !std::exchange(is_wait_told_, true)) waits_();
     co_await pause();
   }
 }

@@ -21,10 +21,11 @@ class CommandPipe {
  public:
   using Clock = std::chrono::steady_clock;
   struct Limits {
-    std::chrono::milliseconds reader{5000};  ///< how long a reader is waited for
-    std::chrono::milliseconds room{60000};   ///< how long a full pipe is waited for, without any progress
+    std::chrono::milliseconds reader{300000};  ///< how long a reader is waited for
+    std::chrono::milliseconds room{60000};     ///< how long a full pipe is waited for, without any progress
   };
-  CommandPipe(asio::io_context& loop, std::string path, Limits limits);
+  /// `waits` is called when a reader has been waited for longer than an engine needs as a rule, once until there is one.
+  CommandPipe(asio::io_context& loop, std::string path, Limits limits, std::function<void()> waits = {});
   CommandPipe(const CommandPipe&) = delete;
   CommandPipe& operator=(const CommandPipe&) = delete;
 
@@ -70,10 +71,12 @@ class CommandPipe {
   asio::io_context& loop_;
   std::string path_;
   Limits limits_;
+  std::function<void()> waits_;
   asio::posix::stream_descriptor descriptor_;
   unsigned long device_ = 0, inode_ = 0;  // of what is open
   bool is_torn_ = false;                  // the last line went out in part
   bool is_taken_ = false;
+  bool is_wait_told_ = false;
   Clock::time_point progress_;
   std::deque<std::shared_ptr<Waiter>> waiting_;
 };

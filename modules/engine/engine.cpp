@@ -88,7 +88,12 @@ class Engine final : public Module {
 
   CommandPipe& pipe_of(const std::string& file) {
     auto& pipe = pipes_[file];
-    if (!pipe) pipe = std::make_unique<CommandPipe>(agent_.loop(), file, limits_);
+    if (pipe) return *pipe;
+    auto waits = [this, file] {
+      agent_.log().warning("command file '{}' is missing or no engine reads from it: external commands wait, at most {} s",
+                           printable(file, 500), std::chrono::duration_cast<std::chrono::seconds>(limits_.reader).count());
+    };
+    pipe = std::make_unique<CommandPipe>(agent_.loop(), file, limits_, std::move(waits));
     return *pipe;
   }
 
@@ -192,7 +197,9 @@ ModuleInfo info() {
       "a pipe without a reader, or a full one, delays nothing else.";
   info.schema = {
       Option{"command_file", OptionType::path, "/var/lib/centreon-engine/rw/centengine.cmd", "the pipe of requests that name none"},
-      Option{"reader_timeout", OptionType::integer, "5", "how long a pipe that is missing, or that no engine reads from, is waited for"}
+      Option{"reader_timeout", OptionType::integer, "300",
+             "how long a pipe that is missing, or that no engine reads from, is waited for: an engine that starts anew reads its "
+             "configuration first"}
           .in("seconds")
           .range(0, 3600),
       Option{"write_timeout", OptionType::integer, "60", "how long a full pipe is waited for while nothing is read from it"}

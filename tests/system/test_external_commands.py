@@ -71,6 +71,16 @@ class Engine(FleetCase):
         self.assertGreater(time.monotonic() - started, 4.5)
         self.assertEqual(other.lines, ["through"])
 
+    def test_an_engine_that_takes_longer_to_start_than_five_seconds_loses_nothing(self):
+        self.use()
+        os.mkfifo(self.pipe)
+        token = self.send("[1] early")
+        self.poller.wait_log(f"WARNING - .engine. command file '{self.pipe}' is missing or no engine reads from it: external commands wait, at most 300 s")
+        time.sleep(1)
+        engine = self.engine()
+        self.assertEqual(codes(self.poll(token)), [0, 2, 2])
+        self.assertEqual(engine.lines, ["[1] early"])
+
     def test_what_is_missing_or_no_pipe_is_named(self):
         self.use(reader_timeout=0)
         self.assertIn("must exist", self.poll(self.send("a"))[-1]["data"]["message"])
