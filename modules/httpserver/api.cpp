@@ -13,6 +13,12 @@ constexpr auto reply_limit = 30s;
 constexpr auto standard_sync_wait = 1s;
 constexpr auto first_pause = 2ms, longest_pause = 250ms;
 
+// What waits for a database or a queue may outlast the daemon. Such a request for this node is written down before it is answered, as one
+// that comes from another of our agents, and is taken up again at the next start.
+constexpr std::string_view kept_action = "CENTREONCOMMAND";
+constexpr std::int64_t kept_s = 604800;
+constexpr std::size_t delivery_length = 32;
+
 Clock::time_point after(std::chrono::microseconds wait) { return Clock::now() + wait; }
 
 std::string text_member(const json::value& value, std::string_view name, std::string otherwise) {
@@ -90,6 +96,10 @@ asio::awaitable<HttpAnswer> Api::run_action(Route route, json::value content) {
   if (route.log_wait) followed = follow(token);
   const auto limit = after(route.log_wait.value_or(0us));
 
+  if (message.action == kept_action && rows_from(route).empty()) {
+    message.delivery = new_token().substr(0, delivery_length);
+    message = wrap_delivery(message, route.outbox_ttl.value_or(kept_s));
+  }
   auto reply = co_await submit(std::move(message));
   if (!reply) co_return no_reply(token, stopping_.asked());
   if (auto refused = refusal_of(*reply, token)) co_return std::move(*refused);

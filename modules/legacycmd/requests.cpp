@@ -3,7 +3,9 @@
 namespace gorgone::legacycmd {
 namespace {
 
-constexpr std::size_t id_length = 28;
+constexpr std::size_t delivery_length = 32;
+// A request is taken up again that long, as the proxy keeps a message at most.
+constexpr std::int64_t kept_s = 604800;
 constexpr std::size_t commands_max = 10000;
 // An import waits that long for the database.
 constexpr auto database_pause = std::chrono::seconds(5);
@@ -52,6 +54,15 @@ void Requests::row(const std::string& token, int code, std::string_view message)
   agent_.journal().write(NewRow{token, code, to_text(json::value(json::object{{"message", message}}))});
 }
 
+// It has been under way before the daemon ended.
+asio::awaitable<bool> Requests::has_begun(std::string token) {
+  HistoryFilter filter;
+  filter.token = std::move(token);
+  filter.code = code::begun;
+  const auto rows = co_await agent_.journal().read(std::move(filter));
+  co_return rows && !rows->empty();
+}
+
 asio::awaitable<void> Requests::commands(Message message) {
   const auto data = message.data.json();
   auto lines = data ? read_commands(**data) : Result<std::vector<Line>>(data.error());
@@ -59,25 +70,34 @@ asio::awaitable<void> Requests::commands(Message message) {
     row(message.token, code::failed, lines.error().message);
     co_return;
   }
-  if (lanes_.bytes() > queued_bytes_max_) {
+  const bool goes_on = co_await has_begun(message.token);
+  if (!goes_on && lanes_.bytes() > queued_bytes_max_) {
     row(message.token, code::failed,
         fmt::format("busy: {} bytes of commands wait for their pollers already, at most {} are held (max_queued_bytes)", lanes_.bytes(),
                     queued_bytes_max_));
     co_return;
   }
-  co_await agent_.begin(message);
-  row(message.token, code::begun, "commands processing has started");
+  if (message.delivery.empty()) co_return keep(std::move(message));
+  // Nothing of it is begun, so that it comes again after a stop or a kill: what it has sent by then is known by its ids.
+  if (!goes_on) row(message.token, code::begun, "commands processing has started");
   auto over = std::make_shared<Over>(agent_.loop());
-  give(message.token, std::move(*lines), over);
-  try {
-    while (!over->is_true) co_await over->changed.wait();
-  } catch (const boost::system::system_error&) {
-    // The module stops; the last row comes from the jobs.
-  }
+  give(message, std::move(*lines), over);
+  while (!over->is_true) co_await over->changed.wait();
 }
 
-void Requests::give(const std::string& token, std::vector<Line> lines, std::shared_ptr<Over> all) {
-  // Told when the last of them is done, or was dropped because the module stops.
+// To ourselves, as what comes from other nodes: it is written down, and comes back with an id.
+void Requests::keep(Message message) {
+  message.delivery = new_token().substr(0, delivery_length);
+  message.target.clear();
+  agent_.submit(wrap_delivery(message, kept_s), [this, token = message.token, alive = std::weak_ptr<bool>(alive_)](const Answer& answer) {
+    if (answer.code != code::failed || alive.expired()) return;
+    const auto why = answer.data.json();
+    row(token, code::failed, why ? text_of(member(**why, "message")).value_or("refused") : "refused");
+  });
+}
+
+void Requests::give(const Message& message, std::vector<Line> lines, std::shared_ptr<Over> all) {
+  // Told when the last of them is done. Where they were dropped because the module stops nothing is: it comes again.
   struct State {
     Journal& journal;
     std::string token, failed = {};
@@ -88,7 +108,7 @@ void Requests::give(const std::string& token, std::vector<Line> lines, std::shar
     State(const State&) = delete;
     State& operator=(const State&) = delete;
     ~State() {
-      if (open > 0) failed += fmt::format("{}{} were interrupted: the module stops", failed.empty() ? "" : "; ", open);
+      if (open > 0) return;
       const bool is_well = failed.empty();
       const std::string text = is_well ? "commands are accepted for their pollers" : "commands were refused: " + failed;
       journal.write(NewRow{token, is_well ? code::finished : code::failed, to_text(json::value(json::object{{"message", text}}))});
@@ -96,17 +116,17 @@ void Requests::give(const std::string& token, std::vector<Line> lines, std::shar
       all->changed.notify();
     }
   };
-  auto state = std::make_shared<State>(agent_.journal(), token, lines.size(), std::move(all));
+  auto state = std::make_shared<State>(agent_.journal(), message.token, lines.size(), std::move(all));
   auto over = [state](const Result<void>& outcome) {
     --state->open;
     if (!outcome) state->failed += (state->failed.empty() ? "" : "; ") + outcome.error().message;
   };
-  for (auto& line : lines) {
+  for (std::size_t index = 0; index < lines.size(); ++index) {
     Job job;
-    job.id = new_token().substr(0, id_length);
+    job.id = fmt::format("{:0>24.24}{:04x}", message.delivery, index);
     job.source = "CENTREONCOMMAND";
-    job.token = token;
-    job.unit.line = std::move(line);
+    job.token = message.token;
+    job.unit.line = std::move(lines[index]);
     job.done = over;
     lanes_.add(std::move(job));
   }

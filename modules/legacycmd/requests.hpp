@@ -14,7 +14,8 @@ class Requests {
   Requests(Agent& agent, Database& database, Lanes& lanes, Worker& worker, std::size_t queued_bytes_max)
       : agent_(agent), database_(database), lanes_(lanes), worker_(worker), queued_bytes_max_(queued_bytes_max) {}
 
-  /// A list of {command, target, param}: the same as lines of the spool. Ends when they are in the outbox, or refused.
+  /// A list of {command, target, param}: the same as lines of the spool. Ends when they are in the outbox, or refused; until then it is
+  /// in the inbox, and comes again at the daemon's next start.
   asio::awaitable<void> commands(Message message);
   asio::awaitable<void> start_worker(Message message);
   /// On a remote whose data has come: a task for the worker, the worker, and broker's reload.
@@ -23,7 +24,9 @@ class Requests {
  private:
   /// Whether all commands of a message have ended.
   struct Over;
-  void give(const std::string& token, std::vector<Line> lines, std::shared_ptr<Over> all);
+  asio::awaitable<bool> has_begun(std::string token);
+  void keep(Message message);
+  void give(const Message& message, std::vector<Line> lines, std::shared_ptr<Over> all);
   asio::awaitable<Result<std::uint64_t>> insert(Message message, std::int64_t parent);
   void row(const std::string& token, int code, std::string_view message) const;
 
@@ -32,6 +35,7 @@ class Requests {
   Lanes& lanes_;
   Worker& worker_;
   std::size_t queued_bytes_max_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace gorgone::legacycmd

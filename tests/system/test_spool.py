@@ -322,16 +322,32 @@ class Requests(SpoolCase):
             self.assertEqual(rows[-1]["code"], 1)
             self.assertIn(said, rows[-1]["data"]["message"])
 
-    def test_a_request_that_waits_when_the_daemon_stops_gets_its_last_row(self):
+    def test_a_request_that_waits_goes_on_under_its_token_after_kills_and_stops(self):
         self.database.stop()
         self.start()
-        status, body = self.central.api().request("POST", "/api/centreon/legacycmd/command", [{"command": "RELOADBROKER", "target": 3}])
-        self.assertEqual(status, 200, body)
-        time.sleep(0.3)
-        self.central.stop()
-        rows = [row for row in self.central.database_rows() if row["token"] == body["token"]]
-        self.assertEqual([row["code"] for row in rows], [0, 1])
-        self.assertIn("the module stops", rows[-1]["data"])
+        tokens = []
+        for number in range(12):
+            content = [{"command": "EXTERNALCMD", "target": 3, "param": f"{number}-{part}"} for part in "ab"]
+            status, body = self.central.api().request("POST", "/api/centreon/legacycmd/command", content)
+            if number % 3 == 1:
+                self.central.kill()
+            elif number % 3 == 2:
+                time.sleep(0.3)
+                self.central.stop()
+            if number % 3:
+                self.central.start()
+            self.assertEqual(status, 200, body)
+            tokens.append(body["token"])
+        self.database.start()
+        expected = [f"{number}-{part}" for number in range(12) for part in "ab"]
+        eventually(lambda: len(self.engines[3].lines) >= len(expected), 30, "the commands that were accepted")
+        for token in tokens:
+            self.assertEqual(codes(self.central.api().poll(None, token)), [0, 2])
+        self.assertEqual(self.engines[3].lines, expected)
+        self.central.kill()
+        self.start()
+        time.sleep(1)
+        self.assertEqual(self.engines[3].lines, expected, "a command that was sent came again")
 
     def test_an_import_task_is_stored_and_the_worker_and_the_reload_follow(self):
         self.start()
