@@ -51,16 +51,30 @@ asio::awaitable<bool> Pollers::read() {
     pollers = Error{"table nagios_server has no server with an active configuration in cfg_nagios, expected the central at least"};
   const auto& failed = pollers ? characters : pollers;
   if (!failed) {
-    if (!is_away_) agent_.log().error("the pollers' data cannot be read from the configuration database: {}", failed.error().message);
-    is_away_ = true;
+    tell_away(failed.error().message);
     co_return false;
   }
-  if (is_away_) agent_.log().info("the pollers' data can be read again");
-  is_away_ = false;
+  tell_back();
   pollers_.clear();
   for (const auto& row : pollers->rows) pollers_.insert_or_assign(row[0].value_or(""), poller_of(row));
   if (!characters->rows.empty()) illegal_characters_ = characters->rows[0][0].value_or("");
   co_return true;
+}
+
+// A row where it begins and one where it ends, under one token, which the log names.
+void Pollers::tell_away(const std::string& why) {
+  if (std::exchange(is_away_, true)) return;
+  away_token_ = new_token();
+  const auto text = "the pollers' data cannot be read from the configuration database: " + why;
+  agent_.log().error("{} token={}", text, away_token_);
+  agent_.journal().write(NewRow{away_token_, code::failed, to_text(json::value(json::object{{"message", to_utf8(text)}}))});
+}
+
+void Pollers::tell_back() {
+  if (!std::exchange(is_away_, false)) return;
+  const std::string text = "the pollers' data can be read again";
+  agent_.log().info("{} token={}", text, away_token_);
+  agent_.journal().write(NewRow{away_token_, code::finished, to_text(json::value(json::object{{"message", text}}))});
 }
 
 asio::awaitable<void> Pollers::run() {

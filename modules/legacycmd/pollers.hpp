@@ -30,6 +30,8 @@ class Pollers {
 
  private:
   asio::awaitable<bool> read();
+  void tell_away(const std::string& why);
+  void tell_back();
   void want() {
     is_wanted_ = true;
     wanted_.notify();
@@ -43,6 +45,7 @@ class Pollers {
   Signal wanted_, ended_;
   bool is_wanted_ = false;
   bool is_away_ = false;
+  std::string away_token_;                         // of the rows that tell it
   std::optional<Clock::time_point> asked_, read_;  // when the last attempt that has ended began, and the last that succeeded
 };
 

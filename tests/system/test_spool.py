@@ -496,6 +496,10 @@ class Database(SpoolCase):
         self.database.start()
         eventually(lambda: self.rows("unknown poller '88'"), 20, "the line that waited")
         self.spool_empty()
+        rows = eventually(lambda: len(found := self.rows("the pollers' data can")) == 2 and found, 10, "the rows of the outage")
+        self.assertEqual([row["code"] for row in rows], [1, 2])
+        self.assertEqual(len({row["token"] for row in rows}), 1)
+        self.assertIn(f"token={rows[0]['token']}", self.central.log())
 
     def test_a_database_that_is_frozen_holds_up_no_external_command(self):
         self.start()
