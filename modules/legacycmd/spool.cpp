@@ -17,6 +17,7 @@ Spool::Spool(Agent& agent, Lanes& lanes, Options options)
     : agent_(agent),
       lanes_(lanes),
       options_(std::move(options)),
+      journal_disk_(agent.gorgone_config()),
       disk_(std::make_shared<SpoolDisk>(options_.disk)),
       watch_(agent.loop(), options_.disk.cmd_file, options_.disk.cmd_dir),
       changed_(agent.loop()) {}
@@ -42,11 +43,7 @@ asio::awaitable<void> Spool::run() {
     if (scans) scanned_ = now;
     is_dirty_ = false;
     flushed_ = now;
-    std::vector<SpoolDisk::Done> done;
-    if (agent_.journal().is_durable()) {
-      for (auto& [file, places] : done_) done.push_back({file, std::move(places)});
-      done_.clear();
-    }
+    auto done = co_await take_done();
     const auto most = options_.queued_bytes_max;
     Room room(most - std::min(most, lanes_.bytes()), {most / 4, std::min(lane_least, most / 4)});
     for (const auto& [lane, bytes] : lanes_.bytes_of_lanes()) room.holds(lane, bytes);
@@ -58,6 +55,23 @@ asio::awaitable<void> Spool::run() {
     for (auto& job : step.jobs) give(std::move(job));
     co_await wait();
   }
+}
+
+// What may be noted: it lies in the journal's file and, where that can be had, on the disk.
+asio::awaitable<std::vector<SpoolDisk::Done>> Spool::take_done() {
+  std::vector<SpoolDisk::Done> done;
+  if (done_.empty() || !agent_.journal().is_durable()) co_return done;
+  const auto taken = std::exchange(done_, {});
+  Result<void> forced;
+  auto sync = [disk = journal_disk_] { return disk.sync(); };
+  if (journal_disk_.is_needed()) forced = co_await agent_.blocking(std::move(sync));
+  for (const auto& [file, places] : taken)
+    if (forced)
+      done.push_back({file, places});
+    else
+      done_[file].insert(done_[file].end(), places.begin(), places.end());
+  if (!forced) tell({forced.error().message});
+  co_return done;
 }
 
 // Until there is something to do.

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "journal_disk.hpp"
 #include "lanes.hpp"
 #include "spool_disk.hpp"
 #include "watch.hpp"
@@ -27,12 +28,14 @@ class Spool {
  private:
   asio::awaitable<void> watch();
   asio::awaitable<void> wait();
+  asio::awaitable<std::vector<SpoolDisk::Done>> take_done();
   void give(SpoolDisk::Job job);
   void tell(const std::vector<std::string>& problems);
 
   Agent& agent_;
   Lanes& lanes_;
   Options options_;
+  JournalDisk journal_disk_;
   std::shared_ptr<SpoolDisk> disk_;  // the pool may hold it a little longer
   Watch watch_;
   Signal changed_;
