@@ -282,7 +282,10 @@ asio::awaitable<void> Lanes::settle() {
 
 void Lanes::follow(const Part& part, const Message& message) {
   const auto& job = part.job;
-  Sent sent{job.source, job.unit.line.command, message.target, message.action == "REMOTECOPY"};
+  Sent sent{job.source, job.unit.line.command, message.target};
+  sent.ends_twice = message.action == "REMOTECOPY";
+  // These run Centreon's worker, whose password a deployed remote passes on a command line.
+  sent.hides_output = message.action == "ADDIMPORTTASKWITHPARENT" || message.action == "STARTWORKER";
   follower_.follow(message.token, std::move(sent));
 }
 

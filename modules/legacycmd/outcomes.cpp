@@ -14,24 +14,25 @@ constexpr auto pause = std::chrono::seconds(10);
 constexpr std::size_t kinds_max = 1000;
 constexpr std::size_t reason_max = 300;
 
-std::string reason_of(const json::value& data) {
+std::string reason_of(const json::value& data, bool with_output) {
   const auto message = text_of(member(data, "message")).value_or("");
   const auto* result = member(data, "result");
-  const auto output = result ? text_of(member(*result, "stdout")).value_or("") : std::string();
+  const auto output = result && with_output ? text_of(member(*result, "stdout")).value_or("") : std::string();
   if (message.empty()) return text_of(member(data, "error")).value_or("the row gives no reason");
   return output.empty() ? message : message + ": " + output;
 }
 
 }  // namespace
 
-std::optional<std::string> failure_in(const HistoryRow& row) {
+std::optional<std::string> failure_in(const HistoryRow& row, bool with_output) {
   if (row.code != code::failed && row.code != code::command_result) return {};
   const auto data = parse_json(row.data);
-  if (row.code == code::failed) return data ? reason_of(*data) : row.data;
+  if (row.code == code::failed && !data) return with_output ? row.data : "a row that is no JSON";
+  if (row.code == code::failed) return reason_of(*data, with_output);
   const auto* result = data ? member(*data, "result") : nullptr;
   const auto status = result ? integer_of(member(*result, "exit_code")).value_or(0) : 0;
   if (status == 0) return {};
-  const auto output = text_of(member(*result, "stdout")).value_or("");
+  const auto output = with_output ? text_of(member(*result, "stdout")).value_or("") : std::string();
   return fmt::format("the command ended with exit code {}{}{}", status, output.empty() ? "" : ": ", output);
 }
 
@@ -51,7 +52,7 @@ std::optional<Failure> Outcomes::heard(const HistoryRow& row, OutcomeClock::time
   if (found == known_.end()) return {};
   const auto one = found->second;
   std::optional<Failure> failure;
-  if (auto reason = one->is_told ? std::nullopt : failure_in(row)) {
+  if (auto reason = one->is_told ? std::nullopt : failure_in(row, !one->sent.hides_output)) {
     one->is_told = true;
     failure = Failure{one->sent, one->token, std::move(*reason)};
   }

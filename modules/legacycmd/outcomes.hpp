@@ -24,6 +24,7 @@ struct Sent {
   std::string poller;   ///< its id; empty: this node
   /// The first row that ends its token may not be the last one: a copy ends here and there.
   bool ends_twice = false;
+  bool hides_output = false;  ///< what its commands print may hold a password
 };
 
 struct Failure {
@@ -31,8 +32,8 @@ struct Failure {
   std::string token, reason;
 };
 
-/// Why a row is a failure, nothing where it is none. What a command was given is not part of it.
-std::optional<std::string> failure_in(const HistoryRow& row);
+/// Why a row is a failure, nothing where it is none. What a command was given is not part of it, what it has printed only where wished.
+std::optional<std::string> failure_in(const HistoryRow& row, bool with_output = true);
 
 class Outcomes {
  public:

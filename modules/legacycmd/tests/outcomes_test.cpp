@@ -10,7 +10,7 @@ using namespace gorgone::legacycmd;
 namespace {
 
 const OutcomeClock::time_point start{};
-Sent sent(bool ends_twice = false) { return {"spool", "RELOAD", "3", ends_twice}; }
+Sent sent(bool ends_twice = false) { return {"spool", "RELOAD", "3", ends_twice, false}; }
 
 HistoryRow row(const std::string& token, int code, const std::string& data) {
   HistoryRow row;
@@ -32,6 +32,9 @@ TEST_CASE("an exit code is a failure although its command has finished successfu
   CHECK(failure_in(
             row("t", 1, R"({"message":"command execution issue","command":"x -p secret","result":{"exit_code":-1,"stdout":"late"}})")) ==
         "command execution issue: late");
+  CHECK(failure_in(row("t", 1, R"({"message":"command execution issue","result":{"exit_code":-1,"stdout":"secret"}})"), false) ==
+        "command execution issue");
+  CHECK(failure_in(row("t", 100, R"({"result":{"exit_code":3,"stdout":"secret"}})"), false) == "the command ended with exit code 3");
   CHECK(!failure_in(row("t", 2, well)));
   CHECK(failure_in(row("t", 1, "no json")) == "no json");
 }
