@@ -35,8 +35,8 @@ class SessionStore {
   asio::awaitable<Result<Kept>> load();
   /// It has changed: written soon.
   void mark(const std::string& routing_id);
-  /// Written now. `done`, where there is one, is called, once, when it is committed or has failed, after half a second where the disk hangs, and from inside of
-  /// this call where it is known to do so: nobody is kept from his work by it.
+  /// Written now. `done`, where there is one, is called, once, when it is committed or has failed, after half a second where the disk
+  /// hangs, and from inside of this call where it is known to do so: nobody is kept from his work by it.
   void keep(const std::string& routing_id, std::function<void()> done);
   /// The broker ends: nobody waits any more, for all is written before that is over.
   void hurry();
