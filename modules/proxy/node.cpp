@@ -19,7 +19,7 @@ namespace {
 constexpr std::int64_t answer_awaited_s = 5;
 // How long messages wait for the first pong, which says how they are to be sent.
 constexpr std::int64_t features_awaited_s = 2;
-constexpr std::int64_t busy_pause_s = 1;
+constexpr std::int64_t full_pause_s = 1;
 constexpr std::size_t questions_max = 64;
 // A link that is down for less may just be made anew.
 constexpr std::int64_t away_after_s = 5;
@@ -95,6 +95,7 @@ void Node::stored(const std::string& delivery, bool is_kept) {
 bool Node::sends_once() const { return !is_one_of_ours() && limits_.redelivery == Redelivery::at_most_once; }
 
 void Node::flush() {
+  queue_.resume(now_s());
   if (!is_up() || !is_known_ || now_s() < paused_until_) return;
   while (const auto* entry = queue_.next()) {
     if (const auto size = oversize_of(entry->message)) {
@@ -110,7 +111,7 @@ void Node::flush() {
     }
     if (send_next()) continue;
     // The link takes no more; it tells when it does, or it is tried again.
-    pause();
+    paused_until_ = now_s() + full_pause_s;
     break;
   }
   // The pong behind them says that they have arrived.
@@ -122,8 +123,6 @@ std::size_t Node::oversize_of(const Message& message) const {
   const auto size = wss::write_request(message).size();
   return size > deployed_text_max ? size : 0;
 }
-
-void Node::pause() { paused_until_ = now_s() + busy_pause_s; }
 
 void Node::link_has_room() {
   paused_until_ = 0;
@@ -281,6 +280,7 @@ void Node::arm() {
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!is_known_ && known_at_ > now) sooner(known_at_);
   if (paused_until_ > now) sooner(paused_until_);
+  if (const auto end = queue_.next_pause_end()) sooner(*end);
   if (away_since_ != 0 && !is_away_) sooner(away_since_ + away_after_s);
   join_silence(is_pinged_in_silence());
   if (const auto ping_at = heard_ + limits_.silence->ping_after_s(); has_joined_silence_ && ping_at > now) sooner(ping_at);

@@ -100,8 +100,6 @@ class Node final : public LinkOwner {
  private:
   void open();
   void flush();
-  /// Nothing is sent for a moment: the node, or its link, takes no more now.
-  void pause();
   bool send_next();
   /// Bytes of a text that the node's WebSocket does not take, 0 where it does.
   std::size_t oversize_of(const Message& message) const;
@@ -142,7 +140,7 @@ class Node final : public LinkOwner {
   bool is_known_ = false;                                        // it has said so, or has let the time for it pass
   std::int64_t known_at_ = 0;                                    // until then its first pong is waited for
   std::vector<std::pair<std::string, LogSync::Done>> early_;     // logs wished for before it is known, by subnode
-  std::int64_t paused_until_ = 0;                                // the node is busy
+  std::int64_t paused_until_ = 0;                                // the link is full
   std::deque<std::pair<std::string, std::uint64_t>> questions_;  // tokens of GETLOGs, and the last message sent before each
   std::uint64_t pinged_sequence_ = 0;                            // the last message sent before the ping under way
   std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one

@@ -96,12 +96,8 @@ void Node::on_answer(const Message& answer) {
     if (queue_.answered(answer.token)) bulk_.bulk_answered(answer.token, outcome_of(**parsed));
     return;
   }
-  // It has not taken it, and will later.
-  if (error == "busy" || error == "stopping" || error == "starting") {
-    queue_.put_back(answer.token);
-    pause();
-    return;
-  }
+  // It has not taken it, and will later. The queue of its target may be full there; the others' go on.
+  if (error == "busy" || error == "stopping" || error == "starting") return queue_.put_back(answer.token, now_s());
   const auto message = is_unknown && answer.token.empty() ? queue_.unknown_action(unknown_action_of(*data)) : queue_.answered(answer.token);
   if (!message) {
     agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));

@@ -1,7 +1,8 @@
 #pragma once
-// Messages for one node, without I/O: what waits for the link and what was sent and not yet answered, in order. There are two lanes:
-// bulk (pieces of files) goes only while no ordinary message may, and little of it is unanswered at a time, so that a command never
-// waits for a file. Each lane is bounded in count and bytes; times are seconds of a steady clock.
+// Messages for one node and those behind it, without I/O: what waits for the link and what was sent and not yet answered. There are two
+// lanes: bulk (pieces of files) goes only while no ordinary message may, and little of it is unanswered at a time, so that a command never
+// waits for a file. In each lane every target has a queue of its own, in order and bounded in count and bytes; they take turns, and one
+// that the node refuses for now is set aside and costs the others nothing. Times are seconds of a steady clock.
 
 #include <gorgone/message.hpp>
 
@@ -9,19 +10,23 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gorgone::proxy {
 
 class NodeQueue {
+  struct Way;
+
  public:
   enum class Lane : std::uint8_t { ordinary, bulk };
   struct Limits {
-    std::size_t messages = 10000;
-    std::size_t bytes = std::size_t{256} << 20;
+    std::size_t messages = 10000;                ///< of each target in each lane
+    std::size_t bytes = std::size_t{256} << 20;  ///< as well
     std::int64_t ttl_s = 3600;
     std::size_t in_flight = 256;                         ///< sent and not yet answered, at most, of each lane
     std::size_t in_flight_bytes = std::size_t{8} << 20;  ///< a single larger message passes alone
@@ -31,7 +36,9 @@ class NodeQueue {
     Message message;
     std::int64_t until = 0;
     std::size_t size = 0;
+    Way* way = nullptr;
     Lane lane = Lane::ordinary;
+    bool is_in_flight = false;
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
     std::string sent_as = {};    ///< the token its answer will have
     std::uint64_t sequence = 0;  ///< rises with each message sent
@@ -41,7 +48,7 @@ class NodeQueue {
   explicit NodeQueue(Limits limits) : limits_(limits) {}
   const Limits& limits() const { return limits_; }
 
-  /// An Error, code "busy", where the queue is full.
+  /// An Error, code "busy", where the queue of the message's target is full.
   Result<void> push(Message message, std::int64_t until, bool is_stored, Lane lane = Lane::ordinary);
   /// The outbox has the oldest message that was not stored, or (false) will not have it: it is taken out.
   std::optional<Message> stored(const std::string& delivery, bool is_kept);
@@ -67,8 +74,13 @@ class NodeQueue {
   std::uint64_t last_sequence() const { return sequence_; }
   /// Takes out all bulk of a token, sent or not.
   void withdraw(const std::string& token);
-  /// The node cannot take it now: the message stands where it stood in its lane.
-  void put_back(const std::string& token);
+  /// The node cannot take it now: the message stands where it stood, and its target is set aside. After a pause, when all that was sent for
+  /// it has been answered, its oldest message is tried alone; once that is taken the others follow.
+  void put_back(const std::string& token, std::int64_t now);
+  /// Ends the pauses that are over.
+  void resume(std::int64_t now);
+  /// When the next pause is over.
+  std::optional<std::int64_t> next_pause_end() const { return pauses_.empty() ? std::nullopt : std::optional(pauses_.begin()->first); }
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
   void link_lost();
@@ -84,7 +96,7 @@ class NodeQueue {
   /// again.
   std::vector<Message> take_waiting_if(const std::function<bool(const Message&, bool was_sent)>& fits, std::int64_t now);
 
-  std::size_t waiting() const { return waiting_[0].size() + waiting_[1].size(); }
+  std::size_t waiting() const { return count_ - in_flight_.size(); }
   std::size_t in_flight() const { return in_flight_.size(); }
   std::optional<std::int64_t> next_expiry() const { return untils_.empty() ? std::nullopt : std::optional(*untils_.begin()); }
 
@@ -93,22 +105,46 @@ class NodeQueue {
   struct Sum {
     std::size_t count = 0, bytes = 0;
   };
-  std::deque<Entry>& waiting_of(Lane lane) { return waiting_[static_cast<std::size_t>(lane)]; }
-  Sum& sum_of(std::array<Sum, 2>& sums, Lane lane) { return sums[static_cast<std::size_t>(lane)]; }
-  bool may_go(Lane lane) const;
-  std::optional<Lane> next_lane() const;
+  /// What becomes of a target that was refused: it is paused; then one message may be tried; then its answer is awaited.
+  enum class State : std::uint8_t { open, paused, due, tried };
+  using Key = std::pair<Lane, std::string>;  // and target
+  /// To one target in one lane; there while anything of it waits or is in flight.
+  struct Way {
+    Key key;
+    std::deque<Entry> waiting = {};
+    Sum held = {};  // all that there is
+    std::size_t in_flight = 0;
+    State state = State::open;
+    std::int64_t pause_s = 0;  // the last one, longer each time
+    std::uint64_t turn = 0;    // 0 where nothing of it may go
+  };
+  static std::size_t index(Lane lane) { return static_cast<std::size_t>(lane); }
+  Way* next_way() const;
+  void line_up(Way& way);
+  void pause(Way& way, std::int64_t now);
+  void forget_pause(const Way& way);
+  void remember_not_stored(Entry& entry);
   Entry* not_stored(const std::string& delivery);
-  void left_flight(const Entry& entry);
+  void now_stored(Entry& entry);
+  void left_flight(Entry& entry);
   Entry cut(std::deque<Entry>& list, Place place);
+  Message taken(Place place);
   void insert_by_rank(Entry entry);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
+  /// Takes out what fits, in flight or not; of the lanes from that one on.
+  std::vector<Entry> cut_if(const std::function<bool(const Entry&)>& fits, Lane from = Lane::ordinary);
+  static std::vector<Message> in_order(std::vector<Entry> entries, std::int64_t now);
 
   Limits limits_;
-  std::array<std::deque<Entry>, 2> waiting_;  // by lane
-  std::deque<Entry> in_flight_;               // of both, in the order they were sent
+  std::map<Key, Way> ways_;
+  std::array<std::map<std::uint64_t, Way*>, 2> turns_;                     // by lane: the ways of which a message may go
+  std::multimap<std::int64_t, Way*> pauses_;                               // by their end
+  std::multimap<std::string, std::pair<Way*, std::uint64_t>> not_stored_;  // delivery → rank
+  std::deque<Entry> in_flight_;                                            // of all, in the order they were sent
   std::multiset<std::int64_t> untils_;
-  std::array<Sum, 2> held_, flying_;  // by lane: all that there is, and what of it was sent
-  std::uint64_t sequence_ = 0, rank_ = 0;
+  std::array<Sum, 2> flying_;  // by lane
+  std::size_t count_ = 0;
+  std::uint64_t sequence_ = 0, rank_ = 0, turn_ = 0;
 };
 
 }  // namespace gorgone::proxy

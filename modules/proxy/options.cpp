@@ -50,9 +50,11 @@ std::vector<Option> schema() {
           "it again, so that it may run twice; at_most_once never does, so that it may be lost, which is a history row with code 1 "
           "where it can be known. Between nodes of this daemon each message runs once either way"}
           .one_of({"at_least_once", "at_most_once"}),
-      Option{"queue_messages", OptionType::integer, "10000", "messages that may wait for one node; more are refused as busy"}.range(
-          1, 10000000),
-      Option{"queue_bytes", OptionType::integer, "268435456", "bytes that may wait for one node; more are refused as busy"}
+      Option{"queue_messages", OptionType::integer, "10000",
+             "messages that may wait for one node, behind a remote as well; more are refused as busy"}
+          .range(1, 10000000),
+      Option{"queue_bytes", OptionType::integer, "268435456",
+             "bytes that may wait for one node, behind a remote as well; more are refused as busy"}
           .in("bytes")
           .range(65536, 17179869184.0),
       Option{"buffer_size", OptionType::integer, "150000", "bytes of a file, or of an archive, in one message of a remote copy"}

@@ -215,11 +215,11 @@ def http():
 
 
 def node_queue():
-    def push(size, token=1, lane=0, stored=True, ttl=0):
-        return bytes([2 * lane, token, size, 0 if stored else 1, ttl])
+    def push(size, token=1, lane=0, stored=True, ttl=0, target=0):
+        return bytes([2 * lane, token, target, size, 0 if stored else 1, ttl])
 
     send, lost, clear = b"\x03", b"\x06", b"\x08\x00"
-    answer, tick, back = (lambda token: bytes([5, token])), (lambda seconds: bytes([7, seconds])), (lambda token: bytes([10, token]))
+    answer, tick, back = (lambda token: bytes([5, token])), (lambda seconds: bytes([7, 1, seconds])), (lambda token: bytes([10, token]))
     withdraw, taken, sent_until = (lambda token: bytes([11, token])), (lambda kept: bytes([12, 0 if kept else 1])), (lambda back: bytes([14, 0, back]))
     hold_on, hold_and_forget = b"\x0d\x01", b"\x0d\x00"
     wide = bytes([19, 255, 60, 7, 255, 255])
@@ -235,6 +235,9 @@ def node_queue():
     yield "not_stored", wide + push(1, stored=False) + push(2) + push(3, lane=1) + send * 2 + taken(True) + send + push(4, stored=False) + taken(False)
     yield "held", wide + push(1) + hold_and_forget + send + push(2) + hold_on + send + taken(True) + send
     yield "pong", wide + push(1) * 3 + send * 3 + sent_until(1) + b"\x0e\x01"
+    refused = wide + push(1, 1, target=1) + push(1, 2, target=1) + push(1, 0, target=2) + send * 3 + back(1) + back(2) + answer(0)
+    yield "refused", refused + tick(1) + send + back(1) + tick(2) + send + answer(1) + send
+    yield "refused_lost", refused + push(1, 0, target=2) + tick(1) + send * 2 + lost + send + tick(60) + clear
 
 
 def wss_text():

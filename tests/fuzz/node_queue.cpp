@@ -1,11 +1,10 @@
-// Operations on the queue of a node, held against a plain model of what waits and what was sent, in each of its two lanes. Nothing may be
-// lost, doubled or overtake another of its lane.
+// Operations on the queue of a node, held against a plain model of what waits and what was sent, for each target in each of its two lanes.
+// Nothing may be lost, doubled or overtake another of its lane and target, nor go while its target is set aside.
 
 #include "modules/proxy/node_queue.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>
-#include <array>
 #include <map>
 
 using namespace gorgone;
@@ -19,7 +18,7 @@ std::string action_of(std::size_t number) { return "ACTION" + std::to_string(num
 
 struct Known {
   std::size_t rank = 0;
-  std::string id, action, token;
+  std::string id, target, action, token;
   std::size_t size = 0;
   std::int64_t until = 0;
   Lane lane = Lane::ordinary;
@@ -27,6 +26,16 @@ struct Known {
   std::uint64_t sequence = 0;
 };
 using List = std::vector<Known>;
+
+// What waits for a target in a lane, and whether it was refused.
+struct Way {
+  List waiting;
+  enum { open, paused, due, tried } state = open;
+  std::int64_t pause_s = 0, until = 0;
+};
+
+// Its data begins with it.
+std::string id_of(const Message& message) { return message.data.text().substr(0, message.data.text().find(' ')); }
 
 class Run {
  public:
@@ -60,8 +69,9 @@ class Run {
         lose();
         break;
       case 7:
-        now_ += input_.byte();
+        now_ += input_.flag() ? input_.byte() : 1;
         expire();
+        resume();
         break;
       case 8:
         if (input_.below(8) == 0) clear();
@@ -94,56 +104,105 @@ class Run {
   }
 
  private:
+  using Key = std::pair<Lane, std::string>;  // and target
+
   void push(Lane lane) {
-    // The target is the message's own here; tokens repeat, for clients choose them.
+    // Tokens repeat, for clients choose them.
     Known known;
     known.rank = ++rank_;
     known.id = std::to_string(known.rank);
     known.token = std::string(input_.below(3), 't');
-    const std::string data(input_.byte(), 'd');
+    known.target = std::string(input_.below(3), 'n');
+    const auto data = known.id + ' ' + std::string(input_.byte(), 'd');
     known.action = action_of(data.size());
     known.size = data.size() + known.token.size() + known.action.size();
     known.lane = lane;
     known.is_stored = input_.below(4) != 1;
     known.until = now_ + 1 + input_.below(static_cast<unsigned>(limits_.ttl_s) + 1);
-    Message message{known.action, known.token, known.id, Payload(data), {}};
+    Message message{known.action, known.token, known.target, Payload(data), {}};
     message.delivery = "delivery-" + known.id;
     const auto taken = queue_->push(std::move(message), known.until, known.is_stored, lane);
-    const auto [count, bytes] = held(lane);
+    const auto [count, bytes] = held(lane, known.target);
     const bool has_room = count < limits_.messages && (count == 0 || bytes + known.size <= limits_.bytes);
-    require(taken.has_value() == has_room, "a message is taken where its lane has room, and only there");
+    require(taken.has_value() == has_room, "a message is taken where its target has room, and only there");
     if (!taken) return require(taken.error().code == "busy", "a full queue answers busy");
     ranks_[known.id] = ++pushed_;
-    waiting(lane).push_back(std::move(known));
+    way_of(known).waiting.push_back(std::move(known));
   }
 
-  bool may_go(Lane lane) {
-    const auto& list = waiting(lane);
-    if (list.empty() || !list.front().is_stored) return false;
+  std::size_t in_flight(const Key& key) const {
+    return static_cast<std::size_t>(std::ranges::count_if(sent_, [&](const Known& known) { return key == Key(known.lane, known.target); }));
+  }
+
+  bool fits(const Known& known) const {
     std::size_t count = 0, bytes = 0;
-    for (const auto& known : sent_)
-      if (known.lane == lane) ++count, bytes += known.size;
-    const auto bytes_max = lane == Lane::bulk ? limits_.bulk_in_flight_bytes : limits_.in_flight_bytes;
-    return count < limits_.in_flight && (count == 0 || bytes + list.front().size <= bytes_max);
+    for (const auto& other : sent_)
+      if (other.lane == known.lane) ++count, bytes += other.size;
+    const auto bytes_max = known.lane == Lane::bulk ? limits_.bulk_in_flight_bytes : limits_.in_flight_bytes;
+    return count < limits_.in_flight && (count == 0 || bytes + known.size <= bytes_max);
   }
 
-  // The list whose first message goes next.
-  List* next() {
-    if (may_go(Lane::ordinary)) return &waiting(Lane::ordinary);
-    return may_go(Lane::bulk) ? &waiting(Lane::bulk) : nullptr;
+  // The ways of a lane whose turn it may be.
+  std::vector<Way*> ready(Lane lane) {
+    std::vector<Way*> found;
+    for (auto& [key, way] : ways_) {
+      const bool takes = way.state == Way::open || (way.state == Way::due && in_flight(key) == 0);
+      if (key.first == lane && takes && !way.waiting.empty() && way.waiting.front().is_stored) found.push_back(&way);
+    }
+    return found;
+  }
+
+  // Whether a lane has to send: one that may go fits, whichever's turn it is.
+  bool must_go(Lane lane) {
+    const auto ways = ready(lane);
+    return !ways.empty() && std::ranges::all_of(ways, [this](const Way* way) { return fits(way->waiting.front()); });
+  }
+
+  // The way whose first message goes next, as the queue says; nullptr where none goes.
+  Way* next() {
+    const auto* entry = queue_->next();
+    if (!entry) {
+      require(!must_go(Lane::ordinary) && !must_go(Lane::bulk), "a message goes when one waits that may and few enough are unanswered");
+      return nullptr;
+    }
+    require(entry->lane == Lane::ordinary || !must_go(Lane::ordinary), "bulk goes after the others");
+    for (auto* way : ready(entry->lane)) {
+      const auto& first = way->waiting.front();
+      if (first.id != id_of(entry->message)) continue;
+      require(fits(first), "few enough are unanswered");
+      require(entry->message.delivery.empty() != first.has_delivery, "what was forgotten by the outbox has no delivery id");
+      return way;
+    }
+    require(false, "messages of a target go in the order in which they came, when it is not set aside");
+    return nullptr;
   }
 
   void send() {
-    const auto* entry = queue_->next();
-    auto* list = next();
-    require((entry != nullptr) == (list != nullptr), "a message goes when one waits that is stored and few enough are unanswered");
-    if (entry == nullptr) return;
-    require(entry->message.target == list->front().id, "messages go in the order in which they came, and bulk after the others");
-    require(entry->message.delivery.empty() != list->front().has_delivery, "what was forgotten by the outbox has no delivery id");
-    queue_->sent(entry->message.token);
-    list->front().sequence = queue_->last_sequence();
-    sent_.push_back(list->front());
-    list->erase(list->begin());
+    auto* way = next();
+    if (!way) return;
+    queue_->sent(queue_->next()->message.token);
+    if (way->state == Way::due) way->state = Way::tried;
+    way->waiting.front().sequence = queue_->last_sequence();
+    sent_.push_back(way->waiting.front());
+    way->waiting.erase(way->waiting.begin());
+  }
+
+  // A way of which nothing is left is forgotten; one whose trial came to nothing may be tried again.
+  void tidy() {
+    std::erase_if(ways_, [this](const auto& entry) { return entry.second.waiting.empty() && in_flight(entry.first) == 0; });
+    for (auto& [key, way] : ways_)
+      if (way.state == Way::tried && in_flight(key) == 0) way.state = Way::due;
+  }
+
+  void resume() {
+    tidy();
+    queue_->resume(now_);
+    std::optional<std::int64_t> next;
+    for (auto& [key, way] : ways_) {
+      if (way.state == Way::paused && way.until <= now_) way.state = Way::due;
+      if (way.state == Way::paused) next = std::min(next.value_or(way.until), way.until);
+    }
+    require(queue_->next_pause_end() == next, "the next pause to end is known");
   }
 
   void answer() {
@@ -161,42 +220,56 @@ class Run {
     const auto expected = std::find_if(sent_.begin(), sent_.end(), fits);
     require(answered.has_value() == (expected != sent_.end()), "an answer fits what was sent, and nothing else");
     if (!answered) return;
-    require(answered->target == expected->id, "an answer belongs to the oldest message that it fits");
+    require(id_of(*answered) == expected->id, "an answer belongs to the oldest message that it fits");
+    took(*expected);
     sent_.erase(expected);
     ++gone_;
   }
 
+  void took(const Known& known) {
+    auto& way = way_of(known);
+    if (way.state != Way::tried) return;
+    way.state = Way::open;
+    way.pause_s = 0;
+  }
+
   void put_back() {
     const std::string token(input_.below(4), 't');
-    queue_->put_back(token);
+    queue_->put_back(token, now_);
     const auto known = std::find_if(sent_.begin(), sent_.end(), [&](const Known& other) { return other.token == token; });
     if (known == sent_.end()) return;
+    auto& way = way_of(*known);
+    if (way.state == Way::open || way.state == Way::tried) {
+      way.pause_s = way.pause_s == 0 ? 1 : std::min<std::int64_t>(4, 2 * way.pause_s);
+      way.state = Way::paused;
+      way.until = now_ + way.pause_s;
+    }
     wait_again(*known);
     sent_.erase(known);
   }
 
   void wait_again(const Known& known) {
-    auto& list = waiting(known.lane);
+    auto& list = way_of(known).waiting;
     list.push_back(known);
     std::sort(list.begin(), list.end(), [](const Known& left, const Known& right) { return left.rank < right.rank; });
   }
 
   void lose() {
     queue_->link_lost();
-    for (const auto& known : sent_) wait_again(known);
-    sent_.clear();
+    lose_model();
   }
 
   void withdraw() {
     const std::string token(input_.below(3), 't');
     queue_->withdraw(token);
-    for (auto* list : {&sent_, &waiting(Lane::bulk)})
+    for (auto* list : lists())
       gone_ += std::erase_if(*list, [&](const Known& known) { return known.lane == Lane::bulk && known.token == token; });
   }
 
   void store() {
     const bool is_kept = input_.below(3) != 1;
-    for (auto& list : waiting_) {
+    for (auto& [key, way] : ways_) {
+      auto& list = way.waiting;
       const auto known = std::find_if(list.begin(), list.end(), [](const Known& other) { return !other.is_stored; });
       if (known == list.end()) continue;
       const auto refused = queue_->stored("delivery-" + known->id, is_kept);
@@ -204,7 +277,7 @@ class Run {
       if (is_kept) {
         known->is_stored = true;
       } else {
-        require(refused->target == known->id, "it is the message that the outbox will not have");
+        require(id_of(*refused) == known->id, "it is the message that the outbox will not have");
         list.erase(known);
         ++gone_;
       }
@@ -213,10 +286,10 @@ class Run {
   }
 
   void hold() {
-    auto* list = next();
-    if (!list || !list->front().has_delivery) return;
+    auto* way = next();
+    if (!way || !way->waiting.front().has_delivery) return;
     const auto delivery = queue_->hold_next();
-    auto& known = list->front();
+    auto& known = way->waiting.front();
     require(delivery == "delivery-" + known.id, "the next message is held");
     known.is_stored = false;
     if (input_.flag()) return;  // it is stored again by store(), as one whose outbox has answered late
@@ -231,8 +304,9 @@ class Run {
         all ? queue_->last_sequence() : queue_->last_sequence() - std::min<std::uint64_t>(queue_->last_sequence(), input_.below(6));
     const auto taken = all ? queue_->take_in_flight() : queue_->sent_until(until);
     for (const auto& message : taken) {
-      require(!sent_.empty() && sent_.front().id == message.target && sent_.front().sequence <= until,
+      require(!sent_.empty() && sent_.front().id == id_of(message) && sent_.front().sequence <= until,
               "what was sent comes out in its order");
+      took(sent_.front());
       sent_.erase(sent_.begin());
       ++gone_;
     }
@@ -242,24 +316,23 @@ class Run {
   void expire() {
     for (const auto& late : queue_->expired(now_)) {
       std::size_t found = 0;
-      for (auto* list : {&sent_, &waiting_[0], &waiting_[1]})
-        found += std::erase_if(*list, [&](const Known& known) { return known.id == late.target && known.until <= now_; });
+      for (auto* list : lists())
+        found += std::erase_if(*list, [&](const Known& known) { return known.id == id_of(late) && known.until <= now_; });
       require(found == 1, "only what is too old expires");
       ++gone_;
     }
-    for (const auto* list : {&sent_, &waiting_[0], &waiting_[1]})
+    for (const auto* list : lists())
       for (const auto& known : *list) require(known.until > now_, "nothing that is too old stays");
   }
 
   void clear() {
     lose_model();
     const auto all = queue_->clear(0);
-    require(all.size() == waiting_[0].size() + waiting_[1].size(), "all that there is is cleared");
-    std::size_t i = 0;
-    for (auto& list : waiting_) {
-      for (const auto& known : list) require(all[i++].target == known.id, "each lane is cleared in its order");
-      list.clear();
-    }
+    List expected;
+    for (auto* list : lists()) expected.insert(expected.end(), list->begin(), list->end()), list->clear();
+    std::ranges::sort(expected, {}, [](const Known& known) { return std::pair(known.lane, known.rank); });
+    const bool is_same = std::ranges::equal(all, expected, {}, id_of, &Known::id);
+    require(is_same, "all that there is is cleared, each lane in its order");
     gone_ += all.size();
   }
 
@@ -268,31 +341,39 @@ class Run {
     sent_.clear();
   }
 
-  void compare() const {
-    require(queue_->waiting() == waiting_[0].size() + waiting_[1].size() && queue_->in_flight() == sent_.size(),
-            "the queue counts what is in it");
+  void compare() {
+    tidy();
+    std::size_t all = 0;
     std::optional<std::int64_t> first;
-    for (const auto* list : {&sent_, &waiting_[0], &waiting_[1]})
+    for (const auto* list : lists()) {
+      all += list->size();
       for (const auto& known : *list) first = std::min(first.value_or(known.until), known.until);
+    }
+    require(queue_->waiting() == all - sent_.size() && queue_->in_flight() == sent_.size(), "the queue counts what is in it");
     require(queue_->next_expiry() == first, "the next to expire is the one that has the least time");
     require(queue_->oldest_in_flight() == (sent_.empty() ? 0 : ranks_.at(sent_.front().id)), "the oldest that was sent is known");
   }
 
-  std::pair<std::size_t, std::size_t> held(Lane lane) const {
+  std::pair<std::size_t, std::size_t> held(Lane lane, const std::string& target) {
     std::size_t count = 0, bytes = 0;
-    for (const auto* list : {&sent_, &waiting_[0], &waiting_[1]})
+    for (const auto* list : lists())
       for (const auto& known : *list)
-        if (known.lane == lane) ++count, bytes += known.size;
+        if (known.lane == lane && known.target == target) ++count, bytes += known.size;
     return {count, bytes};
   }
 
-  List& waiting(Lane lane) { return waiting_[static_cast<std::size_t>(lane)]; }
+  Way& way_of(const Known& known) { return ways_[Key(known.lane, known.target)]; }
+  std::vector<List*> lists() {
+    std::vector<List*> all{&sent_};
+    for (auto& [key, way] : ways_) all.push_back(&way.waiting);
+    return all;
+  }
 
   Input& input_;
   NodeQueue::Limits limits_;
   std::optional<NodeQueue> queue_;
-  std::array<List, 2> waiting_;  // by lane
-  List sent_;                    // of both
+  std::map<Key, Way> ways_;
+  List sent_;  // of all
   std::int64_t now_ = 0;
   std::map<std::string, std::uint64_t> ranks_;  // as the queue counts: those that were taken
   std::size_t rank_ = 0, pushed_ = 0, gone_ = 0;

@@ -165,12 +165,16 @@ TEST_CASE("messages that a busy node did not take are sent again in their old or
   NodeQueue queue({});
   for (const char* token : {"a", "b", "c", "d"}) REQUIRE(queue.push(message(token), 100, true).has_value());
   drain(queue);
-  queue.put_back("c");
-  queue.put_back("b");
-  queue.put_back("unknown");
+  queue.put_back("c", 10);
+  queue.put_back("b", 10);
+  queue.put_back("unknown", 10);
   queue.answered("a");
+  queue.answered("d");
   REQUIRE(queue.push(message("e"), 100, true).has_value());
-  CHECK(drain(queue) == Tokens{"b", "c", "e"});
+  queue.resume(11);
+  CHECK(drain(queue) == Tokens{"b"});
+  queue.answered("b");
+  CHECK(drain(queue) == Tokens{"c", "e"});
 }
 
 TEST_CASE(
@@ -182,11 +186,17 @@ TEST_CASE(
   queue.link_lost();
   REQUIRE(queue.next()->message.token == "a");
   queue.sent("a");
-  queue.put_back("a");
-  CHECK(drain(queue) == Tokens{"a", "b", "c"});
-  queue.put_back("b");
+  queue.put_back("a", 10);
+  queue.resume(11);
+  CHECK(drain(queue) == Tokens{"a"});
+  queue.answered("a");
+  CHECK(drain(queue) == Tokens{"b", "c"});
+  queue.put_back("b", 12);
   queue.link_lost();
-  CHECK(drain(queue) == Tokens{"a", "b", "c"});
+  queue.resume(13);
+  CHECK(drain(queue) == Tokens{"b"});
+  queue.answered("b");
+  CHECK(drain(queue) == Tokens{"c"});
 }
 
 TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent after it") {
