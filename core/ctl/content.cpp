@@ -28,7 +28,7 @@ constexpr int bar_width = 30;
 struct PushWish {
   ApiWish api;
   std::string node, source, destination, check, owner, group, mode;
-  bool mirrors = false, is_atomic = false, is_quiet = false;
+  bool mirrors = false, is_atomic = false, preserves_owner = false, is_quiet = false;
   std::int64_t wait_s = 3600;
 };
 
@@ -129,6 +129,7 @@ Result<void> push(const PushWish& wish) {
       {"node", wish.node}, {"source", unknown ? wish.source : absolute.lexically_normal().string()}, {"destination", wish.destination}};
   if (wish.mirrors) content["extra"] = "remove";
   if (wish.is_atomic) content["atomic"] = "required";
+  if (wish.preserves_owner) content["preserve_owner"] = true;
   auto add = [&content](const char* name, const std::string& value) {
     if (!value.empty()) content[name] = value;
   };
@@ -169,8 +170,11 @@ void add_content(CLI::App& program, Result<void>& outcome) {
   command->add_flag("--mirror", wish->mirrors, "Remove at the destination what the source does not have");
   command->add_option("--check", wish->check,
                       "A command on the node that must succeed before the switch; {staged} in it is the new content's path");
-  command->add_option("--owner", wish->owner, "Who shall own it; otherwise who owned what was there");
-  command->add_option("--group", wish->group, "The group it shall have");
+  command->add_option("--owner", wish->owner,
+                      "Who shall own it; otherwise who owned what was there, or owns the folder that it comes into");
+  command->add_option("--group", wish->group, "The group it shall have; otherwise as with the owner");
+  command->add_flag("--preserve-owner", wish->preserves_owner,
+                    "Owners and groups are as at the source, by name, as far as the node's daemon may set them");
   command->add_option("--mode", wish->mode, "The mode of files, such as 0644; otherwise the source's");
   command->add_flag("--atomic", wish->is_atomic, "Fail where it cannot be put in place as one step");
   command->add_flag("--quiet", wish->is_quiet, "Say nothing but what goes wrong");

@@ -25,15 +25,14 @@ bool is_kind(Entry::Kind wanted, Found::Kind found) {
          (wanted == Entry::Kind::link && found == Found::Kind::link);
 }
 
-void own(Notes& notes, int folder, const std::string& name, const std::string& path, uid_t uid, gid_t gid, mode_t mode, bool is_link) {
+void own(Notes& notes, int folder, const std::string& name, const std::string& path, const Owned& owned, mode_t mode, bool is_link) {
   struct stat now {};
   if (::fstatat(folder, name.c_str(), &now, AT_SYMLINK_NOFOLLOW) != 0) return;
-  constexpr auto keep_uid = static_cast<uid_t>(-1);
-  constexpr auto keep_gid = static_cast<gid_t>(-1);
+  auto give = [&](uid_t uid, gid_t gid) { return ::fchownat(folder, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) == 0; };
   // Apart, for a daemon that may not give a file away may still set one of its own groups.
-  if (uid != keep_uid && uid != now.st_uid && ::fchownat(folder, name.c_str(), uid, keep_gid, AT_SYMLINK_NOFOLLOW) != 0)
+  if (owned.uid != keep_uid && owned.uid != now.st_uid && !give(owned.uid, keep_gid) && owned.is_uid_told)
     notes.refused("set the owner of", path, errno);
-  if (gid != keep_gid && gid != now.st_gid && ::fchownat(folder, name.c_str(), keep_uid, gid, AT_SYMLINK_NOFOLLOW) != 0)
+  if (owned.gid != keep_gid && owned.gid != now.st_gid && !give(keep_uid, owned.gid) && owned.is_gid_told)
     notes.refused("set the group of", path, errno);
   if (!is_link && mode != (now.st_mode & 07777) && ::fchmodat(folder, name.c_str(), mode, 0) != 0)
     notes.refused("set the mode of", path, errno);
@@ -42,7 +41,7 @@ void own(Notes& notes, int folder, const std::string& name, const std::string& p
 }  // namespace
 
 void own_as_found(int folder, const std::string& name, const Found& found, Notes& notes) {
-  own(notes, folder, name, found.path, found.uid, found.gid, found.mode & 07777, found.kind == Found::Kind::link);
+  own(notes, folder, name, found.path, {found.uid, found.gid}, found.mode & 07777, found.kind == Found::Kind::link);
 }
 
 Present::Present(std::vector<Found> list) : found(std::move(list)) {
@@ -64,15 +63,16 @@ const Found* Present::with(const Hash& hash) const {
   return known == by_content.end() ? nullptr : known->second;
 }
 
-bool is_as_wanted(const Entry& entry, const Found* found, const Owners& owners) {
+bool is_as_wanted(const Entry& entry, const Found* found, const WantedOwners& wanted) {
   if (!found || !is_kind(entry.kind, found->kind)) return false;
+  const auto owners = wanted.of(entry);
   if ((owners.uid && *owners.uid != found->uid) || (owners.gid && *owners.gid != found->gid)) return false;
   if (entry.kind == Entry::Kind::link) return entry.target == found->target;
   if (entry.kind == Entry::Kind::folder) return entry.path.empty() || entry.mode == found->mode;
   return entry.mode == found->mode && entry.size == found->stamp.size && (entry.size == 0 || found->hash == entry.hash);
 }
 
-bool is_as_wanted(const Manifest& manifest, const Present& present, const Owners& owners, bool removes_extra) {
+bool is_as_wanted(const Manifest& manifest, const Present& present, const WantedOwners& owners, bool removes_extra) {
   if (removes_extra && manifest.entries.size() != present.found.size()) return false;
   return std::all_of(manifest.entries.begin(), manifest.entries.end(),
                      [&](const Entry& entry) { return is_as_wanted(entry, present.at(entry.path), owners); });
@@ -109,6 +109,8 @@ Result<void> Builder::start() {
     auto folder = open_folder(S_ISDIR(destination.status.st_mode) ? destination.path : destination.parent);
     if (!folder) return folder.error();
     old_.emplace(std::move(*folder), destination.path);
+  } else if (struct stat above{}; ::stat(destination.parent.c_str(), &above) == 0) {
+    above_ = {above.st_uid, above.st_gid};
   }
   return {};
 }
@@ -130,10 +132,35 @@ bool Builder::is_extra(const Found& found) const {
 
 const std::string& Builder::named(const std::string& path) const { return path.empty() ? staging_.destination().path : path; }
 
-std::pair<uid_t, gid_t> Builder::owners_at(const std::string& path) const {
-  const auto* found = present_.at(path);
-  return {wish_.owners.uid.value_or(found ? found->uid : ::geteuid()),
-          wish_.owners.gid.value_or(found ? found->gid : static_cast<gid_t>(-1))};
+// As asked for, as it was, or, of what is new, as the folder that it comes into: whoever reads the others there can read it as well.
+Owned Builder::owned(const Entry& entry) const {
+  const auto wanted = wish_.owners.of(entry);
+  Owned owned{wanted.uid.value_or(keep_uid), wanted.gid.value_or(keep_gid)};
+  if (wanted.uid && wanted.gid) return owned;
+  Owned other;
+  if (const auto* found = present_.at(entry.path)) {
+    other = {found->uid, found->gid};
+  } else if (entry.path.empty()) {
+    other = {above_.uid.value_or(keep_uid), above_.gid.value_or(keep_gid), false, false};
+  } else {
+    const auto slash = entry.path.rfind('/');
+    other = this->owned(*manifest_.find(slash == std::string::npos ? std::string_view() : std::string_view(entry.path).substr(0, slash)));
+    // The files of a daemon that is not root are its own, as everybody's: only a group that cannot be had is told.
+    other.is_uid_told = false;
+  }
+  if (!wanted.uid) {
+    owned.uid = other.uid;
+    owned.is_uid_told = other.is_uid_told;
+  }
+  if (!wanted.gid) {
+    owned.gid = other.gid;
+    owned.is_gid_told = other.is_gid_told;
+  }
+  return owned;
+}
+
+void Builder::own(const Walker::Place& place, const Entry& entry, mode_t mode) {
+  content::own(notes_, place.folder, place.name, named(entry.path), owned(entry), mode, entry.kind == Entry::Kind::link);
 }
 
 Result<void> Builder::make(const Entry& entry) {
@@ -143,8 +170,7 @@ Result<void> Builder::make(const Entry& entry) {
   if (entry.kind == Entry::Kind::file) return make_file(entry, *to);
   if (entry.kind == Entry::Kind::link) {
     if (::symlinkat(entry.target.c_str(), to->folder, to->name.c_str()) != 0) return system_error("make link", shown, errno);
-    const auto [uid, gid] = owners_at(entry.path);
-    own(notes_, to->folder, to->name, entry.path, uid, gid, 0, true);
+    own(*to, entry, 0);
     return {};
   }
   // Its own mode and owner come when all is in it.
@@ -175,8 +201,7 @@ Result<void> Builder::make_file(const Entry& entry, const Walker::Place& to) {
     if (!from || !made) return system_error("write", shown, errno);
     if (auto copied = copy_content(from.get(), made.get(), shown); !copied) return copied;
   }
-  const auto [uid, gid] = owners_at(entry.path);
-  own(notes_, to.folder, to.name, named(entry.path), uid, gid, entry.mode, false);
+  own(to, entry, entry.mode);
   return {};
 }
 
@@ -188,8 +213,8 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   FileDescriptor old(::openat(place->folder, place->name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   struct stat status {};
   if (!old || ::fstat(old.get(), &status) != 0 || !(stamp_of(status) == from.stamp)) return changed();
-  const auto [uid, gid] = owners_at(entry.path);
-  const bool is_alike = entry.mode == from.mode && uid == from.uid && (gid == static_cast<gid_t>(-1) || gid == from.gid);
+  const auto owners = owned(entry);
+  const bool is_alike = entry.mode == from.mode && owners.uid == from.uid && owners.gid == from.gid;
   if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) return {};
   if (new_.size() <= single_syncs_max) new_.push_back(entry.path);
   FileDescriptor made(::openat(to.folder, to.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
@@ -224,15 +249,14 @@ Result<void> Builder::finish() {
     if (entry->kind != Entry::Kind::folder) continue;
     const auto* found = present_.at(entry->path);
     if (!wish_.replaces_folders && found && found->kind == Found::Kind::folder) continue;
-    const auto [uid, gid] = owners_at(entry->path);
     const auto mode = entry->path.empty() && found ? found->mode : entry->mode;
     const auto place = place_in_tree(entry->path);
-    if (place) own(notes_, place->folder, place->name, named(entry->path), uid, gid, mode, false);
+    if (place) own(*place, *entry, mode);
   }
   for (auto extra = present_.found.rbegin(); wish_.keeps_extra && extra != present_.found.rend(); ++extra) {
     if (extra->kind != Found::Kind::folder || !is_extra(*extra)) continue;
     const auto place = place_in_tree(extra->path);
-    if (place) own(notes_, place->folder, place->name, extra->path, extra->uid, extra->gid, extra->mode, false);
+    if (place) own_as_found(place->folder, place->name, *extra, notes_);
   }
   return sync();
 }

@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "owners.hpp"
 #include "scanner.hpp"
 #include "staging.hpp"
 
@@ -31,14 +32,24 @@ struct Present {
 };
 
 /// True where the file or folder is what the manifest says, with the owners that are asked for.
-bool is_as_wanted(const Entry& entry, const Found* found, const Owners& owners);
+bool is_as_wanted(const Entry& entry, const Found* found, const WantedOwners& owners);
 /// True where the destination is as wanted; with `removes_extra`, and nothing besides.
-bool is_as_wanted(const Manifest& manifest, const Present& present, const Owners& owners, bool removes_extra);
+bool is_as_wanted(const Manifest& manifest, const Present& present, const WantedOwners& owners, bool removes_extra);
+
+constexpr auto keep_uid = static_cast<uid_t>(-1);
+constexpr auto keep_gid = static_cast<gid_t>(-1);
+
+/// Who is to own something, and whether it is told where that cannot be.
+struct Owned {
+  uid_t uid = keep_uid;
+  gid_t gid = keep_gid;
+  bool is_uid_told = true, is_gid_told = true;
+};
 
 class Builder {
  public:
   struct Wish {
-    Owners owners;
+    WantedOwners owners;
     bool keeps_extra = true;
     bool links_unchanged = false;
     bool replaces_folders = true;  ///< false: those that are at the destination stay, and only files are put into them
@@ -61,7 +72,8 @@ class Builder {
   Result<void> finish();
   Result<void> sync();
   const std::string& named(const std::string& path) const;
-  std::pair<uid_t, gid_t> owners_at(const std::string& path) const;
+  Owned owned(const Entry& entry) const;
+  void own(const Walker::Place& place, const Entry& entry, mode_t mode);
   Result<Walker::Place> place_in_tree(const std::string& path);
   bool is_extra(const Found& found) const;
 
@@ -70,6 +82,7 @@ class Builder {
   const Present& present_;
   Wish wish_;
   std::optional<Walker> tree_, old_;
+  Owners above_;  // of the folder that the destination lies in, where it is new
   std::size_t next_ = 0, next_extra_ = 0;
   std::set<Hash> used_;
   std::vector<std::string> new_;  // paths of files whose content is not on the disk yet; no more than are synced one by one

@@ -124,7 +124,6 @@ asio::awaitable<Result<void>> Landing::on_offer(const Message& message) {
   parts_.clear();
   parts_bytes_ = 0;
   notes_.clear();
-  owners_ = find_owners(offer_.wish.owner, offer_.wish.group, notes_);
 
   auto opened = co_await open_place();
   if (!opened || !staging_) co_return opened;
@@ -246,6 +245,19 @@ asio::awaitable<Result<void>> Landing::look_at_destination() {
   co_return Result<void>{};
 }
 
+// Accounts may be asked for of a directory service.
+asio::awaitable<void> Landing::find_wanted_owners() {
+  auto find = [wish = offer_.wish, manifest = manifest_] {
+    std::pair<WantedOwners, Notes> found;
+    found.first.all = find_owners(wish.owner, wish.group, found.second);
+    for (const auto& account : manifest->owners) found.first.each.push_back(owners_here(account, found.second));
+    return found;
+  };
+  auto found = co_await agent_.blocking(find);
+  owners_ = std::move(found.first);
+  notes_ = std::move(found.second);
+}
+
 asio::awaitable<Result<void>> Landing::plan() {
   is_planning_ = true;
   answered_at_ = Clock::now();
@@ -261,6 +273,7 @@ asio::awaitable<Result<void>> Landing::plan_and_go_on() {
     co_return Error{manifest_->is_single_file()
                         ? fmt::format("destination '{}' is a folder, expected a file's path: the source is a file", there.path)
                         : fmt::format("destination '{}' is no folder, expected one: the source is a folder", there.path)};
+  co_await find_wanted_owners();
   auto looked = co_await look_at_destination();
   if (!looked) co_return looked;
   if (is_as_wanted(*manifest_, *present_, owners_, offer_.wish.removes_extra)) {
@@ -300,7 +313,8 @@ asio::awaitable<Result<void>> Landing::plan_and_go_on() {
   bytes_of_ = lacking_bytes_ - *offset;
   next_piece_ = 0;
   is_streaming_ = true;
-  content::Answer lacking{"lack", attempt_, 0, encode_set(lack), *offset, files_of_, manifest_->files(), bytes_of_, manifest_->bytes()};
+  content::Answer lacking{"lack",    attempt_,           0,         encode_set(lack),   *offset,
+                          files_of_, manifest_->files(), bytes_of_, manifest_->bytes(), false};
   answered_at_ = Clock::now();
   agent_.journal().write(write_answer(token_, lacking));
   co_return Result<void>{};
@@ -361,7 +375,7 @@ void Landing::tell_working() {
 
 void Landing::answer(const char* stage) {
   answered_at_ = Clock::now();
-  content::Answer answer{stage, attempt_, next_piece_, {}, 0, 0, 0, 0, 0};
+  content::Answer answer{stage, attempt_, next_piece_, {}, 0, 0, 0, 0, 0, std::string_view(stage) == "manifest"};
   if (blobs_store_ && files_of_ > 0) {
     answer.files = blobs_store_->files_taken();
     answer.files_of = files_of_;

@@ -44,6 +44,7 @@ class Landing : public std::enable_shared_from_this<Landing> {
   asio::awaitable<Result<void>> on_manifest(const Message& message);
   asio::awaitable<Result<void>> on_data(Message message);
   asio::awaitable<Result<void>> open_place();
+  asio::awaitable<void> find_wanted_owners();
   asio::awaitable<Result<void>> look_at_destination();
   asio::awaitable<Result<void>> plan();
   asio::awaitable<Result<void>> plan_and_go_on();
@@ -83,7 +84,7 @@ class Landing : public std::enable_shared_from_this<Landing> {
   std::vector<std::string> parts_;            // of a manifest that comes
   std::size_t parts_bytes_ = 0;
   std::vector<Blob> blobs_;
-  Owners owners_;
+  WantedOwners owners_;
   Notes notes_;
   bool is_streaming_ = false;
   std::size_t next_piece_ = 0;

@@ -12,7 +12,9 @@
 namespace gorgone::content {
 namespace {
 
-constexpr std::string_view magic = "GORGONE-TREE-1\n";
+constexpr std::string_view magic = "GORGONE-TREE-1\n", magic_with_owners = "GORGONE-TREE-2\n";
+// Each is looked up among the accounts of the node.
+constexpr std::size_t owners_max = 4096;
 constexpr std::size_t path_max = 4096, name_max = 255;
 // Whoever goes down a path holds each folder on it open.
 constexpr std::ptrdiff_t depth_max = 200;
@@ -44,8 +46,38 @@ std::size_t shared_length(std::string_view left, std::string_view right) {
   return static_cast<std::size_t>(end.first - left.begin());
 }
 
+Account read_account(Reader& reader) {
+  Account account;
+  account.uid = static_cast<std::uint32_t>(reader.number());
+  account.gid = static_cast<std::uint32_t>(reader.number());
+  account.user = reader.text();
+  account.group = reader.text();
+  return account;
+}
+
+std::string wrong_with_name(std::string_view name) {
+  if (name.size() > name_max) return "is too long";
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  return std::any_of(name.begin(), name.end(), is_control) ? "has a control character" : "";
+}
+
+// The accounts that entries name by their place in the list.
+Result<std::vector<Account>> read_owners(Reader& reader) {
+  const auto count = reader.number();
+  if (count == 0 || count > owners_max) return Error{fmt::format("the manifest lists {} owners, expected 1 to {}", count, owners_max)};
+  std::vector<Account> owners;
+  for (std::uint64_t i = 0; i < count && !reader.failed(); ++i) {
+    owners.push_back(read_account(reader));
+    for (const auto& name : {owners.back().user, owners.back().group})
+      if (const auto wrong = wrong_with_name(name); !wrong.empty())
+        return Error{fmt::format("owner '{}' of the manifest {}", printable(name), wrong)};
+  }
+  if (reader.failed()) return Error{"the manifest ends early or is broken in its owners"};
+  return owners;
+}
+
 // Reads one entry; `before` is the path of the one before it.
-Entry read_entry(Reader& reader, const std::string& before) {
+Entry read_entry(Reader& reader, const std::string& before, std::size_t owners) {
   Entry entry;
   const auto kind = reader.number();
   if (kind > 2) (void)reader.bytes(reader.left() + 1);
@@ -56,6 +88,11 @@ Entry read_entry(Reader& reader, const std::string& before) {
   entry.path = before.substr(0, shared);
   entry.path += reader.text();
   entry.mode = static_cast<mode_t>(std::min<std::uint64_t>(reader.number(), mode_max + 1));
+  if (owners > 0) {
+    const auto owner = reader.number();
+    if (owner >= owners) (void)reader.bytes(reader.left() + 1);
+    entry.owner = static_cast<std::uint32_t>(owner);
+  }
   if (entry.kind == Entry::Kind::file) {
     entry.size = reader.number();
     if (entry.size > 0) entry.hash = reader.hash();
@@ -143,7 +180,15 @@ std::vector<Blob> Manifest::blobs() const {
 }
 
 std::string encode(const Manifest& manifest) {
-  std::string out(magic);
+  const bool has_owners = !manifest.owners.empty();
+  std::string out(has_owners ? magic_with_owners : magic);
+  if (has_owners) put_number(out, manifest.owners.size());
+  for (const auto& account : manifest.owners) {
+    put_number(out, account.uid);
+    put_number(out, account.gid);
+    put_text(out, account.user);
+    put_text(out, account.group);
+  }
   put_number(out, manifest.entries.size());
   std::string_view before;
   for (const auto& entry : manifest.entries) {
@@ -152,6 +197,7 @@ std::string encode(const Manifest& manifest) {
     put_number(out, shared);
     put_text(out, std::string_view(entry.path).substr(shared));
     put_number(out, entry.mode);
+    if (has_owners) put_number(out, entry.owner);
     if (entry.kind == Entry::Kind::file) {
       put_number(out, entry.size);
       if (entry.size > 0) out += view_of(entry.hash);
@@ -164,16 +210,22 @@ std::string encode(const Manifest& manifest) {
 
 Result<Manifest> decode(std::string_view bytes, const ManifestLimits& limits) {
   Reader reader(bytes);
-  if (reader.bytes(magic.size()) != magic) return Error{"the manifest is none, or of another version"};
+  const auto begin = reader.bytes(magic.size());
+  if (begin != magic && begin != magic_with_owners) return Error{"the manifest is none, or of another version"};
+  Manifest manifest;
+  if (begin == magic_with_owners) {
+    auto owners = read_owners(reader);
+    if (!owners) return owners.error();
+    manifest.owners = std::move(*owners);
+  }
   const auto count = reader.number();
   if (count > limits.entries)
     return Error{fmt::format("the manifest lists {} paths, expected {} at most (max_files)", count, limits.entries)};
-  Manifest manifest;
   // Each entry takes four bytes at least: a count alone must not cost memory.
   manifest.entries.reserve(std::min<std::size_t>(count, reader.left() / 4 + 1));
   Said said;
   for (std::uint64_t i = 0; i < count; ++i) {
-    auto entry = read_entry(reader, manifest.entries.empty() ? std::string() : manifest.entries.back().path);
+    auto entry = read_entry(reader, manifest.entries.empty() ? std::string() : manifest.entries.back().path, manifest.owners.size());
     if (reader.failed()) return Error{fmt::format("the manifest ends early or is broken at its path {} of {}", i + 1, count)};
     if (auto wrong = wrong_with(entry, manifest, said); !wrong.empty())
       return Error{fmt::format("path '{}' of the manifest {}", printable(entry.path), wrong)};

@@ -1,6 +1,6 @@
 #pragma once
-// What a tree is: each path with its kind, mode, size and hash. The same tree gives the same bytes, and so the same hash, on every
-// machine; times and owners are not part of it. docs/content-sync.md has the form. Pure, on any thread.
+// What a tree is: each path with its kind, mode, size and hash, and where it is asked for its owner. The same tree gives the same bytes,
+// and so the same hash, on every machine; times are not part of it. docs/protocol.md has the form. Pure, on any thread.
 
 #include "bytes.hpp"
 
@@ -13,6 +13,14 @@
 
 namespace gorgone::content {
 
+/// To whom a file belongs where it comes from. The names count, for numbers differ from machine to machine.
+struct Account {
+  std::uint32_t uid = 0, gid = 0;
+  std::string user, group;  ///< empty: the sender knows none
+
+  friend bool operator==(const Account&, const Account&) = default;
+};
+
 struct Entry {
   enum class Kind : unsigned char { folder = 0, file = 1, link = 2 };
   std::string path;  ///< below the root, without a leading slash; the root itself is ""
@@ -21,6 +29,7 @@ struct Entry {
   std::uint64_t size = 0;   ///< of a file
   Hash hash{};              ///< of a file that is not empty
   std::string target = {};  ///< of a link
+  std::uint32_t owner = 0;  ///< index into Manifest::owners, where there are any
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };
@@ -35,6 +44,7 @@ struct Blob {
 /// Entries in the order of their paths' bytes; the first is the root, a folder or a single file.
 struct Manifest {
   std::vector<Entry> entries;
+  std::vector<Account> owners = {};  ///< empty: who owns the files is not part of it
 
   bool is_single_file() const { return entries.front().kind == Entry::Kind::file; }
   std::uint64_t files() const;

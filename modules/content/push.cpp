@@ -166,9 +166,9 @@ asio::awaitable<Result<void>> Push::read_source() {
   };
   std::optional<mode_t> mode;
   if (!wish_.mode.empty()) mode = static_cast<mode_t>(std::stoul(wish_.mode, nullptr, 8) & 0777);
-  auto make = [source, store, mode] {
+  auto make = [source, store, mode, has_owners = wish_.preserves_owner] {
     Made made;
-    made.manifest = std::make_shared<Manifest>(manifest_of(source->scanner->found(), mode));
+    made.manifest = std::make_shared<Manifest>(manifest_of(source->scanner->found(), mode, has_owners));
     const auto bytes = encode(*made.manifest);
     made.blobs = made.manifest->blobs();
     made.hash = sha256(bytes);
@@ -198,7 +198,8 @@ asio::awaitable<Result<void>> Push::read_source() {
 asio::awaitable<Result<void>> Push::converse() {
   auto patience = Clock::duration(first_patience);
   const auto known = memory_.installed.find({node_, wish_.destination});
-  bool is_eager = known == memory_.installed.end() || known->second != hash_;
+  // One with owners is sent to a node only that has said that it takes them.
+  bool is_eager = !wish_.preserves_owner && (known == memory_.installed.end() || known->second != hash_);
   while (!has_ended_) {
     if (is_overdue())
       co_return Error{fmt::format("node '{}' has not answered for {} s (content.push_timeout)", node_, options_.silence.count())};
@@ -243,7 +244,13 @@ asio::awaitable<Push::Next> Push::next_answer(Clock::time_point limit) {
   if (refused_) co_return Next::offer_again;
   if (answer_->stage == "lack") co_return Next::stream;
   const auto stage = std::move(answer_->stage);
+  const bool takes_owners = answer_->takes_owners;
   answer_.reset();
+  if (stage == "manifest" && wish_.preserves_owner && !takes_owners) {
+    refused_ =
+        Error{"node '" + node_ + "' has a daemon that takes no owners; push without preserve_owner, or bring it up to date", "no_owners"};
+    co_return Next::offer_again;
+  }
   if (stage == "manifest") co_return Next::send_manifest;
   if (stage == "changed") co_return Next::read_again;
   if (stage == "busy") co_await pause(busy_pause);

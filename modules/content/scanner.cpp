@@ -8,6 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
+#include <map>
+
+#include "owners.hpp"
 
 namespace gorgone::content {
 namespace {
@@ -174,8 +177,9 @@ TreeIndex Scanner::index() const {
   return index;
 }
 
-Manifest manifest_of(const std::vector<Found>& found, std::optional<mode_t> mode) {
+Manifest manifest_of(const std::vector<Found>& found, std::optional<mode_t> mode, bool has_owners) {
   Manifest manifest;
+  std::map<std::pair<uid_t, gid_t>, std::uint32_t> known;
   manifest.entries.reserve(found.size());
   for (const auto& item : found) {
     Entry entry;
@@ -197,6 +201,11 @@ Manifest manifest_of(const std::vector<Found>& found, std::optional<mode_t> mode
         break;
       case Found::Kind::special:
         continue;
+    }
+    if (has_owners) {
+      const auto [owner, is_new] = known.try_emplace({item.uid, item.gid}, static_cast<std::uint32_t>(known.size()));
+      if (is_new) manifest.owners.push_back(account_of(item.uid, item.gid));
+      entry.owner = owner->second;
     }
     manifest.entries.push_back(std::move(entry));
   }

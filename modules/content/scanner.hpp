@@ -73,7 +73,7 @@ class Scanner {
   std::string buffer_;
 };
 
-/// The manifest of what was found; files get `mode` where it is given.
-Manifest manifest_of(const std::vector<Found>& found, std::optional<mode_t> mode);
+/// The manifest of what was found; files get `mode` where it is given. `has_owners`: it says to whom they belong.
+Manifest manifest_of(const std::vector<Found>& found, std::optional<mode_t> mode, bool has_owners = false);
 
 }  // namespace gorgone::content

@@ -58,6 +58,7 @@ Result<PushRequest> read_push(const json::value& content) {
   wish.mode = text(content, "mode");
   if (wish.mode.size() > 5 || wish.mode.find_first_not_of("01234567") != std::string::npos)
     return Error{fmt::format("mode: got \"{}\", expected an octal number such as 0644", printable(wish.mode))};
+  wish.preserves_owner = truth_of(member(content, "preserve_owner"), false);
   wish.check = text(content, "check_command");
   const auto extra = choice(content, "extra", "keep", "remove");
   if (!extra) return extra.error();
@@ -118,6 +119,7 @@ Result<Part> read_part(const Payload& data) {
 NewRow write_answer(const std::string& token, const Answer& answer) {
   json::object content{{"stage", answer.stage}, {"attempt", answer.attempt}};
   if (answer.stage == "taken") content["next"] = answer.next;
+  if (answer.takes_owners) content["owners"] = true;
   if (!answer.lack.empty()) content["lack"] = base64_encode(answer.lack);
   if (answer.offset > 0) content["offset"] = answer.offset;
   if (answer.bytes_of > 0) {
@@ -145,6 +147,7 @@ std::optional<Answer> read_answer(const HistoryRow& row) {
   answer.files_of = number(*content, "files_of");
   answer.bytes = number(*content, "bytes");
   answer.bytes_of = number(*content, "bytes_of");
+  answer.takes_owners = truth_of(member(*content, "owners"), false);
   return answer;
 }
 

@@ -22,6 +22,7 @@ inline constexpr const char *push = "CONTENTPUSH", *rollback = "CONTENTROLLBACK"
 struct PushRequest {
   std::string source, destination;
   std::string owner, group, mode;  ///< empty: not asked for
+  bool preserves_owner = false;    ///< what is not asked for is as at the source
   bool removes_extra = false;      ///< what the source lacks goes away at the destination
   std::string check;               ///< a command; `{staged}` in it is the path of the new content
   bool must_be_atomic = false;
@@ -61,6 +62,7 @@ struct Answer {
   std::string lack;          ///< lack: the set of blobs
   std::uint64_t offset = 0;  ///< lack: so much of the first one is there already
   std::uint64_t files = 0, files_of = 0, bytes = 0, bytes_of = 0;
+  bool takes_owners = false;  ///< manifest: one that says to whom the files belong is understood
 };
 NewRow write_answer(const std::string& token, const Answer& answer);
 std::optional<Answer> read_answer(const HistoryRow& row);

@@ -286,6 +286,8 @@ def manifest():
     made_link = lambda name, target: b"\2\0" + text(name) + b"\0" + text(target)
     start = b"\6\0\0"
     yield "made_tree", start + made_folder("d") + made_file("d/f", "one") + made_link("d/l", "../d/f")
+    yield "made_owners", (b"\7\1\0\0" + text("root") + text("root") + b"\1\2" + text("") + text("engine") + b"\0\0" + made_folder("d") + b"\1" +
+                          made_file("d/f", "one") + b"\0")
     yield "made_chain", start + made_folder("d") + made_link("d/x", "..") + made_link("y", "d/x")
     yield "made_deep", start + made_folder("d") + b"\0\xff" + text("") + b"\1\xf0" + number(0o755)
     yield "made_sizes", start + b"".join(b"\1\0" + text(name) + b"\0" + number(0o644) + number(1 << 31) + b"\x1e" + text(name) for name in "abcdefgh")

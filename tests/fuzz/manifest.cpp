@@ -77,6 +77,7 @@ void check_manifest(std::string_view bytes) {
     require(entry.mode <= 0777, "nothing is set-user-id", entry.path);
     if (entry.kind == Entry::Kind::file && entry.size > 0)
       require(sizes.try_emplace(entry.hash, entry.size).first->second == entry.size, "the same content has the same size", entry.path);
+    require(read->owners.empty() ? entry.owner == 0 : entry.owner < read->owners.size(), "an owner is one of the list", entry.path);
     require(sum + entry.size >= sum, "the sizes have a sum", entry.path);
     sum += entry.size;
     require(read->find(entry.path) == &entry, "each path is found", entry.path);
@@ -86,7 +87,7 @@ void check_manifest(std::string_view bytes) {
   for (const auto& blob : read->blobs())
     require(entries[blob.entry].hash == blob.hash && entries[blob.entry].size == blob.size, "a blob is a file's");
   const auto again = decode(encode(*read), limits);
-  require(again && again->entries == entries, "a manifest survives being written and read");
+  require(again && again->entries == entries && again->owners == read->owners, "a manifest survives being written and read");
 }
 
 void check_set(Input input) {
@@ -154,8 +155,11 @@ void check_index(std::string_view bytes) {
 }
 
 // Entries as they are put together by a sender, some of them wrong.
-std::string made_manifest(Input& input) {
+std::string made_manifest(Input& input, bool has_owners) {
   Manifest manifest;
+  if (has_owners)
+    for (unsigned count = 1 + input.below(3); count > 0; --count)
+      manifest.owners.push_back({input.byte(), input.byte(), std::string(input.text()), std::string(input.text())});
   const std::string first(input.below(8) == 7 ? "x" : "");
   manifest.entries.push_back({first, input.below(8) == 7 ? Entry::Kind::file : Entry::Kind::folder, 0755, 0, {}, {}});
   while (!input.at_end()) {
@@ -169,6 +173,7 @@ std::string made_manifest(Input& input) {
     if (entry.kind == Entry::Kind::file) entry.size = static_cast<std::uint64_t>(input.number()) << input.below(64);
     if (entry.size > 0) entry.hash = sha256(input.text());
     if (entry.kind == Entry::Kind::link) entry.target = input.text();
+    if (has_owners) entry.owner = input.below(4);
     manifest.entries.push_back(std::move(entry));
   }
   if (manifest.entries.size() > 2 && manifest.entries.front().path.empty())
@@ -200,8 +205,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 5:
       check_index("GORGONE-INDEX-1\n" + std::string(input.rest()));
       break;
+    case 7:
+      check_manifest(made_manifest(input, true));
+      break;
     default:
-      check_manifest(made_manifest(input));
+      check_manifest(made_manifest(input, false));
   }
   return 0;
 }

@@ -428,6 +428,90 @@ class Hostile(ContentCase):
         self.assertIn("the manifest is too large", row["data"])
 
 
+def accounts_of(directory, name, users):
+    """The beginning of a command line that runs a daemon with these accounts, name to number, in a mount namespace of its own."""
+    mounts = []
+    for file in ("passwd", "group"):
+        theirs = directory / f"{name}-{file}"
+        theirs.write_text("root:x:0:0::/:/bin/sh\n" + "".join(
+            f"{user}:x:{number}:{number}::/:/bin/sh\n" if file == "passwd" else f"{user}:x:{number}:\n" for user, number in users.items()))
+        mounts.append(f"mount --bind {theirs} /etc/{file}")
+    return ["unshare", "--mount", "sh", "-c", f'{" && ".join(mounts)} && exec "$@"', "sh"]
+
+
+def owners(path):
+    status = path.lstat()
+    return status.st_uid, status.st_gid
+
+
+@unittest.skipUnless(os.geteuid() == 0, "files are given to others by root only")
+class Owned(ContentCase):
+    def test_what_is_new_belongs_to_whom_its_folder_belongs_and_the_rest_stays_whose_it_is(self):
+        central, _ = self.start_pair()
+        self.destination.mkdir()
+        (self.destination / "folder-1").mkdir()
+        (self.destination / "folder-1" / "1.cfg").write_text("theirs")
+        os.chown(self.destination, 5678, 5679)
+        os.chown(self.destination / "folder-1", 6678, 6679)
+        os.chown(self.destination / "folder-1" / "1.cfg", 7678, 7679)
+        write_tree(self.source, 10)
+        (self.source / "folder-2" / "2.cfg").chmod(0o640)
+        (self.source / "link").symlink_to("folder-2")
+        done = self.push(central)
+        self.assertNotIn("warnings", done)
+        self.assertEqual(owners(self.destination / "folder-1" / "1.cfg"), (7678, 7679))
+        self.assertEqual(owners(self.destination / "folder-1" / "8.cfg"), (6678, 6679))
+        for name in ("folder-2", "folder-2/2.cfg", "link", "."):
+            self.assertEqual(owners(self.destination / name), (5678, 5679), name)
+        # Where there was nothing, it is the folder in which it is put.
+        os.chown(self.destination.parent, 8678, 8679)
+        self.push(central, destination=str(self.destination.parent / "fresh"))
+        self.assertEqual(owners(self.destination.parent / "fresh" / "folder-2" / "2.cfg"), (8678, 8679))
+        self.push(central, owner="1", group="2", destination=str(self.destination.parent / "given"))
+        self.assertEqual(owners(self.destination.parent / "given" / "folder-2" / "2.cfg"), (1, 2))
+
+    def test_owners_are_sent_along_where_that_is_asked_for_and_a_change_of_them_alone_is_a_change(self):
+        central, _ = self.start_pair()
+        write_tree(self.source, 6)
+        os.chown(self.source / "folder-1" / "1.cfg", 51234, 54321)
+        os.chown(self.source / "folder-2", 51235, 54322)
+        self.assertEqual(self.push(central, preserve_owner=True)["switch"], "tree")
+        self.assertEqual(owners(self.destination / "folder-1" / "1.cfg"), (51234, 54321))
+        self.assertEqual(owners(self.destination / "folder-2"), (51235, 54322))
+        self.assertEqual(owners(self.destination / "folder-2" / "2.cfg"), (0, 0))
+        self.assertEqual(self.push(central, preserve_owner=True)["switch"], "none")
+        os.chown(self.source / "folder-3" / "3.cfg", 51234, 54321)
+        self.assertEqual(self.push(central)["switch"], "none")
+        changed = self.push(central, preserve_owner=True)
+        self.assertEqual((changed["switch"], changed["changed"], changed["received"]), ("tree", 1, 0))
+        self.assertEqual(owners(self.destination / "folder-3" / "3.cfg"), (51234, 54321))
+        # What is asked for by name goes before.
+        self.push(central, preserve_owner=True, group="7")
+        self.assertEqual(owners(self.destination / "folder-3" / "3.cfg"), (51234, 7))
+        command = [BIN / "gorgonectl", "push", "2", self.source, self.destination, "--preserve-owner", "--api", f"http://127.0.0.1:{central.http_port}"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60 * SLOWNESS)
+        self.assertEqual(owners(self.destination / "folder-3" / "3.cfg"), (51234, 54321))
+
+    def test_owners_are_found_by_their_names_and_one_that_would_be_somebody_else_is_told(self):
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+            self.skipTest("accounts of their own need mount namespaces")
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        central.prefix = accounts_of(self.directory, "central", {"centreon-engine": 51001, "only-here": 51002})
+        poller.prefix = accounts_of(self.directory, "poller", {"centreon-engine": 52001, "somebody": 51002})
+        central.nodes(poller.start().node(2))
+        central.start()
+        self.wait_seen(central, 2)
+        write_tree(self.source, 4)
+        for name, number in (("1", 51001), ("2", 51002), ("3", 51003)):
+            os.chown(self.source / f"folder-{name}" / f"{name}.cfg", number, number)
+        done = self.push(central, preserve_owner=True)
+        self.assertEqual(owners(self.destination / "folder-1" / "1.cfg"), (52001, 52001))
+        self.assertEqual(owners(self.destination / "folder-2" / "2.cfg"), (0, 0))
+        self.assertEqual(owners(self.destination / "folder-3" / "3.cfg"), (51003, 51003))
+        self.assertEqual(done["warnings"], ["owner 'only-here' is not known here", "group 'only-here' is not known here"])
+
+
 class Killed(ContentCase):
     def kills(self, victim, central, starts):
         """Kills a daemon again and again while versions are pushed; the destination is one of them, whole, at any time."""

@@ -83,6 +83,20 @@ class Unprivileged(FleetCase):
         again = self.push(owner=str(OTHER), group=str(OTHER))
         self.assertEqual((again["code"], again["data"]["switch"], len(again["data"]["warnings"])), (2, "none", 2), again)
 
+    def test_a_new_file_has_the_group_of_its_folder_unasked_and_owners_that_are_sent_along_are_taken_as_far_as_may_be(self):
+        (self.source / "hosts-1.cfg").chmod(0o640)
+        row = self.push()
+        self.assertEqual((row["code"], row["data"].get("warnings")), (2, None), row)
+        self.assertEqual(self.owners(self.there / "hosts-1.cfg"), (ACCOUNT, ENGINE))
+        for number in range(30):
+            os.chown(self.source / f"hosts-{number}.cfg", OTHER, ENGINE if number else OTHER)
+        os.chown(self.source, ACCOUNT, ENGINE)
+        row = self.push(preserve_owner=True)
+        self.assertEqual((row["code"], len(row["data"]["warnings"])), (2, 2), row)
+        self.assertIn(f"owner '{OTHER}' cannot be set: this daemon runs as '{ACCOUNT}'", row["data"]["warnings"][0])
+        self.assertIn(f"group '{OTHER}' cannot be set", row["data"]["warnings"][1])
+        self.assertEqual(self.owners(self.there / "hosts-1.cfg"), (ACCOUNT, ENGINE))
+
     def test_a_file_of_somebody_else_is_replaced_and_it_is_told_that_it_has_another_owner_now(self):
         self.source = self.source / "hosts-1.cfg"
         single = self.there / "centreontrapd.sdb"

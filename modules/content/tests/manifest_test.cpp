@@ -4,7 +4,11 @@
 
 #include <catch2/catch.hpp>
 
+#include <unistd.h>
+
+#include "owners.hpp"
 #include "pack.hpp"
+#include "wire.hpp"
 
 using namespace gorgone;
 using namespace gorgone::content;
@@ -34,6 +38,54 @@ TEST_CASE("a manifest comes back as it was written") {
   CHECK(read->entries == tree().entries);
   CHECK(read->files() == 3);
   CHECK(read->bytes() == 9);
+}
+
+TEST_CASE("a manifest that says to whom files belong comes back as it was written, and one that does not is as it ever was") {
+  auto manifest = tree();
+  CHECK(encode(manifest).starts_with("GORGONE-TREE-1\n"));
+  manifest.owners = {{0, 0, "root", "root"}, {1234, 4321, "", "engine"}};
+  manifest.entries[4].owner = 1;
+  const auto bytes = encode(manifest);
+  CHECK(bytes.starts_with("GORGONE-TREE-2\n"));
+  const auto read = decode(bytes, {});
+  REQUIRE(read.has_value());
+  CHECK(read->entries == manifest.entries);
+  CHECK(read->owners == manifest.owners);
+  manifest.entries[4].owner = 2;
+  CHECK(refusal(manifest).find("is broken at its path 5 of 6") != std::string::npos);
+  manifest.entries[4].owner = 0;
+  manifest.owners[1].group = "two\nlines";
+  CHECK(refusal(manifest).find("has a control character") != std::string::npos);
+  manifest.owners.assign(4097, {});
+  CHECK(refusal(manifest).find("lists 4097 owners, expected 1 to 4096") != std::string::npos);
+  for (std::size_t length = 0; length < bytes.size(); ++length)
+    CHECK_FALSE(decode(std::string_view(bytes).substr(0, length), {}).has_value());
+}
+
+TEST_CASE("an owner is found by its name, and the number counts only where it is nobody else's") {
+  Notes notes;
+  const auto daemon = find_owners("daemon", "daemon", notes);
+  if (::geteuid() != 0 || !daemon.uid) return;
+  CHECK(owners_here({54321, 54321, "daemon", "daemon"}, notes).uid == daemon.uid);
+  CHECK(owners_here({54321, 54322, "", ""}, notes).gid == 54322U);
+  CHECK(owners_here({54321, 54322, "nobody-has-this", "nor-this"}, notes).uid == 54321U);
+  CHECK(notes.empty());
+  const auto other = owners_here({*daemon.uid, *daemon.gid, "nobody-has-this", "nor-this"}, notes);
+  CHECK_FALSE(other.uid.has_value());
+  CHECK_FALSE(other.gid.has_value());
+  CHECK(notes.texts() == std::vector<std::string>{"owner 'nobody-has-this' is not known here", "group 'nor-this' is not known here"});
+}
+
+TEST_CASE("a node says that it takes owners, and one of an earlier revision does not") {
+  content::Answer answer;
+  answer.stage = "manifest";
+  HistoryRow row;
+  row.code = code::going_on;
+  row.data = write_answer("t", answer).data;
+  CHECK_FALSE(read_answer(row)->takes_owners);
+  answer.takes_owners = true;
+  row.data = write_answer("t", answer).data;
+  CHECK(read_answer(row)->takes_owners);
 }
 
 TEST_CASE("content that several files have is listed once") {
