@@ -2,6 +2,7 @@
 remote, a poller behind it and a poller beside it, each with a fake engine that reads its pipe and a fake sudo that writes down what it was asked."""
 import os
 import pathlib
+import stat
 import subprocess
 
 from fake_engine import FakeEngine
@@ -116,6 +117,8 @@ class AdministratorCase(FleetCase):
             (engine / f"hosts-{number}.cfg").write_text(f"define host {{ host_name {identity}-{number}-{changes} }}\n" * 50)
         (engine / "centengine.cfg").write_text(f"# {changes}\n")
         (engine / "plugins.json").write_text("{}")
+        for name, mode in (("centengine.cfg", 0o660), ("plugins.json", 0o600), ("hosts-1.cfg", 0o640), ("hosts-2.cfg", 0o755)):
+            (engine / name).chmod(mode)
         (broker / "central-broker.json").write_text(f'{{"poller": {identity}, "changes": {changes}}}\n')
         return engine, broker
 
@@ -127,6 +130,18 @@ class AdministratorCase(FleetCase):
     def same(self, source, destination):
         """All of the source's files are at the destination."""
         return all((destination / file.name).exists() and (destination / file.name).read_bytes() == file.read_bytes() for file in source.iterdir())
+
+    def modes(self, folder, names):
+        return {name: stat.S_IMODE((folder / name).stat().st_mode) for name in names}
+
+    def assert_modes(self, source, destination):
+        names = [file.name for file in source.iterdir()]
+        self.assertEqual(self.modes(destination, names), self.modes(source, names))
+
+    def skip_without_accounts(self):
+        """At the end of a test: all but the owners was right."""
+        if not self.accounts:
+            self.skipTest("owners were not looked at, all else was right: accounts of their own need root and mount namespaces")
 
     def owned_by(self, path, account):
         if self.accounts:
