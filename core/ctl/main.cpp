@@ -1,6 +1,7 @@
 // gorgonectl: the administrator's tool. Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
 
 #include "core/ctl/content.hpp"
+#include "core/ctl/in_place.hpp"
 #include "core/ctl/keys.hpp"
 #include "core/ctl/mcollective.hpp"
 #include "core/ctl/one_step.hpp"
@@ -28,6 +29,7 @@ int run(int argc, char** argv) {
   gorgone::ctl::add_trust(program, outcome);
   gorgone::ctl::add_content(program, outcome);
   gorgone::ctl::add_one_step(program, outcome);
+  gorgone::ctl::add_in_place(program, outcome);
   gorgone::ctl::add_mcollective(program, outcome);
   try {
     program.parse(argc, argv);

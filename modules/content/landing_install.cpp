@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 constexpr auto slice = 50ms;
 constexpr int attempts_max = 3;
 constexpr std::size_t output_max = 2000, told_max = 1000;
-constexpr const char* staged_word = "{staged}";
+constexpr std::string_view staged_word = "{staged}", destination_word = "{destination}";
 
 // In single quotes for a shell, for a path may hold anything.
 std::string quoted(const std::string& path) {
@@ -25,10 +25,18 @@ std::string quoted(const std::string& path) {
   return out + "'";
 }
 
-std::string with_path(std::string command, const std::string& path) {
-  for (auto at = command.find(staged_word); at != std::string::npos; at = command.find(staged_word, at + path.size()))
-    command.replace(at, std::string_view(staged_word).size(), path);
-  return command;
+// In one pass: a path may have such a word in it.
+std::string with_paths(std::string_view command, const std::string& staged, const std::string& destination) {
+  std::string out;
+  while (!command.empty()) {
+    const auto word = command.starts_with(staged_word) ? staged_word : command.starts_with(destination_word) ? destination_word : "";
+    if (word.empty())
+      out += command.front();
+    else
+      out += word == staged_word ? staged : destination;
+    command.remove_prefix(std::max<std::size_t>(word.size(), 1));
+  }
+  return out;
 }
 
 }  // namespace
@@ -92,8 +100,13 @@ asio::awaitable<Result<void>> Landing::build(std::shared_ptr<Builder> builder) {
 
 // By the module action: what may run on this node, and for how long, is decided in one place.
 asio::awaitable<Result<void>> Landing::check() {
-  if (offer_.wish.check.empty()) co_return Result<void>{};
-  const auto command = with_path(offer_.wish.check, quoted(staging_->shown("tree")));
+  auto asked = offer_.wish.check;
+  if (asked.empty() && !ground_.options.checks.empty()) {
+    auto find = [checks = ground_.options.checks, path = staging_->destination().path] { return check_for(checks, path); };
+    asked = co_await agent_.blocking(find);
+  }
+  if (asked.empty()) co_return Result<void>{};
+  const auto command = with_paths(asked, quoted(staging_->shown("tree")), quoted(staging_->destination().path));
   Message message;
   message.action = "COMMAND";
   message.token = new_token();

@@ -21,6 +21,11 @@ std::string folder_beside_the_journal(const ConfigValue& gorgone) {
   return slash == std::string_view::npos ? "content" : std::string(path.substr(0, slash)) + "/content";
 }
 
+std::string without_slashes(std::string folder) {
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  return folder;
+}
+
 }  // namespace
 
 Schema schema() {
@@ -28,6 +33,14 @@ Schema schema() {
   return {
       Option{"allowed_destinations", texts, "",
              "folders in which content may be put on this node, itself or a folder below; missing: wherever the daemon may write"},
+      Option{"checks[].destination", path, "",
+             "a folder of this node; content for it or for one below is checked where the push brings no check_command"}
+          .required(),
+      Option{"checks[].command", text, "",
+             "must end with status 0 before the content is put in place; {staged} in it is the path of the new content, {destination} the "
+             "path "
+             "that it is for"}
+          .required(),
       Option{"state_dir", path, "",
              "where is kept which files have which hash, so that unchanged ones are not read again; missing: the folder \"content\" beside "
              "the "
@@ -56,8 +69,9 @@ Options read_options(const Settings& settings, const ConfigValue& gorgone) {
   if (options.state_dir.empty()) options.state_dir = folder_beside_the_journal(gorgone);
   options.index_trees = static_cast<std::size_t>(settings.integer("index_trees"));
   options.allowed = settings.texts("allowed_destinations");
-  for (auto& folder : options.allowed)
-    while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  for (auto& folder : options.allowed) folder = without_slashes(std::move(folder));
+  for (const auto& check : settings.items("checks"))
+    options.checks.push_back({without_slashes(check.text("destination")), check.text("command")});
   options.limits.entries = static_cast<std::size_t>(settings.integer("max_files"));
   options.keeps_previous = settings.boolean("keep_previous");
   options.links_unchanged = settings.text("unchanged_files") == "link";
@@ -75,6 +89,11 @@ std::vector<Problem> check_options(const Settings& settings) {
           {Problem::Severity::error, fmt::format("modules.content.allowed_destinations: got \"{}\" ({}), expected absolute paths of "
                                                  "folders (default: anywhere)",
                                                  folder, settings.where("allowed_destinations").text())});
+  for (const auto& check : settings.items("checks"))
+    if (const auto folder = check.text("destination"); !folder.starts_with('/'))
+      problems.push_back(
+          {Problem::Severity::error, fmt::format("modules.content.checks[].destination: got \"{}\" ({}), expected a folder's absolute path",
+                                                 folder, check.where("destination").text())});
   return problems;
 }
 
@@ -85,6 +104,16 @@ std::vector<std::string> with_links_resolved(std::vector<std::string> folders) {
     if (!unknown && resolved != folders[i]) folders.push_back(resolved.string());
   }
   return folders;
+}
+
+std::string check_for(const std::vector<Check>& checks, const std::string& path) {
+  const Check* nearest = nullptr;
+  for (const auto& check : checks) {
+    // A folder that is named there may be a link itself.
+    const auto folders = with_links_resolved({check.destination});
+    if (is_allowed(folders, path) && (!nearest || check.destination.size() > nearest->destination.size())) nearest = &check;
+  }
+  return nearest ? nearest->command : std::string();
 }
 
 bool is_allowed(const std::vector<std::string>& folders, const std::string& path) {

@@ -444,6 +444,110 @@ def owners(path):
     return status.st_uid, status.st_gid
 
 
+ENGINE = """#!/bin/sh
+# centengine -v, as far as it matters here: the files that its configuration names by absolute paths are read there.
+[ "$1" = -v ] || exit 2
+for file in $(sed -n 's/^cfg_file=//p' "$2"); do
+  if grep -q broken "$file"; then echo "error in $file"; exit 1; fi
+done
+"""
+# From docs/content-sync.md.
+REWRITING = """#!/bin/sh
+# check-engine STAGED DESTINATION: checks a copy in which the paths of the destination are the copy's own.
+copy=$(mktemp -d) && trap 'rm -rf "$copy"' EXIT || exit 1
+cp -r "$1/." "$copy" && find "$copy" -name '*.cfg' -exec sed -i "s|$2/|$copy/|g" {} + && centengine -v "$copy/centengine.cfg"
+"""
+
+
+class Checked(ContentCase):
+    """A node with checks of its own, for pushes that bring none, as exports of the web interface are."""
+
+    def setUp(self):
+        super().setUp()
+        programs = self.directory / "programs"
+        programs.mkdir()
+        for name, text in (("centengine", ENGINE), ("check-engine", REWRITING)):
+            (programs / name).write_text(text)
+            (programs / name).chmod(0o755)
+        self.environment = ["env", f"PATH={programs}:{BIN}:{os.environ['PATH']}"]
+        self.destination.mkdir()
+        self.configure_engine(self.destination, "old")
+        self.configure_engine(self.source, "new")
+
+    def configure_engine(self, root, text):
+        root.mkdir(exist_ok=True)
+        (root / "centengine.cfg").write_text(f"cfg_file={self.destination}/hosts.cfg\n")
+        (root / "hosts.cfg").write_text(f"# {text}\n")
+
+    def start_checked(self, command):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        poller.prefix = self.environment
+        nowhere = {"destination": str(self.destination / "below"), "command": "false"}
+        poller.replace_module("content", checks=[nowhere, {"destination": f"{self.destination}/", "command": command}])
+        central.nodes(poller.start().node(2))
+        central.start()
+        self.wait_seen(central, 2)
+        return central
+
+    def export(self, central):
+        """As legacycmd's SENDCFGFILE does it."""
+        content = {"source": str(self.source), "destination": f"{self.destination}/", "cache_dir": str(self.directory), "type": "archive"}
+        status, body = central.api().request("POST", "/api/nodes/2/core/proxy/remotecopy", content)
+        self.assertEqual(status, 200, body)
+        return self.end_of(central, body["token"])
+
+    def assert_checked(self, central):
+        row = self.export(central)
+        self.assertEqual(row["code"], 2, row)
+        self.assert_same()
+        before = digest(self.destination)
+        self.configure_engine(self.source, "broken")
+        row = self.export(central)
+        self.assertEqual(row["code"], 1, row)
+        self.assertIn("check_command failed", row["data"]["message"])
+        self.assertIn("exit code 1: error in ", row["data"]["message"])
+        self.assertIn("check_command failed", self.failure(central))
+        self.assertEqual(digest(self.destination), before)
+        self.push(central, check_command="test -f {staged}/hosts.cfg && grep -q new {destination}/hosts.cfg")
+        self.assert_same()
+
+    def test_an_export_is_checked_as_if_it_were_in_its_place(self):
+        if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+            self.skipTest("new content cannot lie over its destination here: no mount namespaces")
+        central = self.start_checked(f"gorgonectl in-place {{staged}} {{destination}} centengine -v {self.destination}/centengine.cfg")
+        self.assert_checked(central)
+        self.assertNotIn(str(self.destination), pathlib.Path("/proc/self/mounts").read_text())
+
+    def test_an_export_is_checked_by_a_script_that_rewrites_its_paths(self):
+        self.assert_checked(self.start_checked("check-engine {staged} {destination}"))
+
+    def test_the_nearest_check_counts_and_none_for_what_lies_elsewhere(self):
+        central = self.start_checked("true")
+        self.assertIn("check_command failed", self.failure(central, destination=str(self.destination / "below")))
+        self.push(central, destination=str(self.destination / "beside"))
+        self.push(central, destination=f"{self.destination}-else")
+
+    def test_paths_in_a_check_are_words_for_its_shell_whatever_is_in_them(self):
+        said = self.directory / "said"
+        central = self.start_checked(f"printf '%s\\n' {{staged}} {{destination}} > {said}")
+        for name in ("it's {staged} $(id)", "{destination};id;", "plain"):
+            self.push(central, destination=str(self.destination / name))
+            self.assertEqual(said.read_text(), f"{self.destination}/.{name}.gorgone/tree\n{self.destination}/{name}\n")
+
+    def test_new_content_without_something_to_lie_over_is_told(self):
+        done = subprocess.run([BIN / "gorgonectl", "in-place", self.source, self.directory / "missing", "true"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"cannot find '{self.directory}/missing', which must be there", done.stderr)
+
+    def test_a_check_without_an_absolute_path_is_an_error_of_the_configuration(self):
+        poller = self.make_poller("x" * 43)
+        poller.replace_module("content", checks=[{"destination": "etc", "command": "true"}])
+        done = subprocess.run([BIN / "gorgoned", "--check", f"--config={poller.config}"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout + done.stderr, r'modules\.content\.checks\[\]\.destination: got "etc" \(.*\), expected a folder\'s absolute path')
+
+
 @unittest.skipUnless(os.geteuid() == 0, "files are given to others by root only")
 class Owned(ContentCase):
     def test_what_is_new_belongs_to_whom_its_folder_belongs_and_the_rest_stays_whose_it_is(self):

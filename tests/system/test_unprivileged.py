@@ -97,6 +97,18 @@ class Unprivileged(FleetCase):
         self.assertIn(f"group '{OTHER}' cannot be set", row["data"]["warnings"][1])
         self.assertEqual(self.owners(self.there / "hosts-1.cfg"), (ACCOUNT, ENGINE))
 
+    def test_a_check_sees_new_content_in_its_place_without_root_where_user_namespaces_are_allowed(self):
+        if subprocess.run([*self.poller.prefix, "unshare", "--user", "--mount", "true"], capture_output=True).returncode != 0:
+            self.skipTest("user namespaces are not allowed here")
+        (self.there / "hosts-1.cfg").write_text("old\n")
+        command = f"{BIN}/gorgonectl in-place {{staged}} {{destination}} sh -c 'id -u; grep host_name {self.there}/hosts-1.cfg && exit %d'"
+        row = self.push(check_command=command % 7)
+        self.assertEqual(row["code"], 1, row)
+        self.assertIn(f"exit code 7: {ACCOUNT}\ndefine host {{ host_name 1 }}", row["data"]["message"])
+        self.assertEqual((self.there / "hosts-1.cfg").read_text(), "old\n")
+        self.assertEqual(self.push(check_command=command % 0)["code"], 2)
+        self.assertEqual((self.there / "hosts-1.cfg").read_text(), (self.source / "hosts-1.cfg").read_text())
+
     def test_a_file_of_somebody_else_is_replaced_and_it_is_told_that_it_has_another_owner_now(self):
         self.source = self.source / "hosts-1.cfg"
         single = self.there / "centreontrapd.sdb"
