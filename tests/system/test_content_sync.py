@@ -78,6 +78,53 @@ class Sampler:
         self.thread.join()
 
 
+class Reader:
+    """Reads files of `write_tree` by their paths, one after the other and again and again, as a program does that goes by path. Of each round
+    it notes the versions that it met."""
+
+    def __init__(self, root, files):
+        # In no order, that of a switch file by file least of all.
+        self.paths = sorted((root / f"folder-{i % 7}" / f"{i}.cfg" for i in range(files)), key=lambda path: hashlib.md5(path.name.encode()).digest())
+        self.rounds, self.missing, self.over = [], [], threading.Event()
+        self.thread = threading.Thread(target=self.read)
+
+    def read(self):
+        while not self.over.is_set():
+            versions = []
+            for path in self.paths:
+                try:
+                    version = path.read_text().split()[1]
+                except OSError as error:
+                    self.missing.append(str(error))
+                    continue
+                if versions[-1:] != [version]:
+                    versions.append(version)
+            self.rounds.append(versions)
+
+    def wait_for_round(self):
+        """Until one has ended that has begun after this was called, so that none meets two switches."""
+        after = len(self.rounds) + 2
+        eventually(lambda: len(self.rounds) >= after, 20, "a round of reading")
+
+    def assert_one_change(self, case):
+        """That no round met more than one change, from a version to the next, and that some met one."""
+        met = [versions for versions in self.rounds if len(versions) > 1]
+        print(f"{len(self.rounds)} rounds by path, {len(met)} of them with a change: {met[:5]}", flush=True)
+        case.assertEqual(self.missing, [])
+        for versions in met:
+            case.assertEqual(len(versions), 2, "there and back, or two switches in one round")
+            case.assertEqual(int(versions[0][1:]) + 1, int(versions[1][1:]), versions)
+        case.assertGreater(len(met), 0, "no round was on its way when a tree was switched")
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
 def on_a_terminal(words):
     """Runs a program whose standard output is a terminal; its status and what it wrote."""
     ours, its = pty.openpty()
@@ -139,6 +186,18 @@ class Direct(ContentCase):
         self.assertEqual((changed["switch"], changed["changed"]), ("tree", 1))
         self.assertLess(changed["received"], 100)
         self.assert_same()
+
+    def test_who_goes_by_path_meets_one_change_at_most_from_the_old_tree_to_the_new_one(self):
+        central, _ = self.start_pair()
+        write_tree(self.source, 400, version="v0")
+        self.push(central)
+        with Reader(self.destination, 400) as reader:
+            for version in range(1, 9):
+                write_tree(self.source, 400, version=f"v{version}")
+                reader.wait_for_round()
+                self.assertEqual(self.push(central)["switch"], "tree")
+            reader.wait_for_round()
+        reader.assert_one_change(self)
 
     def test_what_the_source_lacks_stays_or_goes_as_is_asked(self):
         central, _ = self.start_pair()
@@ -623,11 +682,12 @@ class Killed(ContentCase):
         (self.source / "big").write_bytes(os.urandom(2_000_000))
         self.push(central)
         whole = {digest(self.destination)}
-        with Sampler(self.destination) as sampler:
+        with Sampler(self.destination) as sampler, Reader(self.destination, 400) as reader:
             for version in range(1, 5):
                 write_tree(self.source, 400, version=f"v{version}")
                 (self.source / "big").write_bytes(os.urandom(8_000_000))
                 whole.add(digest(self.source))
+                reader.wait_for_round()
                 token = self.start_push(central)
                 for pause in (0.05 * version, 0.15):
                     time.sleep(pause)
@@ -639,6 +699,7 @@ class Killed(ContentCase):
                 self.assertEqual(row["code"], 2, row)
                 self.assert_same()
         sampler.assert_only_whole(self, whole)
+        reader.assert_one_change(self)
         self.assertNotIn("switching", os.listdir(self.destination.parent / ".tree.gorgone"))
 
     def test_the_node_is_killed_in_the_middle(self):
