@@ -68,9 +68,13 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
   bool owes_brought = false;  ///< what lies in the journal has not been read yet
   std::string why_owed;
   std::set<std::string> told_problems;
+  std::function<void(const Pins&)> tell_pins = {};  ///< other brokers; may be empty
+  std::chrono::steady_clock::time_point complain_after{};
 
   void tell_changed();
   void log_problems(const std::vector<std::string>& problems);
+  void keep_pin(const std::string& identity, const std::string& pin);
+  void pin_differs(const std::string& identity);
   asio::awaitable<std::chrono::milliseconds> look();
   asio::awaitable<void> read_brought();
   static asio::awaitable<void> run(std::shared_ptr<AccessState> self, std::chrono::milliseconds pause);
@@ -96,6 +100,25 @@ void AccessState::log_problems(const std::vector<std::string>& problems) {
   for (const auto& problem : problems)
     if (!told_problems.contains(problem)) agent.log().error("access: {}", printable(problem, 300));
   told_problems = {problems.begin(), problems.end()};
+}
+
+/// Empty: there is none any more.
+void AccessState::keep_pin(const std::string& identity, const std::string& pin) {
+  if (pin.empty())
+    agent.journal().drop_kept(pin_collection, identity);
+  else
+    agent.journal().keep(pin_collection, identity, pin);
+}
+
+void AccessState::pin_differs(const std::string& identity) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < complain_after) return;
+  complain_after = now + 60s;
+  const auto shown = printable(identity);
+  agent.log().warning(
+      "access: {} is pinned to one key here and to another one at another broker; `gorgonectl mcollective trust {}`, "
+      "said to the broker whose key is the wrong one, and the right key's next connection there decide for all",
+      shown, shown);
 }
 
 /// How long to wait for the next look.
@@ -228,7 +251,9 @@ class FileAccess final : public Access {
 
   Result<Grant> grant(const std::string& key, const std::string& routing_id) override {
     auto granted = state_->table.grant(key, routing_id, now_s());
-    for (auto& [identity, pinned] : state_->table.take_new_pins()) state_->agent.journal().keep(pin_collection, identity, pinned);
+    const auto added = state_->table.take_new_pins();
+    for (const auto& [identity, pin] : added) state_->keep_pin(identity, pin);
+    if (!added.empty() && state_->tell_pins) state_->tell_pins(added);
     return granted;
   }
 
@@ -254,13 +279,29 @@ class FileAccess final : public Access {
   Result<void> forget_pin(const std::string& identity) override {
     const auto left = state_->table.forget_pin(identity);
     if (!left) return left.error();
-    if (left->empty())
-      state_->agent.journal().drop_kept(pin_collection, identity);
-    else
-      state_->agent.journal().keep(pin_collection, identity, *left);
+    state_->keep_pin(identity, *left);
     state_->tell_changed();
+    if (state_->tell_pins) state_->tell_pins({{identity, *left}});
     return {};
   }
+
+  void share_pins(std::function<void(const Pins&)> tell) override {
+    if (state_->rules.policy == AccessPolicy::first) state_->tell_pins = std::move(tell);
+  }
+
+  void take_pins(const Pins& pins) override {
+    bool is_changed = false;
+    for (const auto& [identity, pin] : pins) {
+      const auto learnt = state_->table.learn_pin(identity, pin);
+      if (learnt == AccessTable::Learnt::differs) state_->pin_differs(identity);
+      if (learnt == AccessTable::Learnt::added || learnt == AccessTable::Learnt::replaced)
+        state_->keep_pin(identity, state_->table.pin_of(identity));
+      is_changed |= learnt == AccessTable::Learnt::replaced;
+    }
+    if (is_changed) state_->tell_changed();
+  }
+
+  Pins pins() const override { return state_->table.pins(); }
 
   json::object describe() const override { return state_->table.describe(now_s()); }
 

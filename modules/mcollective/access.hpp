@@ -7,11 +7,13 @@
 #include <gorgone/config.hpp>
 #include <gorgone/result.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "identity_key.hpp"
 #include "topic_rules.hpp"
 
 namespace gorgone::mcollective {
@@ -29,10 +31,17 @@ struct Grant {
   std::int64_t until_s = 0;  ///< since 1970: the connection ends then (`changed` comes in that second); 0: never
   /// Known only as the owner of a key: it may CONNECT with a certificate and nothing else.
   bool awaits_certificate = false;
+  /// Whether the identity belongs to the key (`clients: first`), see IdentityKey. There is a grant for each client, so the key is not in
+  /// it.
+  enum class Binding : std::uint8_t { none, came_first, certain };
+  Binding binding = Binding::none;
   std::vector<std::string> publish, subscribe;  ///< patterns, `%i` already replaced
 
   bool may_publish(std::string_view topic) const;
   bool may_subscribe(std::string_view topic) const;
+  IdentityKey identity_key(const std::string& key) const {
+    return binding == Binding::none ? IdentityKey() : IdentityKey{key, binding == Binding::certain};
+  }
 };
 
 class Access {
@@ -51,6 +60,11 @@ class Access {
   /// Policy `first`: forgets the key that an identity is pinned to, ends its connections, and pins the next other one. A second time: the
   /// next one, whatever it is. An Error where none is pinned.
   virtual Result<void> forget_pin(const std::string& identity) = 0;
+  /// Policy `first` at several brokers. What is pinned or forgotten here from now on is told to the others by `tell`.
+  virtual void share_pins(std::function<void(const Pins&)> tell) { static_cast<void>(tell); }
+  /// What another broker has told. A pin of our own stays, but for one that is trusted there and not here.
+  virtual void take_pins(const Pins& pins) { static_cast<void>(pins); }
+  virtual Pins pins() const { return {}; }  ///< those that others need to know
   /// For `gorgonectl mcollective list` and the API: keys, pins, certificates, revocations; no secrets.
   virtual json::object describe() const = 0;
 };

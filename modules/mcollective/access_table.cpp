@@ -17,8 +17,18 @@ constexpr char forgotten_mark = '!';
 constexpr std::size_t key_text_size = 40;
 constexpr std::size_t revoked_at_once = 500;
 
+// Behind a key; no key has a space in it.
+const std::string trusted_mark = " trusted";
+
+bool is_trusted(const std::string& pin) { return pin.ends_with(trusted_mark); }
+
 // Keys may begin with the mark too, but are shorter.
-bool is_forgotten(const std::string& pin) { return pin.size() > key_text_size && pin.front() == forgotten_mark; }
+bool is_forgotten(const std::string& pin) { return pin.size() > key_text_size && pin.front() == forgotten_mark && !is_trusted(pin); }
+
+std::string key_of(const std::string& pin) {
+  if (is_trusted(pin)) return pin.substr(0, pin.size() - trusted_mark.size());
+  return is_forgotten(pin) ? pin.substr(1) : pin;
+}
 
 // A client without a name of its own may have an identity that is no text at all; "*" is for it too.
 bool allows_identity(std::string_view pattern, std::string_view identity) { return pattern == "*" || topic_matches(pattern, identity); }
@@ -89,6 +99,7 @@ Result<Grant> AccessTable::grant(const std::string& key, const std::string& rout
       out.until_s = certificate.not_after_s;
       finish(out, certificate.topics, identity, identity);
       pin_if_free(key, identity);
+      if (rules_.policy == AccessPolicy::first) out.binding = Grant::Binding::certain;
       return out;
     }
     why_not = fmt::format("certificate {} is for the identity {}", certificate.serial, certificate.identity);
@@ -100,6 +111,7 @@ Result<Grant> AccessTable::grant(const std::string& key, const std::string& rout
       out.source = "listed in " + entry.where;
       finish(out, entry.topics, entry.name.empty() ? identity : entry.name, identity);
       pin_if_free(key, identity);
+      if (rules_.policy == AccessPolicy::first) out.binding = Grant::Binding::certain;
       return out;
     }
     why_not = fmt::format("key {} is listed in {} for the identity {}", beginning(key), entry.where, entry.identity);
@@ -128,22 +140,71 @@ Result<Grant> AccessTable::pinned(const std::string& key, const std::string& ide
   const auto shown = printable(identity);
   if (pin == pins_.end())
     return Error{fmt::format("{} has no pin, and there are {} already: pins_max, expected room for each client", shown, pins_.size())};
-  if (pin->second == key) return grant;
+  if (!is_forgotten(pin->second) && key_of(pin->second) == key) {
+    grant.binding = is_trusted(pin->second) ? Grant::Binding::certain : Grant::Binding::came_first;
+    return grant;
+  }
   if (is_forgotten(pin->second))
     return Error{
         fmt::format("key {} of {} was forgotten, another one is expected; `gorgonectl mcollective trust {}` once more lets it in again",
                     beginning(key), shown, shown)};
   return Error{fmt::format("{} is pinned to key {} and came with key {}; `gorgonectl mcollective trust {}` forgets the pin", shown,
-                           beginning(pin->second), beginning(key), shown)};
+                           beginning(key_of(pin->second)), beginning(key), shown)};
 }
 
 void AccessTable::pin_if_free(const std::string& key, const std::string& identity) {
   if (rules_.policy != AccessPolicy::first || identity.starts_with('\0')) return;
   const auto pin = pins_.find(identity);
-  const bool is_free = pin == pins_.end() ? pins_.size() < rules_.pins_max : is_forgotten(pin->second) && pin->second.substr(1) != key;
+  const bool is_free = pin == pins_.end() ? has_room_for(identity) : is_forgotten(pin->second) && key_of(pin->second) != key;
   if (!is_free) return;
-  pins_[identity] = key;
-  new_pins_.emplace_back(identity, key);
+  // Whoever forgot the former key meant this one.
+  const bool is_meant = pin != pins_.end() || opened_.contains(identity);
+  opened_.erase(identity);
+  pins_[identity] = is_meant ? key + trusted_mark : key;
+  new_pins_.emplace_back(identity, pins_[identity]);
+}
+
+AccessTable::Learnt AccessTable::learn_pin(const std::string& identity, const std::string& pin) {
+  if (rules_.policy != AccessPolicy::first || identity.empty() || identity.starts_with('\0')) return Learnt::nothing;
+  const auto ours = pins_.find(identity);
+  if (pin.empty() || is_forgotten(pin)) {
+    if (ours == pins_.end() || is_forgotten(ours->second) != pin.empty()) return Learnt::nothing;
+    if (!pin.empty() && key_of(ours->second) != key_of(pin)) return Learnt::nothing;
+    if (pin.empty()) {
+      pins_.erase(ours);
+      opened_.insert(identity);
+    } else {
+      ours->second = pin;
+    }
+    return Learnt::replaced;
+  }
+  if (key_of(pin).size() != key_text_size) return Learnt::nothing;
+  if (ours == pins_.end()) {
+    if (!has_room_for(identity)) return Learnt::nothing;
+    pins_[identity] = pin;
+    return Learnt::added;
+  }
+  const bool is_same = key_of(ours->second) == key_of(pin);
+  // One that was forgotten here is told by who has not heard of that yet.
+  if (is_forgotten(ours->second) && is_same) return Learnt::nothing;
+  if (is_forgotten(ours->second) || (is_trusted(pin) && !is_trusted(ours->second))) {
+    ours->second = is_trusted(pin) ? pin : pin + trusted_mark;
+    return Learnt::replaced;
+  }
+  return is_same ? Learnt::nothing : Learnt::differs;
+}
+
+Pins AccessTable::pins() const {
+  Pins all;
+  if (rules_.policy == AccessPolicy::first)
+    for (const auto& [identity, pin] : pins_)
+      if (!is_forgotten(pin)) all.emplace_back(identity, pin);
+  return all;
+}
+
+std::string AccessTable::pin_of(const std::string& identity) const {
+  const auto found = pins_.find(identity);
+  return found == pins_.end() ? std::string() : found->second;
 }
 
 Result<std::string> AccessTable::forget_pin(const std::string& identity) {
@@ -151,9 +212,10 @@ Result<std::string> AccessTable::forget_pin(const std::string& identity) {
   if (pin == pins_.end()) return Error{fmt::format("{}: no key is pinned for this identity", printable(identity))};
   if (is_forgotten(pin->second)) {
     pins_.erase(pin);
+    opened_.insert(identity);
     return std::string();
   }
-  return pin->second = forgotten_mark + pin->second;
+  return pin->second = forgotten_mark + key_of(pin->second);
 }
 
 bool AccessTable::has(const Certificate& certificate) const {
@@ -230,7 +292,7 @@ json::object AccessTable::describe(std::int64_t now_s) const {
   }
   for (const auto& [identity, pin] : pins_) {
     const bool forgotten = is_forgotten(pin);
-    pins.push_back(json::object{{"identity", to_utf8(identity)}, {"key", forgotten ? pin.substr(1) : pin}, {"forgotten", forgotten}});
+    pins.push_back(json::object{{"identity", to_utf8(identity)}, {"key", key_of(pin)}, {"forgotten", forgotten}});
   }
   each_certificate([&](const HeldCertificate& held) {
     const auto& c = held.certificate;

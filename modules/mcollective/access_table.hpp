@@ -4,7 +4,9 @@
 
 #include <gorgone/json.hpp>
 
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,8 +36,15 @@ class AccessTable {
   Result<Grant> grant(const std::string& key, const std::string& routing_id, std::int64_t now_s);
 
   /// Identities pinned since the last call, with their keys.
-  std::vector<std::pair<std::string, std::string>> take_new_pins() { return std::exchange(new_pins_, {}); }
+  Pins take_new_pins() { return std::exchange(new_pins_, {}); }
   void set_pins(std::map<std::string, std::string> pins);
+  /// What another broker has pinned or forgotten. `differs`: our own is of another key, and stays.
+  enum class Learnt { nothing, added, replaced, differs };
+  Learnt learn_pin(const std::string& identity, const std::string& pin);
+  /// To be told to other brokers; nothing where the policy is another one.
+  Pins pins() const;
+  /// As it is to be kept; empty: there is none.
+  std::string pin_of(const std::string& identity) const;
   /// Another key than the one that was pinned is pinned next; forgotten a second time, any key is. The pin as it is to be kept from now on,
   /// empty: not at all. An Error where there was none.
   Result<std::string> forget_pin(const std::string& identity);
@@ -61,6 +70,7 @@ class AccessTable {
   const Revocations* revoker_of(std::string_view key) const;
   std::string state_of(const Certificate& certificate, std::int64_t now_s) const;
   Result<Grant> pinned(const std::string& key, const std::string& identity, Grant grant);
+  bool has_room_for(const std::string& identity) const { return pins_.contains(identity) || pins_.size() < rules_.pins_max; }
   void pin_if_free(const std::string& key, const std::string& identity);
   void finish(Grant& grant, const TopicPermits& own, std::string_view client, std::string_view identity) const;
   template <class F>
@@ -70,8 +80,9 @@ class AccessTable {
   std::shared_ptr<const AccessFiles> files_ = std::make_shared<AccessFiles>();
   CertificatesByKey taken_;
   RevocationsByIssuer revocations_;          ///< of the files too: a list that vanishes revokes on
-  std::map<std::string, std::string> pins_;  ///< a key, or `!` and a key that was forgotten
-  std::vector<std::pair<std::string, std::string>> new_pins_;
+  std::map<std::string, std::string> pins_;  ///< see Pins
+  std::set<std::string> opened_;             ///< forgotten twice, and not pinned since
+  Pins new_pins_;
 };
 
 }  // namespace gorgone::mcollective

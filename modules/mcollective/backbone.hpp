@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "identity_key.hpp"
 #include "kept_queues.hpp"
 #include "session_place.hpp"
 #include "transport.hpp"
@@ -26,6 +27,10 @@ class Backbone {
     std::function<void(const SessionPlace&)> session_elsewhere = {};
     /// Sessions whose clients are connected here; for brokers that could not hear of them when they came.
     std::function<std::vector<SessionPlace>()> sessions_here = {};
+    /// Keys to which other brokers have pinned identities, or have forgotten that.
+    std::function<void(const Pins&)> pins_told = {};
+    /// Those that are pinned here; for brokers that join.
+    std::function<Pins()> pins_here = {};
   };
   virtual ~Backbone() = default;
 
@@ -44,6 +49,8 @@ class Backbone {
   virtual bool hears() const = 0;
   /// Its client has connected here.
   virtual void tell_session(const SessionPlace& place) = 0;
+  /// They have been pinned, or forgotten, here.
+  virtual void tell_pins(const Pins& pins) = 0;
   virtual json::object describe() const = 0;  ///< state, server, since, reconnects, in, out, dropped by cause, last_error
 
   /// What persistent topics go over.

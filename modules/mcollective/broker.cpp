@@ -169,6 +169,15 @@ void Broker::not_owner(const std::string& topic, const std::string& identity, co
   Delivery::forget_queue(client, topic);
   known->owner = nullptr;
   std::uint64_t count = 0;
+  if (owner.empty()) {
+    if (Delivery::is_due(other_keys_, now, count))
+      log_.warning(
+          "the queue of topic \"{}\", to which client \"{}\" from {} subscribes with key {:.8}…, belongs to its identity under "
+          "another key, which came first at another broker; `gorgonectl mcollective trust {}` decides for the next one: "
+          "refused={}",
+          printable(topic), printable(client.peer.routing_id), client.peer.address, client.peer.key, printable(identity), count);
+    return;
+  }
   if (Delivery::is_due(strangers_, now, count))
     log_.info("the queue of topic \"{}\", to which client \"{}\" subscribes, {}: told of {} since the last time", printable(topic),
               printable(client.peer.routing_id),

@@ -50,7 +50,7 @@ class Broker {
 
   // What comes from the other parts.
   void offered(const std::string& topic, const KeptMessage& message, Time now);
-  /// The queue is not this identity's, or not any more, but `owner`'s.
+  /// The queue is not this identity's, or not any more, but `owner`'s; of the same identity under another key where that is empty.
   void not_owner(const std::string& topic, const std::string& identity, const std::string& owner, Time now);
   /// Its owner has been away for too long.
   void queue_is_free(const std::string& topic, Time now);
@@ -151,7 +151,7 @@ class Broker {
   Deadlines<Client> deadlines_;
   Delivery delivery_;
   RefusalLog refusals_{log_};
-  Complaint strangers_, losses_, evictions_;
+  Complaint strangers_, other_keys_, losses_, evictions_;
   std::unordered_map<ConnectionId, std::size_t> left_at_stop_;
   bool is_stopped_ = false;
   std::int64_t last_claim_ = 0;        // the highest number that was given or heard

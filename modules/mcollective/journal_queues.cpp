@@ -79,7 +79,7 @@ void JournalQueues::put(const std::string& topic, SharedFrames message, std::fun
   asio::post(agent_.loop(), [done = std::move(done), error = number.error()] { done(error); });
 }
 
-bool JournalQueues::attach(const std::string& topic, const std::string& identity) {
+bool JournalQueues::attach(const std::string& topic, const std::string& identity, const IdentityKey&) {
   if (!is_persistent(topic)) return false;
   const auto* owner = owners_.owner(topic);
   if (owner && *owner != identity) return false;

@@ -22,7 +22,9 @@ class JournalQueues final : public KeptQueues {
   asio::awaitable<Result<void>> start(Events events) override;
   bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
-  bool attach(const std::string& topic, const std::string& identity) override;
+  using KeptQueues::attach;
+  /// One broker alone lets an identity in under one key.
+  bool attach(const std::string& topic, const std::string& identity, const IdentityKey&) override;
   /// A queue that another owns goes on, whatever room this identity has.
   bool has_room(const std::string& topic, const std::string& identity) const override {
     return owners_.owner(topic) != nullptr || owners_.has_room(topic, identity);

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "identity_key.hpp"
 #include "transport.hpp"
 
 namespace gorgone::mcollective {
@@ -36,7 +37,7 @@ class KeptQueues {
     std::function<void(const std::string& topic, const KeptMessage&)> offer;
     /// Only with a backbone; may be empty. attach() said true for want of better knowledge, and the queue is somebody else's, or its owner
     /// has subscribed at another broker since: this client is a subscriber like any other from now on. `owner`: whose it is; the same
-    /// identity where that is at another broker.
+    /// identity where that is at another broker, nobody where it is under another key.
     std::function<void(const std::string& topic, const std::string& identity, const std::string& owner)> not_owner = {};
     /// May be empty. The owner of the topic has been away for too long and is forgotten: whoever subscribes to it may have the queue.
     std::function<void(const std::string& topic)> is_free = {};
@@ -49,7 +50,8 @@ class KeptQueues {
   /// code is "too_large" where the backbone never takes such a message.
   virtual void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) = 0;
   /// A client with this identity subscribes. True: it owns the queue, and its messages are offered from now on, from the oldest not taken.
-  virtual bool attach(const std::string& topic, const std::string& identity) = 0;
+  bool attach(const std::string& topic, const std::string& identity) { return attach(topic, identity, {}); }
+  virtual bool attach(const std::string& topic, const std::string& identity, const IdentityKey& key) = 0;
   /// False where attach() has said false because there are too many owners: what comes is not kept then, for nobody would take it.
   virtual bool has_room(const std::string& topic, const std::string& identity) const = 0;
   /// The owner is gone, or has lost its connection: what was offered and not taken is offered again at the next attach.

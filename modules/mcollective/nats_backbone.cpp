@@ -13,24 +13,27 @@
 namespace gorgone::mcollective {
 namespace {
 
-constexpr std::size_t sessions_at_once = 200;
+constexpr std::size_t told_at_once = 200;
 // All tell what they have when one joins.
 constexpr auto heard_after = std::chrono::seconds(1);
 
 class NatsBackbone final : public Backbone {
  public:
   NatsBackbone(Agent& agent, NatsSpec spec, const std::string& prefix)
-      : subjects_(prefix + ".topic."), sessions_(prefix + ".session"), connection_(agent, std::move(spec)) {}
+      : subjects_(prefix + ".topic."), sessions_(prefix + ".session"), pins_(prefix + ".pin"), connection_(agent, std::move(spec)) {}
 
   void start(Events events) override {
     events_ = std::move(events);
     connection_.subscribe(sessions_, [this](const NatsMessage& message) { sessions_told(message.data); });
+    connection_.subscribe(pins_, [this](const NatsMessage& message) { pins_told(message.data); });
     // While we could not hear each other clients may have gone from one to the other.
     connection_.on_change([this](bool is_up) {
       if (!is_up) return;
       up_since_ = std::chrono::steady_clock::now();
       tell_sessions();
-      send_sessions({});
+      send(sessions_, {});
+      tell_pins_here();
+      send(pins_, {});
     });
     connection_.start();
   }
@@ -40,7 +43,13 @@ class NatsBackbone final : public Backbone {
   bool hears() const override { return connection_.is_up() && std::chrono::steady_clock::now() - up_since_ >= heard_after; }
 
   void tell_session(const SessionPlace& place) override {
-    if (connection_.is_up()) send_sessions(write_places({place}, 0, 1));
+    if (connection_.is_up()) send(sessions_, write_places({place}, 0, 1));
+  }
+
+  void tell_pins(const Pins& pins) override {
+    if (!connection_.is_up()) return;  // all of them, when it is
+    for (std::size_t from = 0; from < pins.size(); from += told_at_once)
+      send(pins_, write_pins(pins, from, std::min(pins.size(), from + told_at_once)));
   }
 
   Result<void> publish(const std::string& topic, SharedFrames message) override {
@@ -103,16 +112,30 @@ class NatsBackbone final : public Backbone {
   NatsConnection& connection() override { return connection_; }
 
  private:
-  void send_sessions(std::string payload) {
-    NatsOutgoing told{sessions_, {}, std::move(payload)};
+  void send(const std::string& subject, std::string payload) {
+    NatsOutgoing told{subject, {}, std::move(payload)};
     connection_.send(std::move(told));
+  }
+
+  void tell_pins_here() {
+    if (events_.pins_here) tell_pins(events_.pins_here());
+  }
+
+  void pins_told(const std::string& payload) {
+    if (payload.empty()) return tell_pins_here();
+    const auto pins = read_pins(payload);
+    if (!pins) {
+      ++foreign_;
+      return;
+    }
+    if (events_.pins_told) events_.pins_told(*pins);
   }
 
   void tell_sessions() {
     if (!events_.sessions_here) return;
     const auto all = events_.sessions_here();
-    for (std::size_t from = 0; from < all.size(); from += sessions_at_once)
-      send_sessions(write_places(all, from, std::min(all.size(), from + sessions_at_once)));
+    for (std::size_t from = 0; from < all.size(); from += told_at_once)
+      send(sessions_, write_places(all, from, std::min(all.size(), from + told_at_once)));
   }
 
   void sessions_told(const std::string& payload) {
@@ -126,7 +149,7 @@ class NatsBackbone final : public Backbone {
       if (events_.session_elsewhere) events_.session_elsewhere(place);
   }
 
-  const std::string subjects_, sessions_;
+  const std::string subjects_, sessions_, pins_;
   Events events_;
   std::set<std::string> wanted_;
   std::uint64_t away_ = 0, too_large_ = 0, foreign_ = 0;

@@ -36,7 +36,7 @@ QueueReader::QueueReader(Agent& agent, NatsConnection& connection, const StreamN
 
 QueueReader::Topic* QueueReader::find(const std::string& topic, const std::string& claim) {
   const auto found = topics_.find(topic);
-  return found == topics_.end() || found->second.claim != claim ? nullptr : &found->second;
+  return found == topics_.end() || found->second.claim.number != claim ? nullptr : &found->second;
 }
 
 std::size_t QueueReader::undeleted() const {
@@ -48,7 +48,7 @@ std::size_t QueueReader::undeleted() const {
 void QueueReader::set_ready(bool is_ready) {
   is_ready_ = is_ready;
   if (!is_ready) return;
-  for (const auto& [topic, identity] : std::exchange(released_, {})) release(topic, identity);
+  for (const auto& [topic, claim] : std::exchange(released_, {})) release(topic, claim);
   for (const auto& [stream, sequences] : std::exchange(taken_, {}))
     for (const auto sequence : sequences) remove(stream, sequence);
   std::vector<std::string> all;
@@ -62,17 +62,17 @@ void QueueReader::set_ready(bool is_ready) {
 void QueueReader::renew() {
   if (!is_ready_) return;
   for (auto& [topic, state] : topics_)
-    if (state.is_claimed) claims_.check(topic, state.claim, state.identity, true, [](QueueClaims::Answer, const std::string&) {});
+    if (state.is_claimed) claims_.check(topic, state.claim, true, [](QueueClaims::Answer, const std::string&) {});
 }
 
-bool QueueReader::attach(const std::string& topic, const std::string& identity) {
+bool QueueReader::attach(const std::string& topic, const std::string& identity, const IdentityKey& key) {
   if (const auto known = topics_.find(topic); known != topics_.end() && known->second.identity != identity) return false;
-  if (const auto former = released_.find(topic); former != released_.end() && former->second == identity) released_.erase(former);
+  if (const auto former = released_.find(topic); former != released_.end() && former->second.identity == identity) released_.erase(former);
   forget(topic);
   auto& state = topics_[topic];
   state.identity = identity;
   state.usual = usual_at_first;
-  state.claim = fmt::format("{}-{}", instance_, ++claims_made_);
+  state.claim = {fmt::format("{}-{}", instance_, ++claims_made_), identity, key};
   connection_.subscribe(names_.news(topic), [this, topic](const NatsMessage& message) {
     const auto found = topics_.find(topic);
     if (found == topics_.end()) return;
@@ -121,18 +121,19 @@ void QueueReader::detach(const std::string& topic, const std::string& identity) 
 void QueueReader::disown(const std::string& topic, const std::string& identity) {
   const auto found = topics_.find(topic);
   if (found == topics_.end() || found->second.identity != identity) return;
+  const auto claim = found->second.claim;
   erase(topic);
-  release(topic, identity);
+  release(topic, claim);
 }
 
-void QueueReader::release(const std::string& topic, const std::string& identity) {
+void QueueReader::release(const std::string& topic, const QueueClaims::Claim& claim) {
   releasing_.insert(topic);
-  claims_.release(topic, identity, [this, topic, identity, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
+  claims_.release(topic, claim, [this, topic, claim, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
     if (alive.expired()) return;
     releasing_.erase(releasing_.find(topic));
     const auto next = topics_.find(topic);
-    const bool is_wanted_again = next != topics_.end() && next->second.identity == identity;
-    if (!result && !is_wanted_again) return release_again(topic, identity);
+    const bool is_wanted_again = next != topics_.end() && next->second.identity == claim.identity;
+    if (!result && !is_wanted_again) return release_again(topic, claim);
     if (next != topics_.end()) {
       go_on(topic);
       return;
@@ -142,8 +143,8 @@ void QueueReader::release(const std::string& topic, const std::string& identity)
   });
 }
 
-void QueueReader::release_again(const std::string& topic, const std::string& identity) {
-  released_[topic] = identity;
+void QueueReader::release_again(const std::string& topic, const QueueClaims::Claim& claim) {
+  released_[topic] = claim;
   auto timer = std::make_shared<asio::steady_timer>(agent_.loop(), again_after);
   timer->async_wait([this, topic, timer, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code&) {
     if (alive.expired() || !is_ready_) return;  // again when it is
@@ -211,8 +212,8 @@ bool QueueReader::go_on(const std::string& topic) {
 void QueueReader::claim(const std::string& topic, Topic& state) {
   state.is_asking = true;
   state.again.reset();
-  auto answered = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](QueueClaims::Answer answer,
-                                                                                          const std::string& owner) {
+  auto answered = [this, topic, claim = state.claim.number, alive = std::weak_ptr<bool>(alive_)](QueueClaims::Answer answer,
+                                                                                                 const std::string& owner) {
     if (alive.expired()) return;
     auto* const waiting = find(topic, claim);
     if (!waiting) return;
@@ -221,9 +222,9 @@ void QueueReader::claim(const std::string& topic, Topic& state) {
   };
   const bool is_known = std::exchange(state.must_check, false) && state.is_claimed;
   if (is_known)
-    claims_.check(topic, state.claim, state.identity, false, std::move(answered));
+    claims_.check(topic, state.claim, false, std::move(answered));
   else
-    claims_.claim(topic, state.claim, state.identity, std::move(answered));
+    claims_.claim(topic, state.claim, std::move(answered));
 }
 
 void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer, const std::string& owner) {
@@ -240,10 +241,11 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
       state.must_check = state.is_claimed;
       return look_again(topic, state, again_after);
     case QueueClaims::Answer::moved:
-    case QueueClaims::Answer::not_ours: {
+    case QueueClaims::Answer::not_ours:
+    case QueueClaims::Answer::other_key: {
       const auto identity = state.identity;
       erase(topic);
-      if (events_.not_owner) events_.not_owner(topic, identity, owner);
+      if (events_.not_owner) events_.not_owner(topic, identity, answer == QueueClaims::Answer::other_key ? std::string() : owner);
     }
   }
 }
@@ -252,7 +254,7 @@ void QueueReader::read(const std::string& topic, Topic& state) {
   state.is_asking = true;
   state.again.reset();
   take_bytes(state, state.usual);
-  auto read = [this, topic, claim = state.claim, held = state.usual,
+  auto read = [this, topic, claim = state.claim.number, held = state.usual,
                alive = std::weak_ptr<bool>(alive_)](Result<std::optional<JetStream::Record>> record) {
     if (alive.expired()) return;
     auto* const waiting = find(topic, claim);
@@ -301,7 +303,7 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
 
 void QueueReader::look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after) {
   state.again = std::make_unique<asio::steady_timer>(agent_.loop(), after);
-  auto look = [this, topic, claim = state.claim, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+  auto look = [this, topic, claim = state.claim.number, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (!error && !alive.expired() && find(topic, claim)) go_on(topic);
   };
   state.again->async_wait(std::move(look));

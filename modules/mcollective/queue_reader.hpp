@@ -24,7 +24,7 @@ class QueueReader {
   QueueReader(const QueueReader&) = delete;
 
   void set_ready(bool is_ready);
-  bool attach(const std::string& topic, const std::string& identity);
+  bool attach(const std::string& topic, const std::string& identity, const IdentityKey& key);
   void detach(const std::string& topic, const std::string& identity);
   void disown(const std::string& topic, const std::string& identity);
   void taken(const std::string& topic, std::uint64_t number);
@@ -34,7 +34,8 @@ class QueueReader {
   void renew();
 
   struct Topic {
-    std::string identity, claim;
+    std::string identity;
+    QueueClaims::Claim claim;
     bool is_claimed = false;                           ///< its messages may be read
     bool is_asking = false;                            ///< for its claim or a message
     bool must_check = false;                           ///< whether the claim still holds
@@ -65,8 +66,8 @@ class QueueReader {
   void look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after);
   void erase(const std::string& topic);
   void remove(const std::string& stream, std::uint64_t sequence);
-  void release(const std::string& topic, const std::string& identity);
-  void release_again(const std::string& topic, const std::string& identity);
+  void release(const std::string& topic, const QueueClaims::Claim& claim);
+  void release_again(const std::string& topic, const QueueClaims::Claim& claim);
 
   Agent& agent_;
   NatsConnection& connection_;
@@ -81,8 +82,8 @@ class QueueReader {
   OfferBudget budget_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;
-  std::map<std::string, std::string> released_;  ///< topic → identity, to be given back when the servers answer
-  std::multiset<std::string> releasing_;         ///< topics that are being given back: nobody else claims them meanwhile
+  std::map<std::string, QueueClaims::Claim> released_;  ///< by topic, to be given back when the servers answer
+  std::multiset<std::string> releasing_;                ///< topics that are being given back: nobody else claims them meanwhile
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -80,6 +80,11 @@ asio::awaitable<Result<void>> Service::start() {
       if (!is_stopping_) broker_->session_elsewhere(place, Clock::now());
     };
     events.sessions_here = [this] { return is_stopping_ ? std::vector<SessionPlace>() : broker_->sessions_here(Clock::now()); };
+    events.pins_told = [this](const Pins& pins) { access_->take_pins(pins); };
+    events.pins_here = [this] { return access_->pins(); };
+    access_->share_pins([this](const Pins& pins) {
+      if (!is_stopping_) backbone_->tell_pins(pins);
+    });
     backbone_->start(std::move(events));
   }
   if (auto bound = transport_->start(); !bound) co_return bound.error();

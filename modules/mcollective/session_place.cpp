@@ -24,6 +24,25 @@ std::string write_places(const std::vector<SessionPlace>& places, std::size_t fr
   return out;
 }
 
+std::string write_pins(const Pins& pins, std::size_t from, std::size_t until) {
+  std::string out;
+  for (auto i = from; i < until; ++i) {
+    put_text(out, pins[i].first);
+    put_text(out, pins[i].second);
+  }
+  return out;
+}
+
+Result<Pins> read_pins(std::string_view bytes) {
+  Pins pins;
+  while (!bytes.empty()) {
+    const auto identity = take_text(bytes), pin = take_text(bytes);
+    if (!identity || !pin) return Error{"pins of another broker end too early"};
+    pins.emplace_back(*identity, *pin);
+  }
+  return pins;
+}
+
 Result<std::vector<SessionPlace>> read_places(std::string_view bytes) {
   std::vector<SessionPlace> places;
   while (!bytes.empty()) {

@@ -1,7 +1,7 @@
 #pragma once
-// At which broker the client of a session is, as brokers tell each other (docs/protocol.md): some of them in one message, each "<number: 8
-// bytes> <age: 8 bytes> <alone: 1 byte> <routing id> <key>", numbers with the least significant byte first, a text with four bytes of
-// length before it. An empty message asks all for theirs. Pure functions.
+// At which broker the client of a session is, and which key an identity belongs to, as brokers tell each other (docs/protocol.md): some of
+// them in one message, each "<number: 8 bytes> <age: 8 bytes> <alone: 1 byte> <routing id> <key>", numbers with the least significant byte
+// first, a text with four bytes of length before it. An empty message asks all for theirs. Pure functions.
 
 #include <gorgone/result.hpp>
 
@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "identity_key.hpp"
 
 namespace gorgone::mcollective {
 
@@ -31,6 +33,10 @@ struct SessionPlace {
   std::string routing_id, key;
   SessionClaim claim;
 };
+
+/// Identities and their pins, each "<identity> <pin>", texts as above.
+std::string write_pins(const Pins& pins, std::size_t from, std::size_t until);
+Result<Pins> read_pins(std::string_view bytes);
 
 std::string write_places(const std::vector<SessionPlace>& places, std::size_t from, std::size_t until);
 Result<std::vector<SessionPlace>> read_places(std::string_view bytes);

@@ -2,8 +2,8 @@
 // What persistent topics are called in NATS. Immutable once made.
 //
 //   stream  PREFIX_<pattern>     subjects PREFIX.queue.<stream>.<topic>   one for each entry of `persistent`
-//   stream  PREFIX-owners        subjects PREFIX.owner.<topic>            who owns the queue: "<claim> <identity>", one record of each
-//   topic
+//   stream  PREFIX-owners        subjects PREFIX.owner.<topic>            who owns the queue: "<claim> <identity>[ <key>]", one record of
+//   each topic
 //                                         PREFIX.news.<topic>             "m" a message has been stored, "o" the owner has changed
 
 #include <gorgone/json.hpp>

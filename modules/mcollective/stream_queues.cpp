@@ -105,8 +105,8 @@ void StreamQueues::put(const std::string& topic, SharedFrames message, std::func
   writer_.put(topic, std::move(message), std::move(done));
 }
 
-bool StreamQueues::attach(const std::string& topic, const std::string& identity) {
-  return is_persistent(topic) && reader_.attach(topic, identity);
+bool StreamQueues::attach(const std::string& topic, const std::string& identity, const IdentityKey& key) {
+  return is_persistent(topic) && reader_.attach(topic, identity, key);
 }
 
 void StreamQueues::stored(const std::string& topic) {

@@ -21,7 +21,7 @@ class StreamQueues final : public KeptQueues {
   asio::awaitable<Result<void>> start(Events events) override;
   bool is_persistent(std::string_view topic) const override { return limits_of(limits_, topic) != nullptr; }
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done) override;
-  bool attach(const std::string& topic, const std::string& identity) override;
+  bool attach(const std::string& topic, const std::string& identity, const IdentityKey& key) override;
   bool has_room(const std::string&, const std::string&) const override { return true; }
   void detach(const std::string& topic, const std::string& identity) override { reader_.detach(topic, identity); }
   void disown(const std::string& topic, const std::string& identity) override { reader_.disown(topic, identity); }

@@ -57,7 +57,7 @@ void Broker::own(Client& client, Topic& topic) {
     parts_.kept.detach(name, identity);
   }
   topic.owner = &client;
-  if (parts_.kept.attach(name, identity)) {
+  if (parts_.kept.attach(name, identity, client.grant.identity_key(client.peer.key))) {
     topic.is_unkept = false;
     return;
   }

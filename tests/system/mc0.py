@@ -221,6 +221,19 @@ class BrokerCase(FleetCase):
         self.addCleanup(client.close)
         return client.connect(*topics) if connect else client
 
+    @staticmethod
+    def is_in(broker, identity, keys):
+        """Whether a CONNECT without more is answered OK; to one who is refused at the door nothing is answered."""
+        client = Client(broker, identity, keys=keys)
+        try:
+            client.socket.send_multipart([b"", b"CONNECT", b"ID", b"1", b"TTL", b"30000"], zmq.DONTWAIT)
+            answer = client.read(1)
+            return answer is not None and answer[0] == "OK"
+        except zmq.Again:
+            return False
+        finally:
+            client.close()
+
     def wait_sessions(self, broker, count, timeout=10):
         eventually(lambda: broker.sessions() == count, timeout, f"{count} sessions")
 

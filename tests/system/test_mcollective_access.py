@@ -10,7 +10,7 @@ import unittest
 import zmq
 
 from fleet import BIN, eventually, gorgonectl
-from mc0 import BrokerCase, Client
+from mc0 import BrokerCase
 from pace import SLOWNESS
 
 REVOCATION_LIMIT_S = 5
@@ -48,18 +48,6 @@ class AccessCase(BrokerCase):
     def listed(self, *lines, **options):
         self.write_list(*lines)
         return self.broker(clients="listed", authorized_keys=str(self.list_file), **options)
-
-    def is_in(self, broker, identity, keys):
-        """Whether a CONNECT without more is answered OK; to one who is refused at the door nothing is answered."""
-        client = Client(broker, identity, keys=keys)
-        try:
-            client.socket.send_multipart([b"", b"CONNECT", b"ID", b"1", b"TTL", b"30000"], zmq.DONTWAIT)
-            answer = client.read(1)
-            return answer is not None and answer[0] == "OK"
-        except zmq.Again:
-            return False
-        finally:
-            client.close()
 
     # Certificates
 

@@ -3,7 +3,9 @@ import re
 import time
 import unittest
 
-from fleet import eventually
+import zmq
+
+from fleet import eventually, gorgonectl
 from mc0 import BrokerCase
 from nats import NatsCluster
 from nats_operator import Operator
@@ -16,7 +18,7 @@ AGENT = "mcollective rpcutil"
 
 
 class BackboneCase(BrokerCase):
-    user, password, servers, clocks = None, None, 3, {}
+    user, password, servers, clocks, curve = None, None, 3, {}, False
 
     def certificate(self):
         """Of the servers; None: without TLS."""
@@ -34,7 +36,7 @@ class BackboneCase(BrokerCase):
         """A broker with a backbone."""
         login = {"backbone_user": self.user, "backbone_password": self.password} if self.user else {}
         broker = self.make_broker(name, backbone=self.nats.urls, persistent=[{"topic": PATTERN, "bytes_max": 10_000_000}],
-                                  backbone_replicas=self.servers, curve=False, **login, **more)
+                                  backbone_replicas=self.servers, curve=self.curve, **login, **more)
         if name in self.clocks:
             skewed(broker, self.clocks[name])
         broker.start()
@@ -264,6 +266,89 @@ class Skewed(BackboneCase):
         self.assertEqual(newer.bodies(1), ["waits"])
         eventually(lambda: self.b.sessions() == 0, 10, "the end of the older session")
         self.assertEqual(self.a.status()["clients"]["moved"], 0)
+
+
+class KeyedCase(BackboneCase):
+    """With CURVE. The owner of a queue with its key, and a stranger who takes its name."""
+    servers, curve = 1, True
+
+    def setUp(self):
+        self.key, self.strangers = zmq.curve_keypair(), zmq.curve_keypair()
+        super().setUp()
+
+    def owner(self, broker):
+        return self.client(broker, "web1", [REPLY], keys=self.key)
+
+    def is_claimed(self, broker):
+        return any(queue.get("claimed") for queue in broker.ask_api("queues")["queues"])
+
+    def refuses_strangers(self):
+        for broker in (self.a, self.b):
+            self.assertFalse(self.is_in(broker, "web1", self.strangers))
+
+
+class First(KeyedCase):
+    def joined(self, name, **more):
+        return super().joined(name, clients="first", **more)
+
+    def pin(self, broker):
+        return [pin["key"].encode() for pin in broker.ask_api("access")["access"]["pins"] if pin["identity"] == "web1"]
+
+    def test_an_identity_has_one_key_at_all_brokers_and_moves_between_them_with_it(self):
+        owner = self.owner(self.a)
+        eventually(lambda: self.pin(self.b) == [self.key[0]], 10, "the pin at the other broker")
+        self.refuses_strangers()
+        publisher = self.client(self.a, "publisher")
+        for broker, body in ((self.b, "at b"), (self.a, "at a")):
+            owner.close()
+            self.refuses_strangers()
+            publisher.ok("PUT", {"TOPIC": REPLY}, [body], timeout=10)
+            owner = self.owner(broker)
+            self.assertEqual(owner.bodies(1, 10), [body])
+        self.assertTrue(owner.hears_nothing())
+        self.assertIn(self.strangers[0][:8].decode(), self.b.wait_log(r"web1 is pinned to key .* and came with key (.*);")[1])
+
+    def test_a_broker_that_was_away_learns_pins_when_it_is_back_and_keeps_them(self):
+        self.b.stop()
+        self.owner(self.a)
+        self.b.start()
+        eventually(lambda: self.pin(self.b) == [self.key[0]], 20, "the pin at the other broker")
+        self.a.stop()
+        self.b.stop()
+        self.b.start()
+        self.assertFalse(self.is_in(self.b, "web1", self.strangers))
+
+    def test_a_stranger_whom_a_broker_alone_let_in_does_not_get_the_queue_and_trust_puts_it_right_for_all(self):
+        self.b.stop()
+        owner = self.owner(self.a)
+        eventually(lambda: self.is_claimed(self.a), 10, "a claim")
+        self.nats.kill()
+        self.b.start()
+        stranger = self.client(self.b, "web1", [REPLY], keys=self.strangers)
+        self.nats.start()
+        self.b.wait_log("the queue of topic .*" + REPLY + ".* belongs to its identity under another key")
+        self.b.wait_log("access: web1 is pinned to one key here and to another one at another broker")
+        owner.close()
+        stranger.ok("UNSUB", body=[REPLY])
+        self.wait_ready(self.a)
+        self.client(self.a, "publisher").ok("PUT", {"TOPIC": REPLY}, ["x"], timeout=20)
+        self.assertTrue(stranger.hears_nothing())
+        self.assertEqual(self.owner(self.a).bodies(1, 10), ["x"])
+
+        gorgonectl("mcollective", "trust", "web1", "--api", f"http://127.0.0.1:{self.b.http_port}")
+        eventually(lambda: self.is_in(self.b, "web1", self.key), 20, "the owner's key to be let in")
+        self.refuses_strangers()
+
+    def test_a_key_that_is_trusted_at_one_broker_takes_the_queue_over_at_the_other(self):
+        owner = self.owner(self.a)
+        eventually(lambda: self.pin(self.b) == [self.key[0]], 10, "the pin at the other broker")
+        eventually(lambda: self.is_claimed(self.a), 10, "a claim")
+        gorgonectl("mcollective", "trust", "web1", "--api", f"http://127.0.0.1:{self.a.http_port}")
+        eventually(lambda: self.is_in(self.b, "web1", self.strangers), 20, "the new key to be let in")
+        owner.close()
+        self.client(self.a, "publisher").ok("PUT", {"TOPIC": REPLY}, ["x"], timeout=10)
+        self.assertEqual(self.client(self.b, "web1", [REPLY], keys=self.strangers).bodies(1, 10), ["x"])
+        eventually(lambda: not self.is_in(self.a, "web1", self.key), 10, "the old key to be refused")
 
 
 class Login(BackboneCase):

@@ -235,7 +235,7 @@ TEST_CASE("an identity is pinned to the key it used first, until the pin is forg
   // It is still connected, and must not pin itself again.
   CHECK_THAT(why_not(table.grant(first, "web1 10", now)), Catch::Contains("forgotten"));
   CHECK(table.grant(second, "web1 11", now).has_value());
-  CHECK(table.take_new_pins() == std::vector<std::pair<std::string, std::string>>{{"web1", second}});
+  CHECK(table.take_new_pins() == std::vector<std::pair<std::string, std::string>>{{"web1", second + " trusted"}});
   CHECK(table.grant(first, "web1 10", now).has_error());
 }
 
@@ -248,6 +248,65 @@ TEST_CASE("a pin that is forgotten twice leaves the identity to any key", "[acce
   CHECK(table.forget_pin("web1")->empty());
   CHECK(table.forget_pin("web1").has_error());
   CHECK(table.grant(key, "web1", now).has_value());
+}
+
+TEST_CASE("what another broker has pinned holds here, and is as sure as its key was there", "[access]") {
+  Given given(AccessPolicy::first);
+  auto table = given.table();
+  const auto owner = new_key(), stranger = new_key();
+  using Learnt = AccessTable::Learnt;
+  CHECK(table.learn_pin("web1", owner) == Learnt::added);
+  CHECK_THAT(why_not(table.grant(stranger, "web1 1", now)), Catch::Contains(owner.substr(0, 8)));
+  const auto granted = table.grant(owner, "web1 1", now);
+  REQUIRE(granted.has_value());
+  CHECK(granted->identity_key(owner).key == owner);
+  CHECK_FALSE(granted->identity_key(owner).is_certain);
+  CHECK(table.take_new_pins().empty());
+  CHECK(table.pins() == Pins{{"web1", owner}});
+
+  // Ours stays, until somebody has decided.
+  CHECK(table.learn_pin("web1", stranger) == Learnt::differs);
+  CHECK(table.grant(stranger, "web1 1", now).has_error());
+  CHECK(table.learn_pin("web1", "no key") == Learnt::nothing);
+  CHECK(table.learn_pin("web1", "!" + stranger) == Learnt::nothing);
+  CHECK(table.learn_pin("web1", "!" + owner) == Learnt::replaced);
+  CHECK(table.grant(owner, "web1 1", now).has_error());
+  CHECK(table.learn_pin("web1", owner) == Learnt::nothing);
+  CHECK(table.pins().empty());
+  CHECK(table.learn_pin("web1", stranger) == Learnt::replaced);
+  REQUIRE(table.grant(stranger, "web1 1", now).has_value());
+  CHECK(table.grant(stranger, "web1 1", now)->binding == Grant::Binding::certain);
+  CHECK(table.pin_of("web1") == stranger + " trusted");
+  CHECK(table.learn_pin("web1", owner) == Learnt::differs);
+
+  Given any(AccessPolicy::any);
+  auto open = any.table();
+  CHECK(open.learn_pin("web1", owner) == Learnt::nothing);
+  CHECK(open.grant(stranger, "web1", now)->identity_key(stranger).key.empty());
+}
+
+TEST_CASE("the key that follows a forgotten one is sure of its identity, after a restart too, and one that is listed is", "[access]") {
+  Given given(AccessPolicy::first);
+  const auto first = new_key(), second = new_key(), third = new_key(), listed = new_key();
+  given.list(listed, "ops");
+  auto table = given.table();
+  const auto is_certain = [&](const std::string& key) { return table.grant(key, "web1", now)->identity_key(key).is_certain; };
+  CHECK_FALSE(is_certain(first));
+  CHECK(is_certain(listed));
+  CHECK(table.forget_pin("web1").has_value());
+  CHECK(is_certain(second));
+  auto again = given.table();
+  again.set_pins({{"web1", table.take_new_pins().back().second}});
+  CHECK(again.grant(second, "web1", now)->binding == Grant::Binding::certain);
+  CHECK_THAT(why_not(again.grant(first, "web1", now)), Catch::Contains(second.substr(0, 8)));
+  CHECK(*table.forget_pin("web1") == "!" + second);
+  CHECK(table.forget_pin("web1")->empty());
+  CHECK(is_certain(third));
+  // Brokers that had not heard of it until now.
+  CHECK(again.learn_pin("web1", third + " trusted") == AccessTable::Learnt::differs);
+  CHECK(again.learn_pin("web1", "!" + second) == AccessTable::Learnt::replaced);
+  CHECK(again.learn_pin("web1", "") == AccessTable::Learnt::replaced);
+  CHECK(again.learn_pin("web1", third + " trusted") == AccessTable::Learnt::added);
 }
 
 TEST_CASE("pins of the journal hold, and their number is bounded", "[access]") {

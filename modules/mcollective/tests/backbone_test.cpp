@@ -196,6 +196,43 @@ TEST_CASE_METHOD(Fixture, "a queue has one owner among all brokers, and the last
   CHECK(a->refused_owners.empty());
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "a queue belongs to an identity under one key, at whichever broker it comes, until somebody decides for another") {
+  auto a = open_up("a"), b = open_up("b");
+  const IdentityKey owner{"owner", false}, stranger{"stranger", false}, decided{"stranger", true};
+  const auto has_one_owner = [&] { return cluster().messages(prefix + "-owners") == 1; };
+  REQUIRE(a->queues().attach(reply, "web1", owner));
+  a->put(reply, "m0");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return a->offers[reply].size() == 1; }));
+
+  b->queues().attach(reply, "web1", stranger);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !b->refused_owners.empty(); }));
+  CHECK(b->refused_owners == std::vector<std::string>{reply + ": web1"});
+  CHECK(b->rightful_owners == std::vector<std::string>{""});
+  // Nor can it give away what it was never told that it has not got, with the owner away.
+  a->queues().detach(reply, "web1");
+  b->queues().attach(reply, "web1", stranger);
+  b->queues().disown(reply, "web1");
+  a->put(reply, "m1");
+  b->run_for(500ms);
+  a->run_for(200ms);
+  CHECK(within(long_enough, {a.get(), b.get()}, has_one_owner));
+  CHECK(b->offers[reply].empty());
+  CHECK(a->refused_owners.empty());
+
+  // The owner moves, and one whose key was decided for comes after it.
+  b->queues().attach(reply, "web1", owner);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() == 1; }));
+  CHECK(b->offers[reply] == std::vector<std::string>{"m1"});
+  a->queues().attach(reply, "web1", decided);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->refused_owners.size() == 2; }));
+  a->put(reply, "m2");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return a->offers[reply].size() == 2; }));
+  b->queues().attach(reply, "web1", owner);
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->refused_owners.size() == 3; }));
+  CHECK(b->rightful_owners == std::vector<std::string>{"", "web1", ""});
+}
+
 TEST_CASE_METHOD(Fixture, "a full stream refuses, and takes again when there is room") {
   const std::string small = "persistent:\n  - {topic: \"mcollective reply * *\", messages_max: 3}\n";
   auto a = open_up("a", small);

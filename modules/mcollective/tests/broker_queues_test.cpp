@@ -289,6 +289,19 @@ TEST_CASE("a client whose queue turns out to be somebody else's is a subscriber 
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC q | z"});
 }
 
+TEST_CASE("a client whose identity has its queue under another key is a subscriber like any other, and the queue stays where it is") {
+  World world;
+  world.kept.persistent.insert("q");
+  world.kept.is_unsure = true;
+  world.join(1, "a 1", {"q"});
+  world.broker->not_owner("q", "a", "", world.now);
+  world.broker->offered("q", kept_message(7, "x"), world.now);
+  CHECK(world.heard(1).empty());
+  world.kept.attached_by.clear();
+  world.say(1, {"UNSUB", "ID", "u", "", "q"});
+  CHECK(world.kept.attached_by.empty());
+}
+
 TEST_CASE("an owner that takes a new connection keeps its queue though another subscriber is here") {
   World world;
   world.kept.persistent.insert("q");

@@ -97,7 +97,7 @@ struct FakeKept final : KeptQueues {
   void put(const std::string& topic, SharedFrames, std::function<void(Result<void>)> done) override {
     puts.emplace_back(topic, std::move(done));
   }
-  bool attach(const std::string& topic, const std::string& identity) override {
+  bool attach(const std::string& topic, const std::string& identity, const IdentityKey&) override {
     if (!has_room(topic, identity)) return false;
     const auto& owner = owners.emplace(topic, identity).first->second;
     if (owner != identity && !is_unsure) return false;
@@ -128,6 +128,7 @@ struct FakeBackbone final : Backbone {
   gorgone::asio::awaitable<void> stop() override { co_return; }
   bool hears() const override { return !is_deaf; }
   void tell_session(const SessionPlace& place) override { told.push_back(place); }
+  void tell_pins(const Pins&) override {}
   gorgone::Result<void> publish(const std::string& topic, SharedFrames) override {
     if (is_away) return gorgone::Error{"the backbone is away"};
     if (is_narrow) return gorgone::Error{"the message is 9 bytes, max_payload of the NATS servers is 8", "too_large"};

@@ -138,6 +138,14 @@ TEST_CASE("a number at the end of what is believed does not keep a client's sess
   }
 }
 
+TEST_CASE("pins come out of a message as they went in, and one that was cut off is none") {
+  const Pins pins{{"web1", "key"}, {"a b\xff", "!key"}, {"web2", ""}};
+  const auto bytes = write_pins(pins, 0, pins.size());
+  CHECK(*read_pins(bytes) == pins);
+  CHECK(*read_pins(write_pins(pins, 1, 2)) == Pins{pins[1]});
+  CHECK(read_pins(std::string_view(bytes).substr(0, bytes.size() - 1)).has_error());
+}
+
 TEST_CASE("places of sessions come out of a message as they went in, and one that was cut off is none") {
   const std::vector<SessionPlace> places{
       {"web1 1 #<Thread>", "key", {1795331138123456, 17, true}}, {std::string("\0x", 2), "", {-1, -1, false}}, {"c", "k", {0, 0, false}}};
