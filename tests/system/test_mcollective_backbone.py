@@ -351,6 +351,29 @@ class First(KeyedCase):
         eventually(lambda: not self.is_in(self.a, "web1", self.key), 10, "the old key to be refused")
 
 
+class Listed(KeyedCase):
+    def joined(self, name, **more):
+        keys = self.directory / "authorized_keys"
+        lines = [(self.key, "web1"), (self.strangers, "web2"), (self.others, "publisher")]
+        keys.write_text("".join(f"{key[0].decode()} {name} identity={name}\n" for key, name in lines))
+        return super().joined(name, clients="listed", authorized_keys=str(keys), **more)
+
+    def setUp(self):
+        self.others = zmq.curve_keypair()
+        super().setUp()
+
+    def test_a_listed_client_moves_between_brokers_and_its_queue_with_it_and_no_other_key_has_its_name(self):
+        publisher = self.client(self.a, "publisher", keys=self.others)
+        for broker, body in ((self.a, "1"), (self.b, "2"), (self.a, "3")):
+            self.refuses_strangers()
+            publisher.ok("PUT", {"TOPIC": REPLY}, [body], timeout=10)
+            owner = self.owner(broker)
+            self.assertEqual(owner.bodies(1, 10), [body])
+            self.refuses_strangers()
+            owner.close()
+        self.assertFalse(self.is_in(self.b, "web1", zmq.curve_keypair()))
+
+
 class Login(BackboneCase):
     user, password, servers = "mc", "Secret;of='the cluster", 1
 
