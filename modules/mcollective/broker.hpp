@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -100,6 +101,7 @@ class Broker {
   void put_kept(Client& client, std::string topic, SharedFrames message, std::size_t bytes, std::optional<std::string> id);
   void hold_while_kept(ConnectionId publisher, std::size_t bytes);
   void was_kept(ConnectionId publisher, std::size_t bytes);
+  void note_not_kept(const std::string& topic, const Error& why);
   void answer_late(ConnectionId to, std::uint64_t ticket, Frames frames);
   void disconnect(Client& client, const std::string* id);
   void succeed(Client& client, const std::string* id);
@@ -165,6 +167,7 @@ class Broker {
   };
   std::unordered_map<ConnectionId, Keeping> keeping_;
   std::size_t keeping_bytes_ = 0;
+  std::map<std::string, Complaint> not_kept_;  ///< by topic; those of no topic in particular by none
 };
 
 }  // namespace gorgone::mcollective

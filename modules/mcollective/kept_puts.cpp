@@ -1,5 +1,7 @@
 // PUTs on persistent topics: answered when they are stored.
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "broker.hpp"
@@ -9,6 +11,9 @@ namespace {
 
 // Of messages that are not stored yet, of one publisher and of all: beyond it he is not read until they are.
 constexpr std::size_t keeping_max = std::size_t{4} << 20, all_keeping_max = std::size_t{32} << 20;
+
+constexpr std::size_t complaints_max = 1000;
+constexpr auto complaint_every = std::chrono::seconds(60);
 
 }  // namespace
 
@@ -28,15 +33,29 @@ void Broker::put_kept(Client& client, std::string topic, SharedFrames message, s
       if (id) answer_late(connection, ticket, ok(*id));
       return;
     }
-    if (outcome.error().code == "too_large")
+    if (outcome.error().code == "too_large") {
       note_too_large(clients_.at(connection), topic, outcome.error().message);
-    else
+    } else {
       ++counters_.kept_refused;
+      note_not_kept(topic, outcome.error());
+    }
     if (id) return answer_late(connection, ticket, error("not kept: " + outcome.error().message, &*id));
     if (auto* const publisher = clients_.at(connection)) refuse(*publisher, "not kept: " + outcome.error().message, nullptr);
   };
   hold_while_kept(connection, bytes);
   parts_.kept.put(topic, message, std::move(done));
+}
+
+// Connectors PUT without an ID and do not look at what they are answered: nobody else would know.
+void Broker::note_not_kept(const std::string& topic, const Error& why) {
+  // Anybody can think of ever new topics; and a disk that is full is full for all of them.
+  if (not_kept_.size() >= complaints_max && !not_kept_.contains(topic))
+    std::erase_if(not_kept_, [this](const auto& known) { return now_ - known.second.told >= complaint_every; });
+  const bool has_own = why.code == "full" && (not_kept_.size() < complaints_max || not_kept_.contains(topic));
+  std::uint64_t count = 0;
+  if (Delivery::is_due(not_kept_[has_own ? topic : std::string()], now_, count))
+    log_.warning("what is PUT to topic \"{}\" is not kept: {}: refused since the last time={}{}", printable(topic), why.message, count,
+                 has_own ? "" : ", topics of which nothing is told among them");
 }
 
 void Broker::hold_while_kept(ConnectionId publisher, std::size_t bytes) {

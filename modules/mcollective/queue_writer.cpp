@@ -128,9 +128,13 @@ void QueueWriter::sent(const std::string& topic, const Result<std::uint64_t>& re
   }
   pump(topic);
   if (result) return pending.done({});
-  const auto* what =
-      result.error().code == "full" ? "the queue of topic \"{}\" is full: {}" : "the NATS servers do not store topic \"{}\": {}";
-  pending.done(Error{fmt::format(fmt::runtime(what), printable(topic), result.error().message), result.error().code});
+  const auto& error = result.error();
+  const auto* const limits = names_.limits(topic);
+  if (error.code == "full" && limits)
+    return pending.done(Error{fmt::format("the queue of topic \"{}\" is full: {}; messages_max of \"{}\" is {}, bytes_max {}",
+                                          printable(topic), error.message, limits->pattern, limits->messages_max, limits->bytes_max),
+                              error.code});
+  pending.done(Error{fmt::format("the NATS servers do not store topic \"{}\": {}", printable(topic), error.message), error.code});
 }
 
 void QueueWriter::read(const std::string& topic, Topic& state) {

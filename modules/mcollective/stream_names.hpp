@@ -28,6 +28,7 @@ class StreamNames {
     const auto* limits = limits_of(limits_, topic);
     return limits ? stream(*limits) : std::string();
   }
+  const KeptLimits* limits(const std::string& topic) const { return limits_of(limits_, topic); }
   std::string subject(const std::string& topic) const { return prefix_ + ".queue." + stream(topic) + '.' + subject_of(topic); }
   std::string owner(const std::string& topic) const { return prefix_ + ".owner." + subject_of(topic); }
   std::string news(const std::string& topic) const { return prefix_ + ".news." + subject_of(topic); }

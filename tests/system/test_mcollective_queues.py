@@ -1,5 +1,6 @@
 """Persistent topics in the journal of one broker: what was acknowledged arrives, in order, whoever is killed or away meanwhile."""
 import os
+import re
 import unittest
 
 from fleet import eventually
@@ -106,6 +107,19 @@ class Queues(BrokerCase):
         self.assertEqual(self.queue()["messages"], 3)
         self.assertEqual(self.client(mc, "web1", [REPLY]).bodies(3), ["1", "2", "3"])
         self.put(publisher, "5")
+
+    def test_a_connector_that_puts_into_a_full_queue_and_looks_at_no_answer_is_told_of_in_the_log_once_for_each_queue(self):
+        mc = self.start(messages_max=3)
+        publisher = self.client(mc, "server")
+        topics = [REPLY, "mcollective reply web2 4711"]
+        for _ in range(10):
+            for topic in topics:
+                publisher.put(topic)
+        eventually(lambda: mc.status()["messages"]["dropped"]["not_kept"] == 14, 10, "refusals")
+        lines = [line for line in mc.log().splitlines() if "is not kept" in line]
+        self.assertEqual(len(lines), 2)
+        for topic, line in zip(topics, lines):
+            self.assertRegex(line, f'WARNING.*PUT to topic "{topic}" is not kept: .*messages_max of "{re.escape(PATTERN)}" is 3: refused since the last time=1')
 
     def test_what_nobody_takes_in_time_is_dropped_and_told(self):
         mc = self.start(age_max_s=1)
