@@ -149,9 +149,9 @@ void print_topics(const json::value& rows) {
 }
 
 void print_queues(const json::value& rows) {
-  print_table(rows.get_array(),
-              {plain("TOPIC", "topic"), plain("OWNER", "owner"), plain("MESSAGES", "messages"), plain("BYTES", "bytes"),
-               rounded("OLDEST_S", "oldest"), plain("EXPIRED", "expired"), plain("REFUSED", "refused"), plain("LOST", "lost")});
+  print_table(rows.get_array(), {plain("TOPIC", "topic"), plain("OWNER", "owner"), plain("MESSAGES", "messages"), plain("BYTES", "bytes"),
+                                 rounded("OLDEST_S", "oldest"), plain("TAKEN", "taken"), plain("EXPIRED", "expired"),
+                                 plain("REFUSED", "refused"), plain("LOST", "lost")});
 }
 
 void print_status(const json::value& status) { print_tree(status, {}); }

@@ -143,7 +143,10 @@ void Broker::taken(ConnectionId by, std::uint64_t number, Time now) {
   now_ = now;
   auto* const client = clients_.at(by);
   if (!client) return;
-  delivery_.confirmed(*client, number, [this](const KeptPlace& place) { parts_.kept.taken(place.topic, place.number); });
+  delivery_.confirmed(*client, number, [this](const KeptPlace& place) {
+    ++counters_.kept_taken;
+    parts_.kept.taken(place.topic, place.number);
+  });
 }
 
 void Broker::room(ConnectionId of, Time now) {

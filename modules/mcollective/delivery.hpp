@@ -31,6 +31,7 @@ class Outlet {
 /// What has become of messages since the start.
 struct Counters {
   std::uint64_t put = 0, delivered = 0, kept = 0, from_backbone = 0;
+  std::uint64_t kept_taken = 0;    ///< of queues, by their owners; `delivered` has none of these
   std::uint64_t unheard = 0;       ///< PUT on a topic without subscribers here
   std::uint64_t queue_full = 0;    ///< dropped for a subscriber whose queue was full
   std::uint64_t session_over = 0;  ///< waited for a client that did not come back, or in a connection that ended

@@ -128,6 +128,8 @@ void JournalQueues::taken(const std::string& topic, std::uint64_t number) {
   if (message == reader.unconfirmed.end()) return;
   give_back(reader, message->second);
   reader.unconfirmed.erase(message);
+  ++reader.taken;
+  ++taken_[limits_of(limits_, topic)];
   store_.drop(topic, number);
   const auto identity = reader.identity;
   pump(topic);
@@ -235,7 +237,9 @@ json::array JournalQueues::describe() const {
     about["topic"] = printable(topic);
     const auto* owner = owners_.owner(topic);
     if (owner) about["owner"] = printable(*owner);
-    about["here"] = readers_.contains(topic);
+    const auto reader = readers_.find(topic);
+    about["here"] = reader != readers_.end();
+    if (reader != readers_.end()) about["taken"] = reader->second.taken;
     about["messages"] = queue.entries.size();
     about["bytes"] = queue.bytes;
     about["oldest"] = queue.entries.empty() ? 0 : now - queue.entries.front().time_s;
@@ -245,6 +249,8 @@ json::array JournalQueues::describe() const {
     const auto counters = store_.counters(limits);
     json::object about;
     about["pattern"] = limits.pattern;
+    const auto taken = taken_.find(&limits);
+    about["taken"] = taken == taken_.end() ? 0 : taken->second;
     about["expired"] = counters.expired;
     about["refused"] = counters.refused;
     about["lost"] = counters.lost;

@@ -42,6 +42,7 @@ class JournalQueues final : public KeptQueues {
     std::string identity;
     std::map<std::uint64_t, std::size_t> unconfirmed;  ///< number → bytes
     std::size_t bytes = 0;                             ///< of these, and of what is being read
+    std::uint64_t taken = 0;
     bool is_reading = false;
   };
 
@@ -65,6 +66,7 @@ class JournalQueues final : public KeptQueues {
   QueueOwners owners_;
   Events events_;
   std::map<std::string, Reader> readers_;
+  std::map<const KeptLimits*, std::uint64_t> taken_;  ///< of all topics of an entry
   OfferBudget budget_;
   std::uint64_t readers_made_ = 0, owners_refused_ = 0;
   std::int64_t renew_at_s_ = 0;

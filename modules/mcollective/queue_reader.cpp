@@ -45,6 +45,11 @@ std::size_t QueueReader::undeleted() const {
   return count;
 }
 
+std::uint64_t QueueReader::taken_of(const std::string& stream) const {
+  const auto found = counts_.find(stream);
+  return found == counts_.end() ? 0 : found->second;
+}
+
 void QueueReader::set_ready(bool is_ready) {
   is_ready_ = is_ready;
   if (!is_ready) return;
@@ -160,6 +165,8 @@ void QueueReader::taken(const std::string& topic, std::uint64_t number) {
   if (message == state.unconfirmed.end()) return;
   give_back(state, message->second);
   state.unconfirmed.erase(message);
+  ++state.taken;
+  ++counts_[names_.stream(topic)];
   const auto identity = state.identity;
   remove(names_.stream(topic), number);
   go_on(topic);

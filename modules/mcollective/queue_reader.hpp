@@ -43,12 +43,15 @@ class QueueReader {
     std::map<std::uint64_t, std::size_t> unconfirmed;  ///< sequence → bytes
     std::size_t bytes = 0;                             ///< of these, and what is set aside for the one that is being read
     std::size_t usual = 0;                             ///< as large as the last one: what is set aside for the next
-    std::uint64_t told = 0;                            ///< messages that we were told of and have not seen
-    int fruitless = 0;                                 ///< looks for them
+    std::uint64_t taken = 0;
+    std::uint64_t told = 0;  ///< messages that we were told of and have not seen
+    int fruitless = 0;       ///< looks for them
     std::unique_ptr<asio::steady_timer> again;
   };
   const std::map<std::string, Topic>& topics() const { return topics_; }
   std::size_t undeleted() const;
+  /// Since the start, out of a stream, by owners who were here.
+  std::uint64_t taken_of(const std::string& stream) const;
 
  private:
   Topic* find(const std::string& topic, const std::string& claim);
@@ -82,6 +85,7 @@ class QueueReader {
   OfferBudget budget_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;
+  std::map<std::string, std::uint64_t> counts_;         ///< of all that were taken, by stream
   std::map<std::string, QueueClaims::Claim> released_;  ///< by topic, to be given back when the servers answer
   std::multiset<std::string> releasing_;                ///< topics that are being given back: nobody else claims them meanwhile
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -45,6 +45,7 @@ json::object status_of(const Service& service) {
   json::object messages{{"put", counters.put},
                         {"delivered", counters.delivered},
                         {"kept", counters.kept},
+                        {"kept_taken", counters.kept_taken},
                         {"from_backbone", counters.from_backbone},
                         {"publishers_held_back", counters.held_back}};
   messages["dropped"] = std::move(dropped);

@@ -130,6 +130,7 @@ json::array StreamQueues::describe() const {
       about["messages"] = use->second.messages;
       about["bytes"] = use->second.bytes;
     }
+    about["taken"] = reader_.taken_of(name);
     about["expired"] = counters.expired;
     about["refused"] = counters.refused;
     all.push_back(std::move(about));
@@ -141,6 +142,7 @@ json::array StreamQueues::describe() const {
     about["here"] = true;
     about["claimed"] = state.is_claimed;
     about["offered"] = state.unconfirmed.size();
+    about["taken"] = state.taken;
     all.push_back(std::move(about));
   }
   for (const auto& [topic, queue] : store_.queues()) {

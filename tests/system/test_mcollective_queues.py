@@ -121,6 +121,18 @@ class Queues(BrokerCase):
         for topic, line in zip(topics, lines):
             self.assertRegex(line, f'WARNING.*PUT to topic "{topic}" is not kept: .*messages_max of "{re.escape(PATTERN)}" is 3: refused since the last time=1')
 
+    def test_what_owners_have_taken_of_queues_is_counted_for_all_and_for_each(self):
+        mc = self.start()
+        publisher = self.client(mc, "server")
+        self.put(publisher, "1", "2", "3")
+        self.put(publisher, "4", topic="mcollective reply web2 4711")
+        self.assertEqual(self.client(mc, "web1", [REPLY]).bodies(3), ["1", "2", "3"])
+        eventually(lambda: mc.status()["messages"]["kept_taken"] == 3, 5, "what was taken")
+        self.assertEqual(mc.status()["messages"]["delivered"], 0)
+        self.assertEqual(mc.ask_api("queues")["queues"][-1]["taken"], 3)
+        self.assertEqual(self.client(mc, "web2", ["mcollective reply web2 4711"]).bodies(1), ["4"])
+        eventually(lambda: mc.ask_api("queues")["queues"][-1]["taken"] == 4, 5, "what was taken")
+
     def test_what_nobody_takes_in_time_is_dropped_and_told(self):
         mc = self.start(age_max_s=1)
         self.put(self.client(mc, "server"), "old")

@@ -134,6 +134,9 @@ TEST_CASE_METHOD(Fixture, "a queue can be put at one broker and taken at another
   REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->offers[reply].size() >= 301; }));
   CHECK(b->offers[reply] == numbered("m", 0, 301));
   CHECK(within(long_enough, {a.get(), b.get()}, [&] { return cluster().messages(stream) == 0; }));
+  CHECK(b->queues().describe().at(0).at("taken") == 301);
+  CHECK(b->queues().describe().at(1).at("taken") == 301);
+  CHECK(a->queues().describe().at(0).at("taken") == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "of large messages in a stream only few megabytes are offered and not taken, and all come in the end") {
