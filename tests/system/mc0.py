@@ -29,8 +29,8 @@ def routing_id(identity):
 class Client:
     """One connector. Its frames are text where they can be."""
 
-    def __init__(self, broker, identity="node", name=None, keys=None, curve=True, server_key=None, ttl=30000, context=None):
-        self.broker, self.ttl, self.curve = broker, ttl, curve
+    def __init__(self, broker, identity="node", name=None, keys=None, curve=True, server_key=None, ttl=30000, context=None, high_water=0):
+        self.broker, self.ttl, self.curve, self.high_water = broker, ttl, curve, high_water
         self.name = routing_id(identity) if name is None else name
         self.keys = keys or zmq.curve_keypair()
         self.server_key = server_key
@@ -42,7 +42,7 @@ class Client:
         """A new socket of the same name."""
         self.close()
         self.socket = socket = self.context.socket(zmq.DEALER)
-        socket.linger, socket.sndhwm, socket.rcvhwm = 0, 0, 0
+        socket.linger, socket.sndhwm, socket.rcvhwm = 0, 0, self.high_water
         socket.sndtimeo = int(10000 * SLOWNESS)
         socket.reconnect_ivl, socket.reconnect_ivl_max = 100, 500
         if self.name:

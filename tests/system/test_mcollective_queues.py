@@ -80,6 +80,21 @@ class Queues(BrokerCase):
         self.assertEqual(subscriber.bodies(2), ["b", "c"])
         self.assertTrue(subscriber.hears_nothing(), "each once")
 
+    def test_a_subscriber_that_reads_nothing_and_ends_loses_no_more_than_its_own_libzmq_held(self):
+        mc = self.start()
+        publisher = self.client(mc, "server")
+        deaf = self.client(mc, "web1", [REPLY], high_water=100)
+        everything = [str(number) for number in range(400)]
+        self.put(publisher, *everything)
+        eventually(lambda: mc.status()["messages"]["kept_taken"] > 0, 10, "what its libzmq takes")
+        deaf.send("NOOP")  # which says nothing of what it has read
+        self.pause(1)
+        taken = mc.status()["messages"]["kept_taken"]
+        self.assertLessEqual(taken, 100)
+        deaf.close()
+        got = self.client(mc, "web1", [REPLY]).bodies(400 - taken, 20)
+        self.assertEqual(got, everything[taken:])
+
     def test_others_who_subscribe_get_what_comes_while_they_are_there_and_the_queue_stays_its_owners(self):
         mc = self.start()
         owner = self.client(mc, "web1", [REPLY])
