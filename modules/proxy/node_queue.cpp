@@ -141,8 +141,10 @@ void NodeQueue::sent(std::string as) {
 }
 
 Message NodeQueue::take_next() {
-  auto& list = waiting_of(next_lane().value());
-  return cut(list, list.begin()).message;
+  auto& way = *next_way();
+  auto entry = cut(way.waiting, way.waiting.begin());
+  line_up(way);
+  return std::move(entry.message);
 }
 
 std::string NodeQueue::hold_next() {
