@@ -18,11 +18,14 @@ std::int64_t now_ms() {
 }
 
 constexpr std::size_t suffix_length = 24;
-// A link is to be up within 5 s of its path's return: an attempt may take 2 s, so that it holds one repeated packet, and the pause
-// after it at most 2.4 s.
+// A link is to be up within 5 s of its path's return, and a path may need some seconds to and fro (a satellite, a queue): an attempt may
+// take 5 s until it is connected, and as long again until it is greeted. The system repeats its first packet after 1 s and 3 s, so the
+// pause after one that had no answer is short: it has been waited already.
 constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
 constexpr std::int64_t look_up_ms_max = 1000;    // while an address is known
-constexpr std::int64_t connect_ms_max = 2000, reconnect_ms = 100, reconnect_ms_max = 2400;
+constexpr std::int64_t answer_ms_max = 5000;     // to a connection, and to our greeting
+constexpr std::int64_t delay_ms = 2000;          // an attempt that has waited for so long says what is wrong, not the one before it
+constexpr std::int64_t reconnect_ms = 100, reconnect_ms_max = 2400, unanswered_pause_ms_max = 1000;
 
 // Of what was sent into a hole the system repeats the fifth copy 3 s after the first and ends the connection after 5 s; the next of the
 // parent's comes 6 s after its first. Whoever speaks every 3 s has ended the connection by then, or gets that copy.
@@ -146,7 +149,8 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
     on_down(down->why, down->was_up);
   } else if (std::get_if<Machine::NoPeer>(&step)) {
-    on_down(lost_why_.message.empty() && connection_ ? connection_->delay() : lost_why_, false);
+    const bool is_delayed = connection_ && (lost_why_.message.empty() || now_ms() >= opened_ms_ + delay_ms);
+    on_down(is_delayed ? connection_->delay() : lost_why_, false);
   }
 }
 
@@ -244,6 +248,7 @@ void Dialer::open_connection() {
   // A node that dials its parent is never written to before it speaks, where the path was gone and its parent has stopped trying.
   if (spec_.node.empty()) spec.quiet_max = std::chrono::milliseconds(quiet_ms_max);
   ZmtpConnection::Events events;
+  events.connected = [this] { await_answer(); };
   events.ready = [this] {
     stop_waiting();
     // A session that lives on costs nobody anything; a handshake waits for its turn.
@@ -262,8 +267,14 @@ void Dialer::open_connection() {
   };
   events.lost = [this](const Error& why) { on_connection_lost(why); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
-  after(connect_ms_max, [this] {
+  opened_ms_ = now_ms();
+  await_answer();
+}
+
+void Dialer::await_answer() {
+  after(answer_ms_max, [this] {
     const auto why = connection_->delay();
+    reconnect_ms_ = std::min(reconnect_ms_, unanswered_pause_ms_max);
     on_connection_lost(why);
   });
 }

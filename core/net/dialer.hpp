@@ -57,6 +57,7 @@ class Dialer final : public Link {
   Result<void> take_address(const Result<Resolver::Addresses>& found);
   void connect_again();
   void open_connection();
+  void await_answer();
   void disconnect();
   void on_connection_lost(const Error& why);
   /// Takes the place of what was to be done after a time before.
@@ -83,7 +84,7 @@ class Dialer final : public Link {
   std::string identity_;  // the routing id
   boost::asio::ip::address address_;
   bool takes_raw_ = false;
-  std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0;
+  std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0, opened_ms_ = 0;
   std::uint64_t timer_number_ = 0;
   Error lost_why_{"", ""};
   Turnstile& turnstile_;

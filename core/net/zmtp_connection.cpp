@@ -57,11 +57,13 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     set(TCP_KEEPIDLE, idle_s);
     set(TCP_KEEPINTVL, probe_every_s);
     set(TCP_KEEPCNT, probes);
-    set(TCP_USER_TIMEOUT, unacknowledged_ms_max);
     socket.async_connect(spec.peer, [self = shared_from_this()](const error_code& failed) {
       if (!self->open) return;
       if (failed) return self->lost(Error{"no connection to " + self->peer() + ": " + failed.message(), code_of(failed)});
       self->connected = true;
+      // Not before: how long a connection may take is its owner's business.
+      self->set(TCP_USER_TIMEOUT, unacknowledged_ms_max);
+      if (self->events.connected) self->events.connected();
       self->write(wire::ZmtpClient::greeting());
       self->wait_to_read();
     });

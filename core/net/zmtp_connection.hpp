@@ -25,6 +25,7 @@ class ZmtpConnection {
   };
   /// None is called from inside a call of the owner; each may destroy the connection. `lost` comes once, and nothing after it.
   struct Events {
+    std::function<void()> connected;  ///< the peer is to greet now; may be empty
     std::function<void()> ready;
     std::function<void(std::string_view)> frame;
     std::function<void(const Error&)> lost;
