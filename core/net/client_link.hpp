@@ -5,6 +5,7 @@
 
 #include "core/wire/session_cipher.hpp"
 
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
@@ -31,6 +32,7 @@ class ClientSessions {
   virtual State state(const std::string& routing_id) const = 0;
   enum class Sent { yes, full, no_route };
   virtual Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form = wire::Form::base64) = 0;
+  virtual LinkFlow flow(const std::string& routing_id) const = 0;
 };
 
 class ClientLink;
@@ -69,7 +71,7 @@ class ClientLinks {
   std::size_t nodes_ = 0;
 };
 
-class ClientLink final : public Link {
+class ClientLink final : public Link, public HasFlow {
  public:
   ClientLink(ClientLinks& links, std::string routing_id, LinkOwner& owner);
   ~ClientLink() override;
@@ -81,6 +83,7 @@ class ClientLink final : public Link {
   bool is_up() const override { return up_; }
   bool answers_requests() const override { return false; }
   std::string identity() const override { return routing_id_; }
+  LinkFlow flow() const override { return links_.sessions_.flow(routing_id_); }
 
   // For ClientLinks; the owner may destroy the link within each.
   void heard();

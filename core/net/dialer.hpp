@@ -2,6 +2,7 @@
 // The encrypted ZeroMQ client behind Agent::dial(): a connection that greets, runs and heals itself. wire/link_machine decides, this
 // class performs, with one timer. Lives on the loop.
 
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/journal.hpp>
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
@@ -23,7 +24,7 @@
 
 namespace gorgone::net {
 
-class Dialer final : public Link {
+class Dialer final : public Link, public HasFlow {
  public:
   struct Services {
     boost::asio::io_context& loop;
@@ -44,6 +45,7 @@ class Dialer final : public Link {
   bool is_up() const override { return machine_.state() == wire::LinkMachine::State::up; }
   bool answers_requests() const override { return true; }
   std::string identity() const override { return identity_; }
+  LinkFlow flow() const override { return connection_ ? connection_->flow() : LinkFlow(); }
 
  private:
   Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMachine::Config config, wire::RsaPrivateKey private_key,

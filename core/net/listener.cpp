@@ -306,6 +306,13 @@ ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::str
   return frame && transmit(routing_id, std::move(*frame)) == AnswerQueue::Pushed::yes ? Sent::yes : Sent::no_route;
 }
 
+LinkFlow Listener::flow(const std::string& routing_id) const {
+  const auto place = outflow_.place_of(routing_id);
+  if (!place || !strangers_) return {};
+  const auto moved = strangers_->moved(place->connection);
+  return {place->given + answers_->kept(routing_id), moved.acknowledged - std::min(moved.acknowledged, place->begun), moved.received};
+}
+
 void Listener::cut_off(const std::string& routing_id, const std::string& why) {
   sessions_->drop(routing_id);
   journal_.drop_session(wire::to_hex(routing_id));

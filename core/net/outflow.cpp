@@ -34,6 +34,12 @@ bool Outflow::has_room(const std::string& client, std::uint64_t bytes_max) {
   return waiting <= bytes_max;
 }
 
+std::optional<Outflow::Place> Outflow::place_of(const std::string& client) const {
+  const auto found = clients_.find(client);
+  if (found == clients_.end()) return {};
+  return Place{found->second.connection, found->second.begun, found->second.given};
+}
+
 std::uint64_t Outflow::left_for(const std::string& client) const {
   const auto found = clients_.find(client);
   return found == clients_.end() ? 0 : found->second.given - found->second.waiting;

@@ -22,6 +22,13 @@ class Outflow {
   void ended(int connection);
   /// Whether at most so many bytes wait for the client. True for one that was not heard on its connection yet.
   bool has_room(const std::string& client, std::uint64_t bytes_max);
+  /// The connection over which it was heard, what was taken of it before, and what was given to ZeroMQ for it since; nothing where there is
+  /// none.
+  struct Place {
+    int connection;
+    std::uint64_t begun, given;
+  };
+  std::optional<Place> place_of(const std::string& client) const;
   /// Bytes of ours that had left for it when its room was looked at.
   std::uint64_t left_for(const std::string& client) const;
   /// A frame was given to ZeroMQ.

@@ -156,6 +156,8 @@ std::optional<std::uint64_t> StrangerWatch::written(int connection) const {
   return is_ours(connection) ? bytes_written(connection) : std::nullopt;
 }
 
+TcpMoved StrangerWatch::moved(int connection) const { return is_ours(connection) ? bytes_moved(connection) : TcpMoved(); }
+
 void StrangerWatch::look_at(const std::vector<int>& connections) {
   for (const int connection : connections) {
     const auto bytes = is_ours(connection) ? bytes_received(connection) : std::nullopt;

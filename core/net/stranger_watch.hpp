@@ -17,6 +17,7 @@
 
 #include "core/net/memory_growth.hpp"
 #include "core/net/stranger_ledger.hpp"
+#include "core/net/tcp_received.hpp"
 
 namespace gorgone::net {
 
@@ -45,6 +46,8 @@ class StrangerWatch {
   void known(int connection) { ledger_.known(connection); }
   /// What was written to a connection, where it is one of ours.
   std::optional<std::uint64_t> written(int connection) const;
+  /// What both sides have of it, where it is one of ours.
+  TcpMoved moved(int connection) const;
 
  private:
   void measure();

@@ -19,6 +19,12 @@ std::optional<tcp_info> info_of(int connection) {
 
 }  // namespace
 
+TcpMoved bytes_moved(int connection) {
+  const auto info = info_of(connection);
+  if (!info) return {};
+  return {info->tcpi_bytes_acked, info->tcpi_bytes_received};
+}
+
 std::optional<std::uint64_t> bytes_received(int connection) {
   const auto info = info_of(connection);
   if (!info) return {};

@@ -7,6 +7,12 @@
 
 namespace gorgone::net {
 
+struct TcpMoved {
+  std::uint64_t acknowledged = 0, received = 0;
+};
+
+/// Bytes that the other side has acknowledged, and that have come, since the connection was made; 0 where it is no TCP connection.
+TcpMoved bytes_moved(int connection);
 /// How many bytes have come over it since it was made, read or not; nothing where it is no TCP connection.
 std::optional<std::uint64_t> bytes_received(int connection);
 /// How many bytes this process has written to it since it was made, sent or not.

@@ -3,6 +3,8 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/http/parser.hpp>
 
+#include "core/net/tcp_received.hpp"
+
 namespace gorgone {
 namespace {
 
@@ -116,6 +118,7 @@ bool BeastWebSocket::send(std::string text) {
 
 void BeastWebSocket::push(std::string text) {
   unsent_ += text.size();
+  given_ += text.size();
   queue_.push_back(std::move(text));
   if (!writing_) write_next();
 }
@@ -151,6 +154,11 @@ void BeastWebSocket::write_next() {
     self->tell_room();
     self->write_next();
   });
+}
+
+LinkFlow BeastWebSocket::flow() const {
+  auto& socket = const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().socket();
+  return {given_, given_ - (unsent_ - written_), bytes_moved(socket.native_handle()).received};
 }
 
 void BeastWebSocket::tell_room() {

@@ -1,6 +1,7 @@
 #pragma once
 // The WebSocket of include/gorgone/web_socket.hpp over Beast. On the loop.
 
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/web_socket.hpp>
 
 #include <boost/asio/steady_timer.hpp>
@@ -12,7 +13,7 @@
 
 namespace gorgone::net {
 
-class BeastWebSocket final : public WebSocket, public std::enable_shared_from_this<BeastWebSocket> {
+class BeastWebSocket final : public WebSocket, public HasFlow, public std::enable_shared_from_this<BeastWebSocket> {
  public:
   BeastWebSocket(WebStream stream, const Limits& limits);
 
@@ -27,6 +28,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   void probe(std::chrono::milliseconds limit, std::function<void(bool)> done) override;
   void limit_messages(std::size_t bytes) override { stream_.read_message_max(bytes); }
   const std::string& peer() const override { return peer_; }
+  LinkFlow flow() const override;
 
  private:
   using ErrorCode = boost::system::error_code;
@@ -47,7 +49,7 @@ class BeastWebSocket final : public WebSocket, public std::enable_shared_from_th
   std::string why_, why_code_;  // it ended, the first reason
   std::deque<std::string> queue_;
   std::size_t unsent_ = 0, written_ = 0;  // bytes of the queue, of its first message
-  std::uint64_t frames_ = 0;
+  std::uint64_t frames_ = 0, given_ = 0;  // given: bytes of all messages
   boost::beast::websocket::close_reason close_reason_;
   std::function<void()> on_room_;
   std::function<void(bool)> probe_done_;

@@ -10,6 +10,7 @@
 
 #include <array>
 
+#include "core/net/tcp_received.hpp"
 #include "core/wire/zmtp.hpp"
 
 namespace gorgone::net {
@@ -135,7 +136,9 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
     if (writing) return;
     while (sent < out.size()) {
       error_code error;
-      sent += socket.write_some(boost::asio::buffer(out.data() + sent, out.size() - sent), error);
+      const auto size = socket.write_some(boost::asio::buffer(out.data() + sent, out.size() - sent), error);
+      sent += size;
+      written += size;
       if (error == boost::asio::error::would_block) return wait_to_write();
       // Whoever sends is told later; reading would tell it too.
       if (error) return fail_later(Error{"the connection to " + peer() + " ended: " + error.message(), code_of(error)});
@@ -180,6 +183,7 @@ struct ZmtpConnection::State : std::enable_shared_from_this<State> {
   wire::ZmtpClient machine;
   std::string out;
   std::size_t sent = 0;
+  std::uint64_t written = 0;  // to the kernel, ever
   Clock::time_point spoke{};  // when it sent anything last
   boost::asio::steady_timer quiet;
   bool open = true, connected = false, writing = false;
@@ -202,6 +206,13 @@ Result<void> ZmtpConnection::send(std::string_view frame) {
   state.spoke = Clock::now();
   state.flush();
   return {};
+}
+
+LinkFlow ZmtpConnection::flow() const {
+  auto& state = *state_;
+  if (!state.open) return {};
+  const auto moved = bytes_moved(state.socket.native_handle());
+  return {state.written + state.out.size() - state.sent, moved.acknowledged, moved.received};
 }
 
 Error ZmtpConnection::delay() const {

@@ -2,6 +2,7 @@
 // One TCP connection to a ZeroMQ listener, on the loop and without libzmq, which would take two descriptors and up to 80 kB for it, keep to
 // itself why it cannot connect, and connect again unasked. wire/zmtp decides what is said. It does not connect again. Lives on the loop.
 
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/result.hpp>
 
 #include <boost/asio/io_context.hpp>
@@ -38,6 +39,7 @@ class ZmtpConnection {
 
   /// An Error where it is not ready, or where the peer takes nothing and too much waits.
   Result<void> send(std::string_view frame);
+  LinkFlow flow() const;
   /// What the connection waits for when it is not ready in time.
   Error delay() const;
 

@@ -10,6 +10,8 @@ namespace {
 
 constexpr double clock_difference_s = 60, clock_error_s_max = 86400;
 constexpr std::int64_t held_s = 300;
+// What a link brings is the answer, or something else: there is an end to it.
+constexpr std::int64_t slow_answer_s_max = 900;
 constexpr std::int64_t portion = 1000;
 // Deployed daemons leave an answer lying inside until the next message comes: they are asked again, ever more slowly.
 constexpr std::int64_t again_s = 1;
@@ -45,8 +47,8 @@ std::string origin_of(const std::string& node, double ctime, std::size_t same) {
 
 }  // namespace
 
-LogSync::LogSync(Agent& agent, std::string node, Limits limits, Send send)
-    : agent_(agent), node_(std::move(node)), limits_(limits), send_(std::move(send)) {}
+LogSync::LogSync(Agent& agent, std::string node, Limits limits, Send send, Flow flow)
+    : agent_(agent), node_(std::move(node)), limits_(limits), send_(std::move(send)), flow_(std::move(flow)) {}
 
 void LogSync::link_up(std::int64_t now) {
   is_up_ = true;
@@ -112,6 +114,7 @@ void LogSync::ask(std::int64_t now) {
   question_.emplace();
   question_->number = ++questions_;
   question_->asked = now;
+  question_->flow.ask(flow_());
   if (!wishes_.empty()) {
     auto wish = wishes_.extract(wishes_.begin());
     question_->subnode = wish.key();
@@ -236,7 +239,16 @@ std::optional<std::int64_t> LogSync::deadline() const {
   return {};
 }
 
+// An answer that is long on its way is not asked for again: all of it would come again, behind itself.
+void LogSync::wait_for_what_comes(std::int64_t now) {
+  if (now < std::min(question_->deadline, question_->again) || question_->tokens.empty()) return;
+  if (now >= question_->asked + slow_answer_s_max || !question_->flow.moves(flow_())) return;
+  question_->deadline = std::max(question_->deadline, now + limits_.answer_s);
+  question_->again = can_hold_ ? question_->deadline : now + again_s;
+}
+
 void LogSync::on_clock(std::int64_t now) {
+  if (question_) wait_for_what_comes(now);
   if (question_ && now >= question_->deadline)
     finish(Error{"node '" + node_ + "' did not send its log within " + std::to_string(limits_.answer_s) + " s"}, now);
   if (question_ && now >= question_->again) {

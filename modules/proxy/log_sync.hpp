@@ -5,6 +5,7 @@
 // Times are seconds of a steady clock. On the loop.
 
 #include <gorgone/agent.hpp>
+#include <gorgone/flow_watch.hpp>
 
 #include <functional>
 #include <map>
@@ -19,12 +20,15 @@ class LogSync {
  public:
   struct Limits {
     std::int64_t every_s = 60;
-    std::int64_t answer_s = 30;
+    std::int64_t answer_s = 30;  ///< more while the answer is on its way
   };
   using Done = std::function<void(Result<void>)>;
   using Send = std::function<Result<void>(const Message&)>;
 
-  LogSync(Agent& agent, std::string node, Limits limits, Send send);
+  using Flow = std::function<LinkFlow()>;
+
+  LogSync(
+      Agent& agent, std::string node, Limits limits, Send send, Flow flow = [] { return LinkFlow(); });
 
   void link_up(std::int64_t now);
   void link_down(const std::string& why);
@@ -49,6 +53,7 @@ class LogSync {
     std::string subnode;
     std::int64_t asked = 0, again = 0, deadline = 0;
     bool is_held = false;  // the node answers when it has something
+    FlowWatch flow;
     Waiters waiters;
   };
   void ask(std::int64_t now);
@@ -56,12 +61,14 @@ class LogSync {
   void compare_journal(const std::string& id);
   void on_data(const json::value* data, std::int64_t now);
   void store(const json::array& rows, bool has_more, std::int64_t now);
+  void wait_for_what_comes(std::int64_t now);
   void finish(const Result<void>& outcome, std::int64_t now, bool has_more = false);
 
   Agent& agent_;
   std::string node_;
   Limits limits_;
   Send send_;
+  Flow flow_;
   bool is_up_ = false, can_hold_ = false;
   bool is_caught_up_ = false;  // the last answer left nothing behind
   std::optional<Question> question_;

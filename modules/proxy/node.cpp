@@ -41,7 +41,8 @@ Node::Node(Agent& agent, NodeSpec spec, const NodeLimits& limits, Open open, Tol
       bulk_(bulk),
       queue_(limits.queue),
       pings_(limits.ping),
-      log_(agent, spec_.id, limits.log, [this](const Message& question) { return send_question(question); }),
+      log_(
+          agent, spec_.id, limits.log, [this](const Message& question) { return send_question(question); }, [this] { return flow(); }),
       timer_(agent.loop()) {
   changed_at_ = wall_s();
   away_since_ = now_s();
@@ -243,16 +244,19 @@ Result<void> Node::send_question(const Message& question) {
 void Node::send_ping() {
   const auto token = new_token();
   Message ping{"PING", token, {}, Payload(fmt::format(R"({{"features":{}}})", own_features))};
+  const auto before = flow();
   if (!link_->send(ping)) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();
-  pings_.sent(token, ping_sent_, wall_s());
+  pings_.sent(token, ping_sent_, wall_s(), before);
 }
 
 void Node::on_clock() {
   const auto now = now_s();
   if (awaited_ != 0 && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
   if (is_pinged_in_silence() && now >= heard_ + limits_.silence->ping_after_s()) pings_.hasten(now);
+  // Nor is the oldest message late meanwhile: its own bytes may be what moves, and the node writes it down before it answers.
+  if (is_up() && pings_.is_awaited() && pings_.moves(now, flow())) heard_ = awaited_since_ = now;
   const auto due = is_up() ? pings_.on_clock(now, wall_s()) : PingWatch::Due::nothing;
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));

@@ -110,6 +110,7 @@ class Node final : public LinkOwner {
   void arm();
   void on_clock();
   void send_ping();
+  LinkFlow flow() const { return flow_of(link_.get()); }
   Result<void> send_question(const Message& question);
   void on_pong(const Message& pong);
   void become_known();

@@ -31,7 +31,7 @@ void Node::link_received(Message message) {
   message.origin = Origin{Origin::Kind::node, spec_.id};
   heard_ = now_s();
   // Deployed nodes that dial lose a pong now and then.
-  if (!link_->answers_requests()) pings_.heard();
+  if (!link_->answers_requests()) pings_.heard(heard_);
   if (message.action == "PONG") return on_pong(message);
   if (message.action == "REGISTERNODES" || message.action == "UNREGISTERNODES") return told_(spec_.id, message);
   if (message.action == "SYNCLOGS") return fetch_log({}, {});

@@ -1,5 +1,7 @@
 #include "ping_watch.hpp"
 
+#include <algorithm>
+
 namespace gorgone::proxy {
 
 void PingWatch::link_up(std::int64_t now) {
@@ -7,6 +9,7 @@ void PingWatch::link_up(std::int64_t now) {
   lost_ = 0;
   token_.clear();
   answer_until_.reset();
+  unanswered_since_.reset();
   next_ = now;
 }
 
@@ -16,10 +19,20 @@ void PingWatch::link_down() {
   token_.clear();
   next_.reset();
   answer_until_.reset();
+  unanswered_since_.reset();
 }
 
 void PingWatch::hasten(std::int64_t now) {
   if (next_ && *next_ > now) next_ = now;
+}
+
+bool PingWatch::moves(std::int64_t now, const LinkFlow& flow) {
+  if (!answer_until_) return false;
+  look_ = now + FlowWatch::look_every_s;
+  if (!flow_.moves(flow)) return false;
+  answer_until_ = now + limits_.answer_s;
+  heard(now);
+  return true;
 }
 
 PingWatch::Due PingWatch::on_clock(std::int64_t now, std::int64_t wall) {
@@ -37,12 +50,15 @@ PingWatch::Due PingWatch::on_clock(std::int64_t now, std::int64_t wall) {
   return next_ && now >= *next_ && !answer_until_ ? Due::ping : Due::nothing;
 }
 
-void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall) {
+void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall, const LinkFlow& flow) {
   token_ = std::move(token);
   answer_until_ = now + limits_.answer_s;
   next_ = now + limits_.interval_s;
   last_sent_ = wall;
   next_wall_ = wall + limits_.interval_s;
+  if (!unanswered_since_) unanswered_since_ = now;
+  look_ = now + FlowWatch::look_every_s;
+  flow_.ask(flow);
 }
 
 bool PingWatch::pong(const std::string& token, std::int64_t now, std::int64_t wall) {
@@ -50,6 +66,7 @@ bool PingWatch::pong(const std::string& token, std::int64_t now, std::int64_t wa
   if (token.empty() || token != token_) return false;
   token_.clear();
   answer_until_.reset();
+  unanswered_since_.reset();
   lost_ = 0;
   ++ok_;
   if (next_ && *next_ < now) next_ = now;
@@ -58,7 +75,7 @@ bool PingWatch::pong(const std::string& token, std::int64_t now, std::int64_t wa
 
 std::optional<std::int64_t> PingWatch::deadline() const {
   if (!up_) return {};
-  return answer_until_ ? answer_until_ : next_;
+  return answer_until_ ? std::min(*answer_until_, look_) : next_;
 }
 
 void PingWatch::describe(json::object& out) const {

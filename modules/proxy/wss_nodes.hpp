@@ -3,6 +3,7 @@
 // its connection outlives a link that is only made anew. On the loop.
 
 #include <gorgone/agent.hpp>
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/web_socket.hpp>
 
 #include <map>
@@ -49,7 +50,7 @@ class WssNodes {
 };
 
 /// The link over a node's WebSocket, whichever it has.
-class WssLink final : public Link {
+class WssLink final : public Link, public HasFlow {
  public:
   WssLink(WssNodes& nodes, std::shared_ptr<WssNode> node, LinkOwner& owner);
   ~WssLink() override;
@@ -59,6 +60,7 @@ class WssLink final : public Link {
   bool is_up() const override { return node_->is_connected(); }
   bool answers_requests() const override { return false; }
   std::string identity() const override { return node_->id; }
+  LinkFlow flow() const override { return flow_of(node_->socket.get()); }
 
   void connected();
   void disconnected(Error why);

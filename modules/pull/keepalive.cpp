@@ -23,8 +23,10 @@ void Keepalive::link_down() {
   answer_until_.reset();
 }
 
-Keepalive::Due Keepalive::on_clock(std::int64_t now) {
+Keepalive::Due Keepalive::on_clock(std::int64_t now, const LinkFlow& flow) {
   Due due;
+  if (answer_until_ && flow_.moves(flow)) answer_until_ = now + limits_.answer_s;
+  look_ = now + FlowWatch::look_every_s;
   if (answer_until_ && now >= *answer_until_) {
     link_down();
     due.reset = true;
@@ -40,7 +42,10 @@ Keepalive::Due Keepalive::on_clock(std::int64_t now) {
     due.ping = true;
     next_ping_ = now + limits_.ping_s;
     // A ping that follows one without an answer gives it no more time.
-    if (!answer_until_) answer_until_ = now + limits_.answer_s;
+    if (!answer_until_) {
+      answer_until_ = now + limits_.answer_s;
+      flow_.ask(flow);
+    }
   }
   return due;
 }
@@ -48,7 +53,7 @@ Keepalive::Due Keepalive::on_clock(std::int64_t now) {
 std::optional<std::int64_t> Keepalive::deadline() const {
   if (!next_ping_) return {};
   const auto next = std::min(*next_registration_, *next_ping_);
-  return answer_until_ ? std::min(next, *answer_until_) : next;
+  return answer_until_ ? std::min({next, *answer_until_, look_}) : next;
 }
 
 }  // namespace gorgone::pull

@@ -2,6 +2,7 @@
 // The link to a node that dials: its session with our listener, and its id as the target of what is for the node itself, as deployed
 // nodes are used to it. On the loop.
 
+#include <gorgone/flow_watch.hpp>
 #include <gorgone/link.hpp>
 
 #include <memory>
@@ -9,7 +10,7 @@
 
 namespace gorgone::pull {
 
-class NodeLink final : public Link {
+class NodeLink final : public Link, public HasFlow {
  public:
   NodeLink(std::unique_ptr<Link> session, std::string node) : session_(std::move(session)), node_(std::move(node)) {}
 
@@ -24,6 +25,7 @@ class NodeLink final : public Link {
   bool is_up() const override { return session_->is_up(); }
   bool answers_requests() const override { return session_->answers_requests(); }
   std::string identity() const override { return session_->identity(); }
+  LinkFlow flow() const override { return flow_of(session_.get()); }
 
  private:
   std::unique_ptr<Link> session_;

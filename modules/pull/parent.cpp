@@ -106,7 +106,7 @@ void Parent::on_ack(const Message& message) {
 }
 
 void Parent::on_clock() {
-  const auto due = keepalive_.on_clock(now_s());
+  const auto due = keepalive_.on_clock(now_s(), flow_of(link_.get()));
   if (due.reset) link_->reset("no answer to a ping within modules.pull.ping_timeout");
   if (due.registration)
     (void)tell("REGISTERNODES", new_token(),

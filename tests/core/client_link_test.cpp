@@ -19,6 +19,7 @@ struct Sessions : ClientSessions {
     if (outcome == Sent::yes) sent.emplace_back(text);
     return outcome;
   }
+  LinkFlow flow(const std::string&) const override { return {}; }
 };
 
 // What the owner is told, as words; it may end the link when it hears one of them.

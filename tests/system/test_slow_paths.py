@@ -1,11 +1,14 @@
-"""Paths that are slow or far: links come up over them and stay. See slow_path.py; without tun devices all is skipped."""
+"""Paths that are slow or far: links come up over them and stay, large messages come to their end. See slow_path.py; without tun devices all is skipped."""
 # tests/run.sh: first, for it waits long.
+import os
+import signal
+import time
 import unittest
 
 import netns
 import slow_path
 from api import codes, outputs
-from fleet import FleetCase
+from fleet import FleetCase, eventually
 from pace import clock
 
 WITHOUT = slow_path.missing()
@@ -91,6 +94,76 @@ class Far(SlowCase):
         self.join(delay_s=0.7)
         self.pull()
         self.judge("a round trip of 1.4 s (pull)")
+
+
+class Narrow(SlowCase):
+    """One message takes much longer than a node has to answer a ping: 30 kB/s, and a link that is given up after one ping, 10 s."""
+
+    RATE, BYTES, LIMIT_S = 30000, 600000, 50
+
+    def ends(self, is_done, what):
+        """The bytes cross about once, and no link is lost over them."""
+        begin, before = clock(), self.path.carried
+        eventually(is_done, self.LIMIT_S, "the end of what was sent")
+        least = self.BYTES / self.RATE
+        print(f"SECONDS {clock() - begin:6.2f} until the end, {least:.0f} for the bytes alone: {what}", flush=True)
+        self.assertEqual(self.downs(), [], what)
+        self.assertGreater(self.path.carried - before, 0.7 * self.BYTES, what)
+        self.assertLess(self.path.carried - before, 2.5 * self.BYTES, what)
+
+    def ready(self):
+        self.wait_seen(self.central, 2)
+        self.runs("nothing")
+        time.sleep(1)
+        self.path.rate = self.RATE
+
+    def large_command(self, what):
+        self.ready()
+        mark = self.directory / "ran"
+        self.central.api().submit(2, f"echo ran >> {mark}", metadata={"ballast": "x" * self.BYTES})
+        self.ends(mark.exists, f"a large command ({what})")
+
+    def large_result(self, what):
+        self.ready()
+        command = f"head -c {self.BYTES} /dev/urandom | base64 -w0 | head -c {self.BYTES}"
+        api = self.central.api()
+        token = api.submit(2, command)
+        self.ends(lambda: 2 in codes(api.log(None, token)), f"a large result ({what})")
+
+    def test_a_large_command_for_a_node_that_is_dialled(self):
+        self.join()
+        self.push(ping=5, pong_max_timeout=1)
+        self.large_command("push")
+
+    def test_a_large_result_of_a_node_that_is_dialled(self):
+        self.join()
+        self.push(ping=5, pong_max_timeout=1)
+        self.large_result("push")
+
+    def test_a_large_command_for_a_node_that_dials(self):
+        self.join()
+        self.pull(ping=5, pong_max_timeout=1)
+        self.large_command("pull")
+
+    def test_a_large_result_of_a_node_that_dials(self):
+        self.join()
+        self.pull(pull={"ping": 5, "ping_timeout": 10}, ping=5, pong_max_timeout=1)
+        self.large_result("pull")
+
+    def test_a_node_that_hangs_behind_a_large_command_is_given_up(self):
+        self.join()
+        self.push(ping=5, pong_max_timeout=1)
+        self.ready()
+        self.central.api().submit(2, "true", metadata={"ballast": "x" * self.BYTES})
+        time.sleep(5)
+        os.kill(self.poller.process.pid, signal.SIGSTOP)
+        begin = clock()
+        try:
+            # Its system takes the bytes as long as it has room.
+            self.central.wait_log("link down", timeout=self.BYTES / self.RATE + 15)
+        finally:
+            os.kill(self.poller.process.pid, signal.SIGCONT)
+        print(f"SECONDS {clock() - begin:6.2f} until a node that hangs behind a large command is given up", flush=True)
 
 
 if __name__ == "__main__":

@@ -175,3 +175,31 @@ TEST_CASE("a row has the origin that comes with it, else the node's own, and two
   CHECK(stored[1].origin == "1.50000/2/1");
   CHECK(stored[2].origin == "1.25000/9");
 }
+
+TEST_CASE("an answer that is long on its way is waited for, and not asked for again") {
+  test::LoopAgent agent;
+  LinkFlow flow;
+  std::vector<Message> sent;
+  LogSync log(
+      agent, "2", {},
+      [&](const Message& message) {
+        sent.push_back(message);
+        return Result<void>{};
+      },
+      [&] { return flow; });
+  log.link_up(100);
+  for (std::int64_t now = 101; now < 200; ++now) {
+    flow.received += 20000;
+    log.on_clock(now);
+  }
+  CHECK(sent.size() == 1);
+  CHECK(log.deadline() <= 230);
+  // Nothing comes any more.
+  for (std::int64_t now = 200; now < 230; ++now) log.on_clock(now);
+  CHECK(sent.size() > 1);
+  bool is_told = false;
+  log.fetch(
+      {}, [&](const Result<void>& outcome) { is_told = !outcome; }, 230);
+  for (std::int64_t now = 230; now < 300 && !is_told; ++now) log.on_clock(now);
+  CHECK(is_told);
+}

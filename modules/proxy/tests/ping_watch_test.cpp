@@ -38,7 +38,7 @@ TEST_CASE("whatever else comes shows that a node is there, though its pongs are 
   for (int i = 0; i < 5; ++i) {
     CHECK(watch.on_clock(10 * i, 0) == Due::ping);
     watch.sent("t", 10 * i, 0);
-    watch.heard();
+    watch.heard(10 * i);
   }
   CHECK(watch.on_clock(50, 0) == Due::ping);
   watch.sent("t", 50, 0);
@@ -79,4 +79,54 @@ TEST_CASE("CONSTATUS tells what was counted") {
   CHECK(out["ping_failed"] == 1);
   CHECK(out["in_progress_ping"] == 0);
   CHECK_FALSE(watch.deadline());
+}
+
+TEST_CASE("a pong is not late while what goes before its ping is on its way") {
+  PingWatch watch({60, 10, 1});
+  watch.link_up(0);
+  watch.sent("t", 0, 0, {100000, 20000, 0});
+  CHECK(watch.deadline() == 2);
+  for (std::int64_t now = 2; now <= 40; now += 2) {
+    CHECK(watch.moves(now, {100300, 20000 + 2000 * static_cast<std::uint64_t>(now), 0}));
+    REQUIRE(watch.on_clock(now, 0) == Due::nothing);
+    CHECK(watch.unanswered_since() == now);
+  }
+  // All of it has been taken: from now on the node has the usual time.
+  CHECK_FALSE(watch.moves(42, {100300, 100300, 0}));
+  CHECK(watch.on_clock(49, 0) == Due::nothing);
+  CHECK(watch.on_clock(50, 0) == Due::reset);
+}
+
+TEST_CASE("a pong is not late while something comes, more than the transport's own") {
+  PingWatch watch({60, 10, 1});
+  watch.link_up(0);
+  watch.sent("t", 0, 0, {300, 300, 5000});
+  CHECK(watch.moves(2, {600, 600, 50000}));
+  CHECK(watch.on_clock(11, 0) == Due::nothing);
+  CHECK_FALSE(watch.moves(11, {600, 600, 50400}));
+  CHECK(watch.unanswered_since() == 2);
+  CHECK(watch.on_clock(12, 0) == Due::reset);
+}
+
+TEST_CASE("what the system of a node that hangs takes gives it no more time") {
+  PingWatch watch({60, 10, 1});
+  watch.link_up(0);
+  watch.sent("t", 0, 0, {1000, 1000, 0});
+  // The ping itself, and commands after it.
+  for (std::int64_t now = 2; now <= 8; now += 2)
+    CHECK_FALSE(watch.moves(now, {1000 + 5000 * static_cast<std::uint64_t>(now), 1000 + 5000 * static_cast<std::uint64_t>(now), 0}));
+  CHECK(watch.unanswered_since() == 0);
+  CHECK(watch.on_clock(10, 0) == Due::reset);
+}
+
+TEST_CASE("since when pings are unanswered counts over those that were lost, until a pong") {
+  PingWatch watch({60, 10, 3});
+  watch.link_up(0);
+  CHECK_FALSE(watch.unanswered_since());
+  watch.sent("a", 5, 0);
+  CHECK(watch.on_clock(15, 0) == Due::ping);
+  watch.sent("b", 15, 0);
+  CHECK(watch.unanswered_since() == 5);
+  CHECK(watch.pong("b", 16, 0));
+  CHECK_FALSE(watch.unanswered_since());
 }

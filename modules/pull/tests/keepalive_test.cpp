@@ -39,7 +39,8 @@ TEST_CASE("a new connection is registered and pinged at once, and again in their
 TEST_CASE("nothing after a ping ends the connection in time, and once") {
   auto keepalive = connected();
   for (const std::int64_t early : {1000, 1005, 1015}) keepalive.on_clock(early);
-  CHECK(keepalive.deadline() == 1030);
+  CHECK(keepalive.deadline() == 1017);  // a look at the line
+  keepalive.on_clock(1017);
   CHECK_FALSE(keepalive.on_clock(1029).reset);
   const auto due = keepalive.on_clock(1030);
   CHECK((due.reset && !due.ping && !due.registration));
@@ -66,4 +67,15 @@ TEST_CASE("a connection that is down is waited for, not pinged") {
   CHECK_FALSE(keepalive.deadline().has_value());
   const auto due = keepalive.on_clock(2000);
   CHECK_FALSE((due.registration || due.ping || due.reset));
+}
+
+TEST_CASE("an answer is not late while a large message goes before the ping, or something comes") {
+  auto keepalive = connected();
+  keepalive.on_clock(1000, {1000000, 0, 0});
+  std::uint64_t taken = 0;
+  for (std::int64_t now = 1002; now < 1080; now += 2) CHECK_FALSE(keepalive.on_clock(now, {1000200, taken += 20000, 0}).reset);
+  for (std::uint64_t come = 0; come < 100000; come += 20000)
+    CHECK_FALSE(keepalive.on_clock(1080 + static_cast<std::int64_t>(come / 1000), {1000200, 1000200, come}).reset);
+  CHECK_FALSE(keepalive.on_clock(1189, {1000200, 1000200, 80000}).reset);
+  CHECK(keepalive.on_clock(1190, {1000200, 1000200, 80000}).reset);
 }
