@@ -147,7 +147,9 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     ticket_.reset();
     owner_.link_up();
   } else if (auto* down = std::get_if<Machine::Down>(&step)) {
-    on_down(down->why, down->was_up);
+    // Nothing of what was sent was acknowledged: that says more than that it was lost.
+    const bool is_cut_off = down->was_up && !connection_ && lost_why_.code == down::no_route;
+    on_down(is_cut_off ? Error{down->why.message + ": " + lost_why_.message, lost_why_.code} : down->why, down->was_up);
   } else if (std::get_if<Machine::NoPeer>(&step)) {
     const bool is_delayed = connection_ && (lost_why_.message.empty() || now_ms() >= opened_ms_ + delay_ms);
     on_down(is_delayed ? connection_->delay() : lost_why_, false);

@@ -9,6 +9,7 @@
 #include <gorgone/wss_text.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace gorgone::proxy {
@@ -17,6 +18,10 @@ namespace {
 // Nodes answer each message at once. One that has not for so long may have been cut off unnoticed (a stranger who takes a routing id
 // leaves its owner with a connection that leads nowhere), so it is pinged.
 constexpr std::int64_t answer_awaited_s = 5;
+// And before that, so that one that hangs is told soon.
+constexpr std::array<std::int64_t, 2> pinged_after_s{3, answer_awaited_s};
+// A pong names them all: of a relay with more nodes it is no small thing, and is not asked for every few seconds.
+constexpr std::size_t named_in_pong_max = 32;
 // How long messages wait for the first pong, which says how they are to be sent.
 constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t full_pause_s = 1;
@@ -166,6 +171,11 @@ void Node::watch_answers() {
 void Node::resend_if_lost() {
   watch_answers();  // what this pong has acknowledged is not awaited any more
   if (awaited_ == 0 || awaited_ == resent_ || ping_sent_ <= awaited_since_ || now_s() < awaited_since_ + answer_awaited_s) return;
+  // A pong that was late itself comes from a node that goes on after a pause: it writes the message down before it answers to it.
+  if (now_s() > ping_sent_ + 1 && std::exchange(postponed_, awaited_) != awaited_) {
+    awaited_since_ = now_s();
+    return;
+  }
   resent_ = awaited_;
   link_->reset("it answers pings, but not the message before them; it is sent again");
 }
@@ -253,7 +263,8 @@ void Node::send_ping() {
 
 void Node::on_clock() {
   const auto now = now_s();
-  if (awaited_ != 0 && now >= awaited_since_ + answer_awaited_s && ping_sent_ < awaited_since_ + answer_awaited_s) pings_.hasten(now);
+  for (const auto pause : pinged_after_s)
+    if (awaited_ != 0 && now >= awaited_since_ + pause && ping_sent_ < awaited_since_ + pause) pings_.hasten(now);
   if (is_pinged_in_silence() && now >= heard_ + limits_.silence->ping_after_s()) pings_.hasten(now);
   // Nor is the oldest message late meanwhile: its own bytes may be what moves, and the node writes it down before it answers.
   if (is_up() && pings_.is_awaited() && pings_.moves(now, flow())) heard_ = awaited_since_ = now;
@@ -280,7 +291,8 @@ void Node::arm() {
   std::optional<std::int64_t> next = pings_.deadline();
   auto sooner = [&next](std::int64_t time) { next = next ? std::min(*next, time) : time; };
   if (const auto deadline = log_.deadline()) sooner(*deadline);
-  if (awaited_ != 0 && awaited_since_ + answer_awaited_s > now) sooner(awaited_since_ + answer_awaited_s);
+  for (const auto pause : pinged_after_s)
+    if (awaited_ != 0 && awaited_since_ + pause > now) sooner(awaited_since_ + pause);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
   if (!is_known_ && known_at_ > now) sooner(known_at_);
   if (paused_until_ > now) sooner(paused_until_);
@@ -314,7 +326,19 @@ void Node::join_silence(bool joins) {
 
 bool Node::says_nothing_of_requests() const { return link_ && !link_->answers_requests() && !is_one_of_ours(); }
 
-bool Node::is_pinged_in_silence() const { return is_up() && is_one_of_ours() && !link_->answers_requests(); }
+bool Node::is_pinged_in_silence() const {
+  const bool is_pong_short = !link_ || !link_->answers_requests() || subnodes_.get_object().size() <= named_in_pong_max;
+  return is_up() && is_one_of_ours() && is_pong_short;
+}
+
+// Told only: its link is given up after the usual pings.
+bool Node::is_mute() const {
+  if (!is_up()) return false;
+  const auto now = now_s();
+  const auto unanswered = pings_.unanswered_since();
+  return (unanswered && now >= *unanswered + Silence::answer_s) ||
+         (is_pinged_in_silence() && now >= heard_ + limits_.silence->mute_after_s());
+}
 
 std::vector<Message> Node::hand_over(const std::function<bool(const Message&)>& fits) {
   // The node behind may be a deployed one: only who may have taken a message already knows it again.
@@ -361,10 +385,10 @@ json::object Node::constatus() const {
   out["link"] = is_up() ? "up" : "down";
   out["link_since"] = changed_at_;
   const auto silence = now_s() - heard_;
-  const bool is_mute = is_pinged_in_silence() && silence >= limits_.silence->mute_after_s();
-  out["why"] = is_mute ? down::mute : is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
+  const bool hangs = is_mute();
+  out["why"] = hangs ? down::mute : is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
   out["queue"] = queue_.waiting() + queue_.in_flight();
-  out["last_error"] = is_mute ? fmt::format("nothing has come for {} s, though it was asked", silence) : last_error_.message;
+  out["last_error"] = hangs ? fmt::format("nothing has come for {} s, though it was asked", silence) : last_error_.message;
   json::array features;
   for (const auto& name : features_) features.emplace_back(name);
   out["features"] = std::move(features);

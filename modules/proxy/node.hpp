@@ -115,6 +115,7 @@ class Node final : public LinkOwner {
   void on_pong(const Message& pong);
   void become_known();
   bool is_pinged_in_silence() const;
+  bool is_mute() const;
   /// A deployed node that dials: what else it answers says what has come to it.
   bool says_nothing_of_requests() const;
   void join_silence(bool joins);
@@ -144,7 +145,8 @@ class Node final : public LinkOwner {
   std::int64_t paused_until_ = 0;                                // the link is full
   std::deque<std::pair<std::string, std::uint64_t>> questions_;  // tokens of GETLOGs, and the last message sent before each
   std::uint64_t pinged_sequence_ = 0;                            // the last message sent before the ping under way
-  std::uint64_t awaited_ = 0, resent_ = 0;  // ranks: of the oldest message without an answer, of the last one sent again for want of one
+  // Ranks: of the oldest message without an answer, of the last one sent again for want of one, of the last one given more time.
+  std::uint64_t awaited_ = 0, resent_ = 0, postponed_ = 0;
   std::int64_t awaited_since_ = 0, ping_sent_ = 0;
   asio::steady_timer timer_;
   bool is_armed_ = false;

@@ -1,5 +1,5 @@
 #pragma once
-// How long nodes of our own that dial us may be silent: nothing but an answer tells that such a node is there, so it is pinged when nothing
+// How long nodes of our own may be silent: nothing but an answer tells that a node is there and does not hang, so it is pinged when nothing
 // came from it for some seconds. For thousands of them that would be most of what an idle central does, so the more there are, the
 // more rarely each is pinged. One for all nodes; pure. Times are seconds.
 

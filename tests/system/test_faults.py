@@ -163,6 +163,19 @@ class Peer(Faults):
         self.usable(self.central, "the node suspended for 8 s")
         self.ran_once("waiting")
 
+    def test_a_node_that_hangs_is_told_as_mute_and_keeps_its_link(self):
+        for what in ("a command waits", "idle"):
+            os.kill(self.poller.process.pid, signal.SIGSTOP)
+            try:
+                if what != "idle":
+                    self.submit(self.central, "waiting")
+                told_within_15_s(self.central, f"the node is suspended, standard options, {what}", "mute")
+            finally:
+                os.kill(self.poller.process.pid, signal.SIGCONT)
+            eventually(lambda: self.central.api().nodes()["2"]["why"] == "", 5, "a state that says nothing of it any more")
+        self.ran_once("waiting")
+        self.assertNotIn("link down", self.central.log())
+
     def test_the_central_is_restarted(self):
         self.central.stop()
         self.central.start()
@@ -395,9 +408,27 @@ class Namespaces(Faults):
         os.kill(self.poller.process.pid, signal.SIGCONT)
 
     def test_a_node_that_is_not_reached_is_told_within_15_s(self):
-        self.start(self.there.address, ping=5, pong_max_timeout=1)
+        self.start(self.there.address)
+        time.sleep(12)  # so that nothing is under way
         self.lab.cut()
-        told_within_15_s(self.central, "packets are dropped, ping: 5", "mute", "no_route")
+        told_within_15_s(self.central, "packets are dropped, standard options, idle", "mute", "no_route")
+        self.stays_told()
+        self.lab.restore()
+        self.usable(self.central, "a path that dropped packets, idle", bound=PROMISED_S)
+        self.lab.cut()
+        self.submit(self.central, "waiting")
+        told_within_15_s(self.central, "packets are dropped, standard options, a command waits", "mute", "no_route")
+        self.stays_told()
+        self.lab.restore()
+        self.ran_once("waiting")
+
+    def stays_told(self):
+        """Nothing that says less takes the place of the reason."""
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            self.assertIn(self.central.api().nodes()["2"]["why"], ("mute", "no_route"))
+            time.sleep(0.2)
+
 
 @unittest.skipIf(WITHOUT, f"NO NAMESPACES, so paths that drop packets are not tested: {WITHOUT}")
 class PullNamespaces(Faults, PullCase):
