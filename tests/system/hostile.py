@@ -1,5 +1,6 @@
 """What the tests of hostile and broken input share: a process seen from outside, and a peer that must stay served."""
 import contextlib
+import ctypes
 import os
 import pathlib
 import resource
@@ -119,6 +120,29 @@ def small_disk(case, megabytes):
         case.skipTest("no tmpfs can be mounted here")
     case.addCleanup(subprocess.run, ["umount", "-l", folder])
     return folder
+
+
+class DeadDisk:
+    """A folder on a disk that does not answer: whoever touches it waits until release(), and then gets an error. The case is skipped where
+    there can be none."""
+
+    def __init__(self, case):
+        self.folder, self.disk = case.directory / "dead", None
+        self.folder.mkdir()
+        try:
+            self.disk = os.open("/dev/fuse", os.O_RDWR)
+        except OSError as error:
+            case.skipTest(f"a disk that does not answer needs root and /dev/fuse: {error}")
+        case.addCleanup(self.release)
+        words = f"fd={self.disk},rootmode=40000,user_id=0,group_id=0,allow_other"
+        if ctypes.CDLL(None).mount(b"dead", str(self.folder).encode(), b"fuse", 0, words.encode()) != 0:
+            case.skipTest("a disk that does not answer needs root: it cannot be mounted here")
+        case.addCleanup(subprocess.run, ["umount", "-l", self.folder])
+
+    def release(self):
+        if self.disk is not None:
+            os.close(self.disk)
+        self.disk = None
 
 
 def fill(file):

@@ -569,11 +569,15 @@ class Rotation(Faults):
         for daemon in servers:
             daemon.start()
         self.usable(self.central, "a remote started with sessions that are due for a new key", node=3)
+        eventually(lambda: self.remote.api().nodes()["4"]["link"] == "up", 10, "the link to the poller")
+        lost = [daemon.log().count("link down") for daemon in (self.central, self.remote)]
         count = self.load_until(time.monotonic() + 8)
         self.all_ran_once(count)
+        self.assertTrue(all(before.values()), "a server had no session in its database")
+        eventually(lambda: self.renewed(before), 10, "a new key for a session of each server")
         print(f"{count} commands through two links while their keys were renewed", flush=True)
-        self.assertTrue(before[self.remote], "the remote had no session in its database")
         self.assertNotIn("handshake refused", self.central.log())
+        self.assertEqual([daemon.log().count("link down") for daemon in (self.central, self.remote)], lost, "a renewal cost a link")
 
     @unittest.skipUnless(LONG, "takes more than two minutes; GORGONE_LONG=1 runs it")
     def test_keys_are_renewed_every_minute_under_load(self):

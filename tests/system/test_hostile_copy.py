@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import re
 import resource
 import secrets
 import tarfile
@@ -14,7 +15,7 @@ import time
 import unittest
 
 from fleet import FleetCase, eventually
-from hostile import LivePeer, Peak, descriptors, fill, limited, small_disk
+from hostile import DeadDisk, LivePeer, Peak, descriptors, fill, limited, small_disk
 from pace import clock
 from protocol import request
 
@@ -316,18 +317,24 @@ class Slow(Copies):
     options = {"max_queued_copy": 1_048_576}
 
     def test_more_than_may_wait_for_the_disk_is_refused_as_busy_and_memory_stays_bounded(self):
-        live = self.dial(self.poller, self.central)
+        live, disk = self.dial(self.poller, self.central), DeadDisk(self)
         with Peak(self.pid) as peak, LivePeer(live):
-            messages = self.messages(os.urandom(30_000_000), self.directory / "file", size=500_000)
+            messages = self.messages(os.urandom(30_000_000), self.directory / "file", size=500_000, cache=disk.folder)
             for message in messages:
-                self.client.send(request("PROCESSCOPY", message, token="fast"))
+                self.client.send(request("PROCESSCOPY", message, token="held"))
             for _ in messages:
                 self.client.take()
-            code, message = self.outcome("fast")
-        self.assertIn((code, message.split(":")[0]), ((1, "busy"), (2, "process copy finished successfully")))
-        if code == 1:
-            self.assertRegex(message, r"^busy: \d+ bytes of copies wait for the disk already \(modules\.action\.max_queued_copy\)$")
+            code, message = self.outcome("held")
+            self.assertEqual(code, 1, message)
+            waiting = re.fullmatch(r"busy: (\d+) bytes of copies wait for the disk already \(modules\.action\.max_queued_copy\)", message)
+            self.assertTrue(waiting, message)
+            self.assertTrue(400_000 < int(waiting[1]) <= 1_048_576, message)
+            self.assertEqual(self.copy(b"x" * 500_000, self.directory / "other", size=500_000)[1].split(":")[0], "busy", "another copy was taken beyond the bound")
         self.assertLess(peak.grown_kb, 70_000)
+        disk.release()
+        destination = self.directory / "after"
+        eventually(lambda: self.copy(b"x" * 500_000, destination, size=500_000)[0] == 2, 10, "a copy when the disk has let go")
+        self.assertEqual(destination.read_bytes(), b"x" * 500_000)
         self.cache_is_clean()
 
 
