@@ -11,6 +11,8 @@ or ran twice. GORGONE_BIN names the directory of the programs.
   --calm        no faults: all must be counted once
   --deployed    the poller is one that behaves as deployed daemons do: it forgets sessions, renews keys, loses messages that it has read
                 and is started anew. It knows no delivery ids, so a number may come twice, but none may be lost
+  --peer        the poller is the independent peer of ../shared (GORGONE_SHARED names that directory), started anew with each of its faults in
+                turn: it renews its keys, forgets its sessions, is slow. The same is counted as with --deployed
   --link        how remote and poller are joined: push (the default), or the poller dials the remote, by pull or by wss
 """
 import argparse
@@ -31,10 +33,12 @@ from fleet import FleetCase, eventually
 from flaky_path import FlakyPath
 from listener import Listener  # found by way of fleet
 from protocol import draw_key
+from shared_peer import MISSING, SHARED, SharedPeer
 from wss_fleet import TOKEN, WSS_LINE
 
 REMOTE, POLLER = 3, 4
 ENDED = "the daemon was ended while"
+PEER_FAULTS = (("--rotate-every", "7"), ("--forget-every", "11"), ("--slow", "0.03"))
 
 
 class Torture(FleetCase):
@@ -43,15 +47,15 @@ class Torture(FleetCase):
     def runTest(self):
         given = json.loads(os.environ["TORTURE"])
         self.torture(given["minutes"] * 60, calm=given["calm"], deployed=given["deployed"], rate=given["rate"], seed=given["seed"],
-                     link=given["link"])
+                     link=given["link"], peer=given["peer"])
 
-    def torture(self, seconds, calm=False, deployed=False, rate=20, every_s=1.0, seed=None, settle_s=60, link="push"):
+    def torture(self, seconds, calm=False, deployed=False, rate=20, every_s=1.0, seed=None, settle_s=60, link="push", peer=False):
         """`every_s` is the mean pause between two faults."""
         seed = random.randrange(1 << 30) if seed is None else seed
         self.events, self.trouble = collections.Counter(), []
         self.accepted, self.unanswered, self.refused = {}, set(), set()  # number -> token; numbers
         self.file = self.directory / "numbers"
-        self.prepare(deployed, link)
+        self.prepare(deployed, link, peer)
         self.end = time.monotonic() + seconds
         work = [lambda: self.send(rate)]
         if not calm:
@@ -60,6 +64,8 @@ class Torture(FleetCase):
             work += [lambda path=path, place=place: self.flaps(random.Random(seed + place), path, 2 * every_s) for place, path in enumerate(self.paths, 1)]
             if deployed:
                 work += [lambda: self.faults_of_deployed(random.Random(seed + 3), every_s)]
+            if peer:
+                work += [lambda: self.faults_of_peer(random.Random(seed + 3), 3 * every_s)]
         threads = [threading.Thread(target=self.watched, args=(one,), daemon=True) for one in work]
         for thread in threads:
             thread.start()
@@ -68,12 +74,14 @@ class Torture(FleetCase):
             self.assertFalse(thread.is_alive(), "the load or a fault did not end")
         self.assertEqual(self.trouble, [])
         self.settle(settle_s)
-        self.judge(deployed, calm, f"{seed} link={link}")
+        if peer and not calm:
+            self.assertGreaterEqual(sum(fault.startswith("peer with") for fault in self.events), min(len(PEER_FAULTS), seconds / 5), "the peer had too few of its faults")
+        self.judge(deployed or peer, calm, f"{seed} link={link}")
 
-    def prepare(self, deployed, link):
+    def prepare(self, deployed, link, peer):
         self.central = self.make_central()
         self.remote = self.make_remote(self.central.thumbprint())
-        self.poller = self.deployed = None
+        self.poller = self.deployed = self.peer = None
         self.central.replace_module("proxy", ping=5)
         self.remote.replace_module("proxy", ping=5)
         if link != "push":
@@ -82,6 +90,12 @@ class Torture(FleetCase):
             self.deployed = Listener(draw_key(), [self.remote.thumbprint()], node_id=POLLER).start()
             self.addCleanup(self.deployed.stop)
             port = self.deployed.port
+        elif peer:
+            owner = self.make_poller(self.remote.thumbprint(), POLLER)
+            self.daemons.remove(owner)  # the peer has its key, and runs in its place
+            self.peer = SharedPeer(owner, self.remote.thumbprint(), POLLER).start()
+            self.addCleanup(self.peer.stop)
+            port = self.peer.port
         else:
             self.poller = self.make_poller(self.remote.thumbprint(), POLLER).start()
             port = self.poller.port
@@ -217,6 +231,17 @@ class Torture(FleetCase):
             else:
                 self.deployed.restart(keep_sessions=chance.random() < 0.5)
 
+    def faults_of_peer(self, chance, every_s):
+        turn = 0
+        while self.goes_on():
+            fault = PEER_FAULTS[turn % len(PEER_FAULTS)]
+            self.events[f"peer with {' '.join(fault)}"] += 1
+            self.peer.restart(*fault)
+            turn += 1
+            end = time.monotonic() + chance.uniform(0.5, 1.5) * every_s
+            while self.goes_on() and time.monotonic() < end:
+                time.sleep(0.1)
+
     # The count
 
     def counts(self):
@@ -224,6 +249,9 @@ class Torture(FleetCase):
         if self.deployed:
             commands = [item["command"] for message in list(self.deployed.taken) if message.kind == "COMMAND" for item in message.body["content"]]
             return collections.Counter(int(command.split()[1]) for command in commands)
+        if self.peer:  # which tells the tokens that it took
+            taken = self.peer.taken()
+            return collections.Counter({number: taken[token] for number, token in self.accepted.items() if taken[token]})
         return collections.Counter(map(int, self.file.read_text().split())) if self.file.exists() else collections.Counter()
 
     def settle(self, limit):
@@ -278,7 +306,11 @@ class Torture(FleetCase):
             "refused": len(self.refused), "refused and ran": sum(bool(ran[number]) for number in self.refused),
             "without a final row": sum(not last for last in ends.values()), "with their result twice": results_twice,
         }
-        print(f"TORTURE {'of a deployed peer ' if deployed else ''}seed={seed}: " + ", ".join(f"{name}: {count}" for name, count in self.figures.items()))
+        if self.peer:  # of what was not accepted it tells tokens that nobody has heard of
+            strangers = set(self.peer.taken()) - set(self.accepted.values())
+            self.figures["without an answer, of them ran"] = f"{len(self.unanswered)}, {len(strangers)}"
+            self.figures["refused and ran"] = max(0, len(strangers) - len(self.unanswered))
+        print(f"TORTURE {'of the independent peer ' if self.peer else 'of a deployed peer ' if deployed else ''}seed={seed}: " + ", ".join(f"{name}: {count}" for name, count in self.figures.items()))
         print("  faults: " + (", ".join(f"{count} {name}" for name, count in sorted(self.events.items())) or "none"))
         for what, numbers in (("lost", lost), ("more than once", twice)):
             for number in sorted(numbers)[:5]:
@@ -301,10 +333,16 @@ def main():
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--calm", action="store_true")
     parser.add_argument("--deployed", action="store_true")
+    parser.add_argument("--peer", action="store_true")
     parser.add_argument("--link", choices=("push", "pull", "wss"), default="push")
     parser.add_argument("--rate", type=float, default=20)
     parser.add_argument("--seed", type=int)
-    os.environ["TORTURE"] = json.dumps(vars(parser.parse_args()))
+    given = parser.parse_args()
+    if given.peer and not SHARED.is_dir():
+        parser.error(f"--peer: {MISSING}")
+    if given.peer and (given.deployed or given.link != "push"):
+        parser.error("--peer: the independent peer is dialled (--link push), and goes without --deployed")
+    os.environ["TORTURE"] = json.dumps(vars(given))
     sys.exit(not unittest.TextTestRunner(verbosity=0).run(Torture()).wasSuccessful())
 
 

@@ -7,6 +7,7 @@ from fleet import ROOT
 
 sys.path.insert(0, str(ROOT / "tests"))
 import torture
+from shared_peer import MISSING, SHARED
 
 
 class Torture(torture.Torture):
@@ -26,6 +27,10 @@ class Torture(torture.Torture):
 
     def test_towards_a_deployed_poller_no_accepted_command_is_lost(self):
         self.torture(12, deployed=True, seed=3)
+
+    @unittest.skipUnless(SHARED.is_dir(), MISSING)
+    def test_towards_the_independent_peer_with_its_faults_in_turn_no_accepted_command_is_lost(self):
+        self.torture(15, peer=True, seed=6)
 
 
 if __name__ == "__main__":
