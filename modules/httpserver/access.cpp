@@ -133,6 +133,20 @@ ToldRefusals::Told ToldRefusals::refused(const ip::address& address, Clock::time
   return told;
 }
 
+Guesses::Delayed::Delayed(Guesses& guesses, const ip::address& address)
+    : guesses_(guesses), place_(guesses.delayed_.emplace(guesser(address), 0).first) {
+  ++place_->second;
+}
+
+Guesses::Delayed::~Delayed() {
+  if (--place_->second == 0) guesses_.delayed_.erase(place_);
+}
+
+bool Guesses::are_many(const ip::address& address) const {
+  const auto found = delayed_.find(guesser(address));
+  return found != delayed_.end() && found->second >= most_delayed;
+}
+
 void Guesses::succeeded(const ip::address& address) { addresses_.erase(guesser(address)); }
 
 void Guesses::make_room(Clock::time_point now) {

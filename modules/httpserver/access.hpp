@@ -48,10 +48,28 @@ class Guesses {
   static constexpr std::chrono::seconds forgotten_after{300};
   static constexpr std::size_t most_addresses = 4096;
 
+  static constexpr int most_delayed = 5;
+
   /// Counts a wrong password and says how long to wait before the refusal.
   std::chrono::milliseconds failed(const boost::asio::ip::address& address, Clock::time_point now);
   void succeeded(const boost::asio::ip::address& address);
   std::size_t size() const { return addresses_.size(); }
+
+  /// A refusal that is being delayed, from its beginning to its end. The guesses outlive it.
+  class Delayed {
+   public:
+    Delayed(Guesses& guesses, const boost::asio::ip::address& address);
+    ~Delayed();
+    Delayed(const Delayed&) = delete;
+    Delayed& operator=(const Delayed&) = delete;
+
+   private:
+    Guesses& guesses_;
+    std::map<boost::asio::ip::address, int>::iterator place_;
+  };
+  /// So many refusals of the address are being delayed that what else it sends is not even looked at: an answer at once, of whatever kind,
+  /// would tell right from wrong as often as one likes.
+  bool are_many(const boost::asio::ip::address& address) const;
 
  private:
   struct Entry {
@@ -61,6 +79,7 @@ class Guesses {
   void make_room(Clock::time_point now);
 
   std::map<boost::asio::ip::address, Entry> addresses_;
+  std::map<boost::asio::ip::address, int> delayed_;  // of those that have some
 };
 
 /// Which refusals are told in the log: the first few of an address, of the first few addresses, in a span of time. The others are counted.

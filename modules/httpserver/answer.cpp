@@ -28,6 +28,10 @@ HttpAnswer unauthorized() { return refusal(401, "http_error_401", "unauthorized"
 
 HttpAnswer forbidden() { return refusal(403, "http_error_403", "forbidden"); }
 
+HttpAnswer too_many_guesses() {
+  return refusal(429, "http_error_429", "too many wrong passwords of this address wait for their answer: ask again when they have it");
+}
+
 HttpAnswer method_unknown() { return refusal(404, "method_unknown", "Method not implemented"); }
 
 HttpAnswer method_not_allowed(std::string allow) {

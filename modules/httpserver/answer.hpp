@@ -21,6 +21,7 @@ HttpAnswer refusal(unsigned status, std::string_view error, std::string_view mes
 HttpAnswer bad_request(std::string_view error, std::string_view message);
 HttpAnswer unauthorized();
 HttpAnswer forbidden();
+HttpAnswer too_many_guesses();
 HttpAnswer method_unknown();
 /// `allow`: the methods that the path knows.
 HttpAnswer method_not_allowed(std::string allow);

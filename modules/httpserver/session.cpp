@@ -62,6 +62,7 @@ class Session {
   beast::flat_buffer buffer_;
   ErrorCode head_error_;
   bool is_reading_ = false;
+  bool is_known_ = false;  // has shown the right password
   Deadline deadline_;
   Stopping::Hook on_stop_;
   Budget::Share memory_{shared_.budget};
@@ -88,7 +89,7 @@ asio::awaitable<void> Session<Stream>::run() {
     if (cancelled) co_return;
     shared_.agent.log().debug("{} '{}': {} (client={})", printable(request.get().method_string()), printable(request.get().target()),
                               answer.status, client_.to_string());
-    const bool keep_alive = request.is_done() && request.keep_alive() && !shared_.stopping.asked();
+    const bool keep_alive = request.is_done() && request.keep_alive() && !shared_.stopping.asked() && answer.status != 429;
 
     const bool written = co_await write(request, std::move(answer), keep_alive);
     memory_.hold(0);
@@ -155,7 +156,13 @@ asio::awaitable<std::optional<HttpAnswer>> Session<Stream>::check_access(const R
   if (!options.credentials) co_return std::nullopt;
 
   const auto header = request.get()[http::field::authorization];
-  if (options.credentials->accept(header)) {
+  // A client that has shown the right password before learns nothing by being served.
+  if (!header.empty() && !is_known_ && shared_.guesses.are_many(client_)) {
+    shared_.refused(client_, "too many wrong passwords of this address wait for their answer");
+    co_return too_many_guesses();
+  }
+  is_known_ = options.credentials->accept(header);
+  if (is_known_) {
     shared_.guesses.succeeded(client_);
     co_return std::nullopt;
   }
@@ -164,6 +171,8 @@ asio::awaitable<std::optional<HttpAnswer>> Session<Stream>::check_access(const R
     const auto delay = shared_.guesses.failed(client_, Clock::now());
     shared_.refused(client_, "wrong user or password", fmt::format(" delay_ms={}", delay.count()));
     deadline_.clear();
+    // To its end, also where the client has gone: one that does not wait for its answer may not ask the more often.
+    Guesses::Delayed delayed(shared_.guesses, client_);
     Event pause(shared_.agent.loop(), shared_.stopping);
     co_await pause.wait_until(Clock::now() + delay);
   }
@@ -199,6 +208,8 @@ asio::awaitable<bool> Session<Stream>::write(const Request& request, HttpAnswer 
   if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"gorgone\", charset=\"UTF-8\"");
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
   if (answer.status == 503) response.set(http::field::retry_after, "1");
+  if (answer.status == 429)
+    response.set(http::field::retry_after, std::to_string(std::chrono::ceil<std::chrono::seconds>(Guesses::longest_delay).count()));
   response.keep_alive(keep_alive);
   response.content_length(answer.body.size());
   deadline_.set(shared_.options.request_timeout + std::chrono::seconds(answer.body.size() / slowest_client));

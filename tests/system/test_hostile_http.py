@@ -1,5 +1,6 @@
 """The HTTP server among hostile clients: each is told what was wrong, nobody else waits, memory and connections stay bounded."""
 import base64
+import collections
 import concurrent.futures
 import contextlib
 import http.client
@@ -273,6 +274,46 @@ class Passwords(Hostile):
         self.assertGreater(times[2], 2 * times[0])
         self.assertGreater(times[2], 1)
         self.assertRegex(self.central.log(), r"WARNING - \[httpserver\] a request was refused: wrong user or password \(client=127\.0\.2\.1 delay_ms=\d+\)")
+
+    def test_guesses_over_many_connections_are_no_faster_and_take_no_places(self):
+        right, wrong = self.basic("jürgen:pä:ß 漢".encode()), self.basic("jürgen:x".encode())
+        known = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20 * SLOWNESS, source_address=("127.0.2.3", 0))
+
+        def served():
+            known.request("GET", "/api/internal/constatus", headers={"Authorization": right})
+            answer = known.getresponse()
+            answer.read()
+            return answer.status
+
+        self.assertEqual(served(), 200)
+        self.addCleanup(known.close)
+        end, statuses, retries = time.monotonic() + 4, collections.Counter(), set()
+
+        def guess():
+            while time.monotonic() < end:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20 * SLOWNESS, source_address=("127.0.2.3", 0))
+                connection.request("GET", "/api/internal/constatus", headers={"Authorization": wrong})
+                answer = connection.getresponse()
+                answer.read()
+                statuses[answer.status] += 1
+                if answer.status == 429:
+                    retries.add((answer.getheader("Retry-After"), answer.getheader("Connection")))
+                    time.sleep(0.05)
+                connection.close()
+
+        threads = [threading.Thread(target=guess) for _ in range(50)]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: statuses[429], 4, "a guess beyond the bound")
+        self.assertEqual(self.ask(right, "127.0.2.3")[0], 429, "a password was looked at beyond the bound")
+        self.assertEqual(served(), 200, "a client that is known was shut out by the guesses of others")
+        self.assertEqual(self.ask(right, "127.0.2.4")[0], 200)
+        for thread in threads:
+            thread.join()
+        # Those that are known end the delays of before: five answers in each half second at most.
+        self.assertLessEqual(statuses[401], 5 * 2 * (5 + 4), statuses)
+        self.assertEqual(retries, {("5", "close")})
+        eventually(lambda: self.ask(right, "127.0.2.3")[0] == 200, 10, "an answer to a client at the address of the guesses")
 
     def test_a_strangers_body_is_not_read(self):
         with Peak(self.pid) as peak:

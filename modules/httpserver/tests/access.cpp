@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <memory>
+
 using namespace gorgone::httpserver;
 using namespace std::chrono_literals;
 
@@ -102,6 +104,23 @@ TEST_CASE("addresses of one IPv6 network guess together") {
   guesses.failed(address("2001:db8::1"), now);
   CHECK(guesses.failed(address("2001:db8::2"), now) == 1s);
   CHECK(guesses.failed(address("2001:db8:0:1::1"), now) == 500ms);
+}
+
+TEST_CASE("of an address so many refusals are delayed at a time, whoever else guesses") {
+  Guesses guesses;
+  std::vector<std::unique_ptr<Guesses::Delayed>> delayed;
+  for (int i = 0; i < Guesses::most_delayed; ++i) {
+    CHECK_FALSE(guesses.are_many(address("2001:db8::1")));
+    delayed.push_back(std::make_unique<Guesses::Delayed>(guesses, address("2001:db8::1")));
+  }
+  CHECK(guesses.are_many(address("2001:db8::2")));
+  CHECK_FALSE(guesses.are_many(address("2001:db8:0:1::1")));
+  // The table of guesses may have forgotten the address meanwhile.
+  const Guesses::Clock::time_point now{1h};
+  for (unsigned i = 0; i <= Guesses::most_addresses; ++i) guesses.failed(boost::asio::ip::address_v4(0x0a000000 + i), now);
+  CHECK(guesses.are_many(address("2001:db8::1")));
+  delayed.pop_back();
+  CHECK_FALSE(guesses.are_many(address("2001:db8::1")));
 }
 
 TEST_CASE("the table of guesses is bounded and forgets the oldest") {
