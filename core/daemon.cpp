@@ -120,7 +120,7 @@ class Daemon {
         log_waiters_(loop_, journal_),
         log_answers_(
             loop_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
-            [this] { return router_.own_id(); }),
+            [this] { return router_.own_id(); }, static_cast<std::size_t>(config_.core.integer("max_log_answer_size"))),
         listener_(loop_, zmq_, keys_, journal_,
                   {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
                    [this](std::function<void()> work) { asio::post(pool_, std::move(work)); }},

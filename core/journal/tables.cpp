@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::int64_t purge_portion = 5000;
 constexpr std::size_t taken_portion = 1000;
+// Of the newest rows, however many are asked for.
+constexpr std::size_t newest_bytes_max = std::size_t{16} << 20;
 // What a row or a message costs beside its text.
 constexpr std::int64_t row_bytes = 100, message_bytes_least = 200;
 
@@ -95,9 +97,11 @@ Rows Tables::select(const HistoryFilter& filter) {
   add(filter.token.has_value(), "token = ?");
   add(filter.ctime_after.has_value(), "ctime > ?");
   add(filter.etime_after.has_value(), "etime > ?");
-  add(filter.code.has_value(), "code = ?");
-  // Within a portion the order is that of ctime, by which the next one is asked for.
-  sql += filter.limit ? " ORDER BY id DESC LIMIT ?" : filter.portion ? " ORDER BY ctime LIMIT ?" : " ORDER BY id";
+  // In a portion not by its own index: all rows of the code would be put into order first, in memory.
+  add(filter.code.has_value(), filter.portion ? "+code = ?" : "code = ?");
+  // Within a portion the order is that by which the next one is asked for.
+  const bool by_ctime = filter.portion && !filter.limit && (filter.ctime_after || !filter.id_after);
+  sql += filter.limit ? " ORDER BY id DESC LIMIT ?" : by_ctime ? " ORDER BY ctime" : " ORDER BY id";
   auto& statement = database_.prepare(sql);
   int index = 1;
   if (filter.id_after) statement.bind(index++, *filter.id_after);
@@ -106,13 +110,18 @@ Rows Tables::select(const HistoryFilter& filter) {
   if (filter.etime_after) statement.bind(index++, *filter.etime_after);
   if (filter.code) statement.bind(index++, std::int64_t{*filter.code});
   if (filter.limit) statement.bind(index++, static_cast<std::int64_t>(*filter.limit));
-  if (filter.portion && !filter.limit) statement.bind(index++, static_cast<std::int64_t>(*filter.portion));
   Rows rows;
   std::size_t bytes = 0;
-  while (statement.step()) {
-    rows.push_back(row_of(statement));
-    bytes += rows.back().data.size();
-    if (filter.portion && bytes >= HistoryFilter::portion_bytes) break;
+  for (bool is_full = false; statement.step();) {
+    auto row = row_of(statement);
+    // Rows of one ctime stay together: whoever asks for what comes behind it would not see the others.
+    if (is_full && !(by_ctime && row.ctime == rows.back().ctime)) break;
+    bytes += row.data.size();
+    rows.push_back(std::move(row));
+    if (filter.portion)
+      is_full = bytes >= HistoryFilter::portion_bytes || (!filter.limit && rows.size() >= *filter.portion);
+    else if (filter.limit)
+      is_full = bytes >= newest_bytes_max;
   }
   statement.reset();  // one that stopped half way would keep the file's log from being taken in
   if (filter.limit) std::reverse(rows.begin(), rows.end());
