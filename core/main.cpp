@@ -11,6 +11,8 @@
 
 namespace {
 
+constexpr const char* no_vault = "secrets in a vault cannot be read yet; whatever needs a secret:: value says so";
+
 // What is large goes back to the system when it is freed: a node that once took a file of 30 MB must not stay that size. glibc would raise
 // the limit by itself with each large block that is freed. Texts of a piece of a file (some 350 kB) are kept, though: fresh pages for each
 // of them took half of the time of a copy.
@@ -41,13 +43,13 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   if (!document.empty()) return gorgone::document_modules(options, document);
+  if (check && !vault.empty()) std::cerr << "warning: --vault: " << vault << ": " << no_vault << '\n';
   if (check) return gorgone::check_configuration(options);
   const auto opened = gorgone::open_log(logfile, *gorgone::severity_of(severity));
   if (!opened) {
     std::cerr << "gorgoned: " << opened.error().message << '\n';
     return 1;
   }
-  if (!vault.empty())
-    gorgone::Log("core").error("--vault: {}: secrets in a vault cannot be read yet; whatever needs a secret:: value says so", vault);
+  if (!vault.empty()) gorgone::Log("core").error("--vault: {}: {}", vault, no_vault);
   return gorgone::run_daemon(options);
 }

@@ -35,6 +35,17 @@ void check_gorgone(const ConfigValue& gorgone, std::vector<Problem>& problems) {
   check_kind(gorgone.find("tpapi"), Kind::list, "gorgone.tpapi", problems);
 }
 
+// Beside the two maps there are what deployed files say of themselves.
+void check_top(const ConfigValue& configuration, std::vector<Problem>& problems) {
+  static const std::vector<std::string> known = {"gorgone", "centreon"}, ignored = {"name", "description"};
+  for (const auto& [name, value] : configuration.map) {
+    if (std::find(known.begin(), known.end(), name) != known.end() || std::find(ignored.begin(), ignored.end(), name) != ignored.end())
+      continue;
+    problems.push_back({Problem::Severity::warning, unknown_option("configuration." + name, value.where.text(), name, known) +
+                                                        "; what a file of config.d holds stands under gorgone: or centreon:"});
+  }
+}
+
 }  // namespace
 
 const ConfigValue* AgentConfig::gorgone() const { return under(tree, "gorgone"); }
@@ -49,6 +60,7 @@ Result<AgentConfig> load_agent_config(const std::string& file, std::vector<Probl
     return Error{fmt::format("{}: expected a map under the key \"configuration\" at the top of the file, {}", file,
                              configuration == nullptr ? "there is no such key" : "got something else")};
   }
+  check_top(*configuration, problems);
   const ConfigValue* gorgone = under(*tree, "gorgone");
   if (gorgone == nullptr) {
     fail(problems, fmt::format("gorgone: missing ({}), expected a map with gorgonecore and modules", configuration->where.text()));

@@ -18,6 +18,7 @@ struct AgentConfig {
     bool enabled = true;
     ConfigValue values;  ///< the whole entry; check it with module_keys() as `also_known`
     Where where;
+    Where replaces = {};  ///< an earlier entry of this name in another file; no line where there is none
   };
 
   ConfigValue tree;                  ///< the file with its includes

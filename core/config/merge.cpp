@@ -21,9 +21,10 @@ void merge(ConfigValue& into, ConfigValue from, const std::string& key, std::vec
     return;
   }
   if (into.kind != from.kind) {
-    problems.push_back({Problem::Severity::error, fmt::format("{}: {} in {} cannot be joined with {} in {}, expected the same kind in both",
-                                                              key.empty() ? "the file" : key, name_of(from.kind), from.where.text(),
-                                                              name_of(into.kind), into.where.text())});
+    problems.push_back(
+        {Problem::Severity::error, fmt::format("{}: {} in {} cannot be joined with {} in {}, expected the same kind in both",
+                                               key.empty() ? "the top level of " + from.where.text() : key, name_of(from.kind),
+                                               from.where.text(), name_of(into.kind), into.where.text())});
     return;
   }
   if (from.kind == Kind::scalar) {

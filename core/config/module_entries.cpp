@@ -39,7 +39,8 @@ std::optional<Entry> entry_of(const ConfigValue& value, const std::string& path,
   problems.insert(problems.end(), found.begin(), found.end());
   const std::shared_ptr<const Schema> schema(&entry_schema(), [](const Schema*) {});
   const Settings settings(schema, std::make_shared<const ConfigValue>(value));
-  Entry entry{settings.text("name"), settings.text("package"), settings.text("library"), settings.boolean("enable"), value, value.where};
+  Entry entry{
+      settings.text("name"), settings.text("package"), settings.text("library"), settings.boolean("enable"), value, value.where, {}};
   if (entry.name.empty()) return std::nullopt;
   if (entry.library.empty()) entry.library = entry.package.empty() ? entry.name : library_of_package(entry.package);
   if (entry.library.empty()) {
@@ -83,8 +84,12 @@ std::vector<Entry> module_entries(const ConfigValue& modules, std::vector<Proble
       entries.push_back(std::move(*entry));
       continue;
     }
-    problems.push_back({Problem::Severity::warning, fmt::format("modules.{}: listed at {} and again at {}; the last one counts",
-                                                                printable(entry->name), same->where.text(), entry->where.text())});
+    // A file of one's own that replaces an entry of the package's is how it is meant to be changed.
+    if (same->where.file != entry->where.file)
+      entry->replaces = same->where;
+    else
+      problems.push_back({Problem::Severity::warning, fmt::format("modules.{}: listed at {} and again at {}; the last one counts",
+                                                                  printable(entry->name), same->where.text(), entry->where.text())});
     *same = std::move(*entry);
   }
   return entries;

@@ -171,6 +171,9 @@ std::vector<std::string> YamlLoader::files_of(const std::string& pattern, const 
   if (failure && failure != std::errc::no_such_file_or_directory) {
     report(Problem::Severity::error, where,
            fmt::format("!include {}: cannot list {}: {}", printable(pattern), folder.string(), failure.message()));
+  } else if (failure) {
+    // That a folder holds nothing is usual; that it is not there is a slip of the pen.
+    report(Problem::Severity::warning, where, fmt::format("!include {}: there is no folder {}", printable(pattern), folder.string()));
   }
   for (; !failure && entries != fs::directory_iterator(); entries.increment(failure)) {
     std::error_code unknown;

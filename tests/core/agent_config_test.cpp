@@ -157,6 +157,15 @@ TEST_CASE("of two entries of one module the later one counts, with a warning") {
   CHECK_FALSE(loaded.config().modules[0].enabled);
 }
 
+TEST_CASE("a key beside gorgone and centreon is a warning, but for what deployed files say of themselves") {
+  const Loaded loaded(
+      "configuration:\n  name: x\n  description: y\n  gorgone: {gorgonecore: {id: 1}}\n  httpserver: {port: 1}\n  centron: {}\n");
+  CHECK(loaded.tells("configuration.httpserver: unknown option (config.yaml:5)"));
+  CHECK(loaded.tells("configuration.centron: unknown option (config.yaml:6); did you mean \"centreon\"?"));
+  CHECK_FALSE(loaded.tells("configuration.name"));
+  CHECK_FALSE(loaded.tells("configuration.description"));
+}
+
 TEST_CASE("a package names its library") {
   CHECK(library_of_package("gorgone::modules::centreon::legacycmd::hooks") == "legacycmd");
   CHECK(library_of_package("gorgone::modules::core::httpserverng::hooks") == "httpserver");

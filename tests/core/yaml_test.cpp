@@ -132,11 +132,16 @@ TEST_CASE("included files include relative to themselves, and absolute paths are
   CHECK(loaded(folder).text() == "{a:{c:{d:yes}},b:no}");
 }
 
-TEST_CASE("a pattern without a match is no problem, a path without a file is a warning") {
+TEST_CASE("a pattern without a match is no problem, one in a folder that is not there and a path without a file are warnings") {
   const Folder folder;
-  folder.write("main.yaml", "a: !include none/*.yaml\nb: !include '*.none'\n");
-  CHECK(loaded(folder).text() == "{a:~,b:~}");
+  folder.write("main.yaml", "a: !include '*.none'\n");
+  CHECK(loaded(folder).text() == "{a:~}");
   CHECK(loaded(folder).problems.empty());
+  folder.write("main.yaml", "x: 1\na: !include none/*.yaml\n");
+  CHECK(loaded(folder).text() == "{x:1,a:~}");
+  REQUIRE(loaded(folder).problems.size() == 1);
+  CHECK(loaded(folder).problems[0].severity == Problem::Severity::warning);
+  CHECK(has(loaded(folder).problems[0].message, "main.yaml:2: !include none/*.yaml: there is no folder"));
   folder.write("main.yaml", "x: 1\na: !include none.yaml\n");
   const Loaded all = loaded(folder);
   REQUIRE(all.problems.size() == 1);
@@ -196,6 +201,10 @@ TEST_CASE("kinds that cannot be joined are an error that names both files") {
   const Loaded all = loaded(folder);
   REQUIRE(all.problems.size() == 1);
   CHECK(has(all.problems[0].message, "modules: a map in 2.yaml:1 cannot be joined with a list in 1.yaml:1"));
+  folder.write("conf.d/2.yaml", "- x\n");
+  const Loaded whole = loaded(folder);
+  REQUIRE(whole.problems.size() == 1);
+  CHECK(has(whole.problems[0].message, "the top level of 2.yaml:1: a list in 2.yaml:1 cannot be joined with a map in 1.yaml:1"));
 }
 
 TEST_CASE("an include that names no file, or a star in a folder's name, is an error") {

@@ -68,6 +68,34 @@ class Check(FleetCase):
         self.assertEqual(status, 0, text)
         self.assertRegex(text, rf"modules\.action\.comand_timeout: unknown .*40-gorgoned\.yaml:{self.line_of(poller, 'comand_timeout')}.*command_timeout")
 
+    def test_what_stands_at_the_wrong_place_is_told(self):
+        poller = self.make_poller("x" * 43)
+        (poller.config_d / "60-pasted.yaml").write_text("httpserver:\n  enable: true\n")
+        (poller.config_d / "61-list.yaml").write_text("- name: content\n")
+        status, text = self.check(poller)
+        self.assertRegex(text, r"warning: configuration\.httpserver: unknown option \(60-pasted\.yaml:\d\)")
+        self.assertRegex(text, r"error: the top level of 61-list\.yaml:1: a list in 61-list\.yaml:1 cannot be joined with a map in ")
+        poller.config.write_text(f"configuration: !include {poller.config_d}x/*.yaml\n")
+        self.assertRegex(self.check(poller)[1], r"warning: config\.yaml:1: !include .*: there is no folder .*config\.dx")
+
+    def test_an_entry_that_takes_the_place_of_another_files_is_no_warning(self):
+        poller = self.make_poller("x" * 43, free=False)
+        poller.make_keys()
+        poller.replace_module("action", command_timeout=20)
+        line = r"modules\.action: the entry at 80-action\.yaml:\d+ takes the place of that at 40-gorgoned\.yaml:\d+"
+        status, text = self.check(poller)
+        self.assertEqual(status, 0, text)
+        self.assertNotIn("warning", text)
+        self.assertRegex(text, "note: " + line)
+        poller.start()
+        poller.wait_log("INFO - .*" + line)
+
+    def test_a_vault_is_told_not_to_be_read(self):
+        poller = self.make_poller("x" * 43)
+        done = subprocess.run([BIN / "gorgoned", "--check", "--vault", "/nope", f"--config={poller.config}"], capture_output=True, text=True,
+                              timeout=30 * SLOWNESS)
+        self.assertIn("warning: --vault: /nope: secrets in a vault cannot be read yet", done.stderr)
+
     def test_an_expression_that_does_not_compile_is_told(self):
         poller = self.make_poller("x" * 43)
         (poller.config_d / "whitelist.conf.d" / "wrong.yaml").write_text("- ^fine$\n- ^(never closed\n")
