@@ -109,7 +109,8 @@ void bcastlogger(const Message& message, const Reply& reply) {
   const auto severity = name ? (*name == "default" ? std::optional(configured_severity()) : severity_of(*name)) : std::nullopt;
   if (!severity)
     return answer(reply, "ACK", message, 1,
-                  {{"message", "content.severity: got \"" + name.value_or("") +
+                  {{"error", "invalid_parameter"},
+                   {"message", "content.severity: got \"" + name.value_or("") +
                                    "\", expected debug, info, notice, warning, error, fatal or default"}});
   set_severity(*severity);
   if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
