@@ -67,7 +67,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
-    if (Delivery::is_due(session.handovers, now_, count))
+    if (Delivery::is_due(session.complained().handovers, now_, count))
       log_.info("client \"{}\" has a new connection from {}, the one from {} is closed: handovers={}", printable(peer.routing_id),
                 peer.address, session.peer.address, count);
     parts_.outlet.close(old, "the client has a new connection", Transport::Closing::at_once);

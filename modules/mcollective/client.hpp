@@ -52,6 +52,11 @@ struct Complaint {
   std::uint64_t untold = 0;
 };
 
+/// Of one client; of most there are none.
+struct Complaints {
+  Complaint drops, refusals, slowness, handovers, oversize;
+};
+
 struct Client {
   Peer peer;
   Grant grant;
@@ -79,10 +84,14 @@ struct Client {
   Time grant_ends{};
   Time look_at{};  ///< of Deadlines
   std::uint64_t in = 0, out = 0, dropped = 0;
-  Complaint drops, refusals, slowness, handovers, oversize;
   std::vector<Subscription> subscriptions;
   std::unique_ptr<Backlog> backlog;
+  std::unique_ptr<Complaints> complaints;
 
+  Complaints& complained() {
+    if (!complaints) complaints = std::make_unique<Complaints>();
+    return *complaints;
+  }
   Backlog& more() {
     if (!backlog) backlog = std::make_unique<Backlog>();
     return *backlog;

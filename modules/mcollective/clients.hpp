@@ -1,8 +1,8 @@
 #pragma once
 // The table of all clients: those with a session by their routing id, those with a connection by its number. On the loop.
 
+#include <algorithm>
 #include <memory>
-#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
@@ -22,11 +22,7 @@ class Clients {
   /// Its subscriptions are ended already.
   void remove(Client& client) {
     disconnect(client);
-    if (client.has_session) {
-      sessions_.erase(client.peer.routing_id);
-      const auto same = of_each_.find(identity_of(client.peer.routing_id));
-      if (--same->second == 0) of_each_.erase(same);
-    }
+    if (client.has_session) sessions_.erase(client.peer.routing_id);
     const auto index = client.index;
     std::swap(all_[index], all_.back());
     all_[index]->index = index;
@@ -53,13 +49,16 @@ class Clients {
   void begin_session(Client& client) {
     client.has_session = true;
     sessions_.emplace(client.peer.routing_id, &client);
-    ++of_each_[identity_of(client.peer.routing_id)];
   }
 
   std::size_t sessions() const { return sessions_.size(); }
-  std::size_t sessions_of(const std::string& identity) const {
-    const auto known = of_each_.find(identity);
-    return known == of_each_.end() ? 0 : known->second;
+  /// Looks at all of them.
+  std::size_t sessions_of(std::string_view identity) const {
+    auto is_its_own = [identity](const auto& session) {
+      const auto name = session.first;
+      return name.starts_with(identity) && (name.size() == identity.size() || name[identity.size()] == ' ');
+    };
+    return static_cast<std::size_t>(std::count_if(sessions_.begin(), sessions_.end(), is_its_own));
   }
   std::size_t connections() const { return connections_.size(); }
   const std::vector<std::unique_ptr<Client>>& all() const { return all_; }
@@ -68,7 +67,6 @@ class Clients {
   std::vector<std::unique_ptr<Client>> all_;
   std::unordered_map<ConnectionId, Client*> connections_;
   std::unordered_map<std::string_view, Client*> sessions_;  // the names lie in the clients
-  std::unordered_map<std::string, std::size_t> of_each_;    // identity → sessions
 };
 
 }  // namespace gorgone::mcollective

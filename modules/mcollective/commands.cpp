@@ -94,7 +94,7 @@ void Broker::note_refusal(const Client& client, const std::string& why) {
 void Broker::not_allowed(Client& client, const std::string& what, const std::string* id) {
   ++counters_.not_allowed;
   std::uint64_t count = 0;
-  if (Delivery::is_due(client.refusals, now_, count))
+  if (Delivery::is_due(client.complained().refusals, now_, count))
     log_.warning("client \"{}\" from {} (key {}, {}) may not {}: refused={}", printable(client.peer.routing_id), client.peer.address,
                  client.grant.name.empty() ? "without a name" : printable(client.grant.name), printable(client.grant.source), what, count);
   refuse(client, "not allowed to " + what, id);
@@ -104,7 +104,7 @@ void Broker::not_allowed(Client& client, const std::string& what, const std::str
 void Broker::note_too_large(Client* publisher, const std::string& topic, const std::string& why) {
   ++counters_.too_large;
   std::uint64_t count = 0;
-  if (!publisher || !Delivery::is_due(publisher->oversize, now_, count)) return;
+  if (!publisher || !Delivery::is_due(publisher->complained().oversize, now_, count)) return;
   log_.warning(
       "client \"{}\" from {}: a message for topic \"{}\" is too large for the backbone, {}: such messages of it since the last time={}",
       printable(publisher->peer.routing_id), publisher->peer.address, printable(topic, shown), why, count);

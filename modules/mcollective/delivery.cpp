@@ -226,7 +226,7 @@ bool Delivery::look_at_queue(Client& client, Time now) {
     if (is_above(load, go_on_at)) {
       client.is_slow = true;
       std::uint64_t count = 0;
-      if (is_due(client.slowness, now, count))
+      if (is_due(client.complained().slowness, now, count))
         log_.warning(
             "client \"{}\" from {} does not read what it subscribed to, nobody waits for it any more: waiting messages={} bytes={}",
             printable(client.peer.routing_id), client.peer.address, load.messages, load.bytes);
@@ -300,7 +300,7 @@ void Delivery::dropped(Client& client, const Load& load, Time now) {
   ++counters_.queue_full;
   ++client.dropped;
   std::uint64_t count = 0;
-  if (!is_due(client.drops, now, count)) return;
+  if (!is_due(client.complained().drops, now, count)) return;
   log_.warning("client \"{}\" {}: its queue is full, messages for it are dropped: dropped={} waiting messages={} bytes={}",
                printable(client.peer.routing_id), client.connection == 0 ? "is away" : "from " + client.peer.address, count, load.messages,
                load.bytes);

@@ -23,7 +23,8 @@ std::int64_t Broker::away_s(const Client& client) const {
 
 // Where there are too many, the session that can be spared most ends; where those of one identity are, one of these.
 Result<void> Broker::make_room(const std::string& identity) {
-  const auto same = clients_.sessions_of(identity);
+  // Nobody has more than there are.
+  const auto same = clients_.sessions() < of_identity_max(limits_) ? 0 : clients_.sessions_of(identity);
   const bool is_greedy = same >= of_identity_max(limits_);
   if (!is_greedy && clients_.sessions() < limits_.clients) return {};
   Client* longest = nullptr;

@@ -22,7 +22,7 @@ class Listener:
         self.key, self.authorized, self.node_id = key, set(authorized), node_id
         self.rotate_every, self.forget_every, self.mute_after, self.slow_s = rotate_every, forget_every, mute_after, slow_s
         self.taken, self.work, self.greetings = [], Work(), 0
-        self.nodes = {}  # what a pong tells of nodes behind it
+        self.behind = {}  # what a pong tells of nodes behind it
         self.sessions = {}  # routing id -> its ciphers, the newest first, two at most
         self.context = zmq.Context()
         self.socket = self._open()
@@ -143,7 +143,7 @@ class Listener:
 
     def _reply(self, message, token):
         if message.kind == "PING":
-            state = {"action": "ping", "message": "ping ok", "id": self.node_id, "hostname": "conformance", "data": self.nodes}
+            state = {"action": "ping", "message": "ping ok", "id": self.node_id, "hostname": "conformance", "data": self.behind}
             return f"[PONG] [{token}] [] " + compact({"code": 0, "data": state})
         if message.kind == "GETLOG":
             found = self.work.found(message.body)

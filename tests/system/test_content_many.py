@@ -41,7 +41,7 @@ class Deployed(ContentCase):
     def test_a_push_to_a_node_behind_a_deployed_remote_says_why_it_cannot_be(self):
         central = self.make_central()
         peer = self.peer(central.thumbprint(), node_id=3)
-        peer.nodes = {"4": {"type": "push_zmq", "ping_ok": 3, "ping_failed": 0, "in_progress_ping": 0, "ping_timeout": 0, "nodes": {}}}
+        peer.behind = {"4": {"type": "push_zmq", "ping_ok": 3, "ping_failed": 0, "in_progress_ping": 0, "ping_timeout": 0, "nodes": {}}}
         self.start_central(central, peer.node(3))
         self.assert_refused(central, "content - node '4' is behind a deployed daemon, through which content sync does not pass; REMOTECOPY does")
         eventually(lambda: ("COMMAND", "reload", None) in peer.calls, 10, "the command behind the push")

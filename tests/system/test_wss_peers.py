@@ -344,8 +344,9 @@ class Strangers(WssCase):
 
         threading.Thread(target=keep_talking, daemon=True).start()
         before, api = memory_kb(self.central.process.pid), self.central.api()
-        for _ in range(40):
-            api.submit(2, "true", metadata={"note": "x" * 1000000})
+        # None longer than a deployed node's WebSocket takes.
+        for _ in range(200):
+            api.submit(2, "true", metadata={"note": "x" * 200000})
         self.central.wait_log("link down: node '2': it takes nothing", timeout=25)
         grown = memory_kb(self.central.process.pid) - before
         print(f"40 MB for a node that reads nothing: memory grew by {grown // 1024} MB, of which the queue holds 40")
