@@ -38,6 +38,7 @@ class Gate {
   boost::asio::awaitable<Pass> enter();
 
  private:
+  /// Its turn comes with the loop's next steps, behind those let in before it.
   struct Waiter {
     explicit Waiter(boost::asio::io_context& loop) : timer(loop, boost::asio::steady_timer::time_point::max()) {}
     boost::asio::steady_timer timer;
@@ -45,9 +46,11 @@ class Gate {
   };
 
   void leave();
+  void let_in();
 
   boost::asio::io_context& loop_;
   std::size_t inside_max_, waiting_max_, inside_ = 0;
+  std::size_t waking_ = 0;  // of those inside: let in, and not yet gone on
   std::deque<std::shared_ptr<Waiter>> waiting_;
 };
 

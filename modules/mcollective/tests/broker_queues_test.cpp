@@ -382,10 +382,10 @@ TEST_CASE("a message that is too large for the backbone is counted as such, and 
   world.join(1, "a", {"t"});
   world.join(2, "b");
   world.backbone.is_narrow = true;
-  const auto told = [&] { return world.broker->clients().at(1)->oversize.told != Time{}; };
+  const auto told = [&] { return world.broker->clients().at(1)->complained().oversize.told != Time{}; };
   for (int i = 0; i < 3; ++i) world.put(2, "t", "x");
   CHECK(world.heard(1).size() == 3);
-  CHECK(world.broker->clients().at(2)->oversize.untold == 2);
+  CHECK(world.broker->clients().at(2)->complained().oversize.untold == 2);
   CHECK_FALSE(told());
   world.say(1, {"PUT", "ID", "1", "TOPIC", "q", "", "y"});
   world.kept.puts.at(0).second(gorgone::Error{"the message is 9 bytes, max_payload of the NATS servers is 8", "too_large"});
