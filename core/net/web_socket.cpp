@@ -87,11 +87,15 @@ asio::awaitable<Result<std::string>> BeastWebSocket::read() {
   auto buffer = asio::dynamic_buffer(text);
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  co_await stream_.async_read(buffer, token);
-  if (!error) {
+  // Piece by piece, and none once the stream is being closed: that reads as well, and where it has read the end of a message Beast fails to
+  // say how much there is left of it.
+  while (open_) {
+    co_await stream_.async_read_some(buffer, 0, token);
+    if (error) break;
     heard();
-    co_return text;
+    if (stream_.is_message_done()) co_return text;
   }
+  if (!error) co_return Error{why_, why_code_};
   const bool is_silent = error == boost::beast::error::timeout || error == asio::error::timed_out;
   finish(why_ended(error), is_silent ? down::mute : "");
   co_return Error{why_, why_code_};

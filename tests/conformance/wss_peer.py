@@ -322,8 +322,9 @@ class Central:
                     name = self._log_in(node, headers, message)
                 self.messages.append(message)
         except (Closed, OSError, ValueError) as error:
-            if not self.ending and name is not None:
-                self.nodes.pop(name, None)
+            # It may have connected anew already.
+            if not self.ending and name is not None and self.nodes.get(name) is node:
+                del self.nodes[name]
             self.refused.append(error)
         finally:
             stream.close()

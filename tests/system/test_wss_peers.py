@@ -1,4 +1,5 @@
 """WebSockets with peers that are not our agent: nodes and a central as deployed, strangers, and Centreon's web API."""
+import contextlib
 import http.server
 import json
 import threading
@@ -99,6 +100,29 @@ class DeployedNode(WssCase):
         self.assertEqual(outputs(central.api().run(2, "x" * 3000)), ["ran " + "x" * 3000])
         central.api().run(2, "y" * 200000)
         self.assertGreater(peer.socket.frames_of_last, 0)
+
+    def test_a_central_stops_well_while_messages_come_in_many_frames(self):
+        central = self.listen()
+        # Masked with zeros, and many in one piece, so that there is always something to read.
+        message = b"".join(bytes([kind, 0x84, 0, 0, 0, 0]) + piece for kind, piece in ((wss_peer.TEXT, b"[PON"), (0, b"G] ["), (0, b"p] ["), (0x80, b"] {}")))
+        frames = message * 1000
+        for _ in range(4):
+            socket = connect(central.wss_port, TOKEN)
+            socket.send(registration(2))
+            self.wait_link(central, "up")
+
+            def talk():
+                with contextlib.suppress(OSError):
+                    while True:
+                        socket.stream.sendall(frames)
+
+            thread = threading.Thread(target=talk)
+            thread.start()
+            time.sleep(0.3)
+            central.stop()
+            socket.end()
+            thread.join()
+            central.start()
 
     def test_a_node_that_asks_whether_its_central_is_there_is_answered_and_gives_no_orders(self):
         central = self.listen()
