@@ -363,10 +363,12 @@ class Listed(KeyedCase):
         super().setUp()
 
     def test_a_listed_client_moves_between_brokers_and_its_queue_with_it_and_no_other_key_has_its_name(self):
-        publisher = self.client(self.a, "publisher", keys=self.others)
         for broker, body in ((self.a, "1"), (self.b, "2"), (self.a, "3")):
             self.refuses_strangers()
+            # A new one each time: one that has been idle may have a NOOP to read first.
+            publisher = self.client(self.a, "publisher", keys=self.others)
             publisher.ok("PUT", {"TOPIC": REPLY}, [body], timeout=10)
+            publisher.close()
             owner = self.owner(broker)
             self.assertEqual(owner.bodies(1, 10), [body])
             self.refuses_strangers()
