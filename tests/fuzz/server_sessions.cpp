@@ -168,8 +168,13 @@ class Run {
       return;
     }
     const auto& message = request->message;
-    require(message.action == parsed->action && message.token == parsed->token && message.target == *parsed->target &&
-                message.data.text() == parsed->data,
+    // NUL, a head, NUL and bytes are data in its raw form.
+    const auto data = parsed->data;
+    const auto end = data.starts_with('\0') ? data.find('\0', 1) : data.npos;
+    const bool is_same = end == data.npos ? message.data.text() == data
+                                          : message.data.bytes() != nullptr && message.data.head() == data.substr(1, end - 1) &&
+                                                *message.data.bytes() == data.substr(end + 1);
+    require(message.action == parsed->action && message.token == parsed->token && message.target == *parsed->target && is_same,
             "a request arrives as it was sent", plain);
     require(message.origin.kind == Origin::Kind::client && message.origin.id == client.routing_id, "a request is its client's own", plain);
   }
