@@ -13,8 +13,6 @@ namespace http = boost::beast::http;
 
 // One frame each: pings pass between them, and each must be taken within the stall limit.
 constexpr std::size_t frame_bytes = 16 * 1024;
-// At what moves within the time that a peer may be silent.
-constexpr int looks = 10;
 
 }  // namespace
 
@@ -29,11 +27,9 @@ BeastWebSocket::BeastWebSocket(WebStream stream, const Limits& limits)
       peer_(stream.peer()),
       stall_(stream.get_executor()),
       probe_(stream.get_executor()),
-      silence_(stream.get_executor()),
       stream_(WebSocketStream(std::move(stream))) {
   stream_.next_layer().expires_never();
-  // Silence is judged here: the stream's own judgement knows nothing of a line that is busy.
-  stream_.set_option(websocket::stream_base::timeout{limits.greeting, websocket::stream_base::none(), false});
+  stream_.set_option(websocket::stream_base::timeout{limits.greeting, limits.silence, true});
   stream_.read_message_max(limits.message_bytes);
   stream_.auto_fragment(false);
   stream_.text(true);
@@ -77,8 +73,6 @@ asio::awaitable<Result<void>> BeastWebSocket::greet(const std::string& host, con
 void BeastWebSocket::opened() {
   open_ = true;
   stream_.control_callback([this](websocket::frame_type, boost::beast::string_view) { heard(); });
-  heard();
-  watch_silence();
 }
 
 asio::awaitable<Result<std::string>> BeastWebSocket::read() {
@@ -208,49 +202,11 @@ void BeastWebSocket::finish(const std::string& why, const std::string& code) {
     why_code_ = code;
   }
   stall_.cancel();
-  silence_.cancel();
   if (probe_done_) end_probe(false);
 }
 
 void BeastWebSocket::heard() {
-  heard_at_ = std::chrono::steady_clock::now();
-  is_pong_awaited_ = false;
   if (probe_done_) end_probe(true);
-}
-
-// One at a time; the answer to one that is on its way says as much.
-void BeastWebSocket::ping() {
-  if (std::exchange(pinging_, true)) return;
-  stream_.async_ping({}, [self = shared_from_this()](const ErrorCode&) { self->pinging_ = false; });
-}
-
-LinkFlow BeastWebSocket::moved() const {
-  const auto connection = const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().socket().native_handle();
-  const auto moved = bytes_moved(connection);
-  return {bytes_written(connection).value_or(0), moved.acknowledged, moved.received};
-}
-
-// A peer is pinged after half of the time. Its pong may have to wait for what was sent before the ping, or for what comes.
-void BeastWebSocket::watch_silence() {
-  const auto next = is_pong_awaited_ ? std::chrono::steady_clock::now() + limits_.silence / looks : heard_at_ + limits_.silence / 2;
-  silence_.expires_at(next);
-  silence_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
-    const auto self = weak.lock();
-    if (error || !self || !self->open_) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (self->is_pong_awaited_ && self->pinged_.moves(self->moved())) self->heard_at_ = now;
-    if (self->is_pong_awaited_ && now >= self->heard_at_ + self->limits_.silence) {
-      self->finish(fmt::format("nothing was heard for {} ms", self->limits_.silence.count()), down::mute);
-      self->stream_.next_layer().close();
-      return;
-    }
-    if (!self->is_pong_awaited_ && now >= self->heard_at_ + self->limits_.silence / 2) {
-      self->is_pong_awaited_ = true;
-      self->pinged_.ask(self->moved());
-      self->ping();
-    }
-    self->watch_silence();
-  });
 }
 
 void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(bool)> done) {
@@ -264,7 +220,7 @@ void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(b
   probe_.async_wait([self](const ErrorCode& error) {
     if (!error && self->probe_done_) self->end_probe(false);
   });
-  ping();
+  stream_.async_ping({}, [self](const ErrorCode&) {});
 }
 
 void BeastWebSocket::end_probe(bool answered) {

@@ -35,9 +35,6 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
 
   void opened();
   void heard();
-  void ping();
-  void watch_silence();
-  LinkFlow moved() const;
   std::string why_ended(const ErrorCode& error) const;
   void push(std::string text);
   void write_next();
@@ -56,10 +53,7 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
   boost::beast::websocket::close_reason close_reason_;
   std::function<void()> on_room_;
   std::function<void(bool)> probe_done_;
-  std::chrono::steady_clock::time_point heard_at_;
-  bool pinging_ = false, is_pong_awaited_ = false;
-  FlowWatch pinged_;
-  asio::steady_timer stall_, probe_, silence_;
+  asio::steady_timer stall_, probe_;
   boost::beast::websocket::stream<WebSocketStream, false> stream_;
 };
 

@@ -8,9 +8,8 @@ import unittest
 import netns
 import slow_path
 from api import codes, outputs
-from fleet import eventually
+from fleet import FleetCase, eventually
 from pace import clock
-from wss_fleet import WssCase
 
 WITHOUT = slow_path.missing()
 PORT = 5556
@@ -18,7 +17,7 @@ HERE, THERE = slow_path.SlowPath.addresses
 
 
 @unittest.skipIf(WITHOUT, f"NO SLOW PATHS, so links over them are not tested: {WITHOUT}")
-class SlowCase(WssCase):
+class SlowCase(FleetCase):
     """A central and a node with a path between them. The node is not started yet."""
 
     def join(self, **path):
@@ -54,12 +53,6 @@ class SlowCase(WssCase):
         self.central.configure("70-listener", {"gorgonecore": {
             "external_com_type": "tcp", "external_com_path": f"*:{PORT}", "authorized_clients": [{"key": self.poller.thumbprint()}]}})
         self.central.start()
-        self.poller.start()
-
-    def wss(self):
-        """The node dials by a WebSocket."""
-        self.listen(central=self.central, address=HERE)
-        self.prepare(self.there.house(self.make_node(self.central.wss_port, address=HERE)))
         self.poller.start()
 
     def seen(self, what, bound):
@@ -156,16 +149,6 @@ class Narrow(SlowCase):
         self.join()
         self.pull(pull={"ping": 5, "ping_timeout": 10}, ping=5, pong_max_timeout=1)
         self.large_result("pull")
-
-    def test_a_large_command_by_a_web_socket(self):
-        self.join()
-        self.wss()
-        self.large_command("wss")
-
-    def test_a_large_result_by_a_web_socket(self):
-        self.join()
-        self.wss()
-        self.large_result("wss")
 
     def test_a_node_that_hangs_behind_a_large_command_is_given_up(self):
         self.join()
