@@ -15,7 +15,10 @@ constexpr std::size_t kinds_max = 1000;
 constexpr std::size_t reason_max = 300;
 
 std::string reason_of(const json::value& data, bool with_output) {
-  const auto message = text_of(member(data, "message")).value_or("");
+  auto message = text_of(member(data, "message")).value_or("");
+  // Behind a colon there may be the command itself, as where a whitelist does not allow it.
+  if (!with_output) message.resize(std::min(message.find(':'), message.size()));
+  while (message.ends_with(' ')) message.pop_back();
   const auto* result = member(data, "result");
   const auto output = result && with_output ? text_of(member(*result, "stdout")).value_or("") : std::string();
   if (message.empty()) return text_of(member(data, "error")).value_or("the row gives no reason");
@@ -54,7 +57,7 @@ std::optional<Failure> Outcomes::heard(const HistoryRow& row, OutcomeClock::time
   std::optional<Failure> failure;
   if (auto reason = one->is_told ? std::nullopt : failure_in(row, !one->sent.hides_output)) {
     one->is_told = true;
-    failure = Failure{one->sent, one->token, std::move(*reason)};
+    failure = Failure{one->sent, one->token, printable(*reason, reason_max)};
   }
   if (ends_token(row)) {
     if (one->is_told || !one->sent.ends_twice) {
@@ -122,8 +125,7 @@ void FailureLog::write(const Failure& failure, std::uint64_t count) const {
                          ? "on this node"
                          : fmt::format("on poller '{}'{}", printable(sent.poller), name.empty() ? "" : " (" + printable(name) + ")");
   const auto times = count == 0 ? "" : fmt::format(" ({} times since it was told; this is the last)", count);
-  write_(fmt::format("{}: {} failed {}: {}{} token={}", sent.source, sent.command, where, printable(failure.reason, reason_max), times,
-                     failure.token));
+  write_(fmt::format("{}: {} failed {}: {}{} token={}", sent.source, sent.command, where, failure.reason, times, failure.token));
 }
 
 }  // namespace gorgone::legacycmd

@@ -29,10 +29,12 @@ struct Sent {
 
 struct Failure {
   Sent sent;
-  std::string token, reason;
+  std::string token;
+  std::string reason;  ///< fit for a line of the log: it is remembered, and a command may print megabytes
 };
 
-/// Why a row is a failure, nothing where it is none. What a command was given is not part of it, what it has printed only where wished.
+/// Why a row is a failure, nothing where it is none. What a command was given is not part of it where `with_output` is false, nor what it
+/// has printed.
 std::optional<std::string> failure_in(const HistoryRow& row, bool with_output = true);
 
 class Outcomes {

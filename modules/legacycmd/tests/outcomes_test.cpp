@@ -35,8 +35,21 @@ TEST_CASE("an exit code is a failure although its command has finished successfu
   CHECK(failure_in(row("t", 1, R"({"message":"command execution issue","result":{"exit_code":-1,"stdout":"secret"}})"), false) ==
         "command execution issue");
   CHECK(failure_in(row("t", 100, R"({"result":{"exit_code":3,"stdout":"secret"}})"), false) == "the command ended with exit code 3");
+  CHECK(failure_in(row("t", 1, R"({"message":"command not allowed (whitelist) at array index '0' : x -p secret"})"), false) ==
+        "command not allowed (whitelist) at array index '0'");
+  CHECK(failure_in(row("t", 1, R"({"message":": secret"})"), false) == "the row gives no reason");
   CHECK(!failure_in(row("t", 2, well)));
   CHECK(failure_in(row("t", 1, "no json")) == "no json");
+}
+
+TEST_CASE("of what a command has printed a line is remembered") {
+  Outcomes outcomes;
+  outcomes.follow("a", sent(), start);
+  const auto printed = std::string(1000000, 'x');
+  const auto told = outcomes.heard(row("a", 100, R"({"result":{"exit_code":1,"stdout":")" + printed + "\"}}"), start);
+  REQUIRE(told.has_value());
+  CHECK(told->reason.starts_with("the command ended with exit code 1: xxx"));
+  CHECK(told->reason.size() < 400);
 }
 
 TEST_CASE("a token is told of once, and forgotten when it has ended") {
