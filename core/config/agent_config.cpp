@@ -2,6 +2,7 @@
 #include <core/config/agent_config.hpp>
 #include <core/config/core_schema.hpp>
 #include <core/config/nearest.hpp>
+#include <gorgone/database_name.hpp>
 
 #include <algorithm>
 
@@ -81,15 +82,6 @@ Result<AgentConfig> load_agent_config(const std::string& file, std::vector<Probl
   return AgentConfig{std::move(*tree), Settings(schema, std::move(core)), std::move(modules)};
 }
 
-std::string database_path(const Settings& core) {
-  const std::string name = core.text("gorgone_db_name");
-  constexpr std::string_view key = "dbname=";
-  const std::size_t at = name.find(key);
-  const std::size_t begin = at == std::string::npos ? 0 : at + key.size();
-  std::string path = name.substr(begin, at == std::string::npos ? name.npos : name.find(';', begin) - begin);
-  path.erase(0, path.find_first_not_of(' '));
-  path.erase(path.find_last_not_of(' ') + 1);
-  return path;
-}
+std::string database_path(const Settings& core) { return path_in_database_name(core.text("gorgone_db_name")); }
 
 }  // namespace gorgone

@@ -46,21 +46,37 @@ def digest(root):
         os.close(top)
 
 
-class Sampler:
-    """Hashes a tree all the time; what it has seen is in `seen`, without walks on which the tree changed or was not there."""
+class Watching:
+    """Calls look() in a thread of its own, again and again, while the block goes on."""
 
-    def __init__(self, root):
-        self.root, self.seen, self.count, self.missed, self.over = root, set(), 0, 0, threading.Event()
+    def __enter__(self):
+        self.over = threading.Event()
         self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
 
     def watch(self):
         while not self.over.is_set():
-            found = digest(self.root)
-            if found is None:
-                self.missed += 1
-            else:
-                self.seen.add(found)
-                self.count += 1
+            self.look()
+
+    def __exit__(self, *_):
+        self.over.set()
+        self.thread.join()
+
+
+class Sampler(Watching):
+    """Hashes a tree all the time; what it has seen is in `seen`, without walks on which the tree changed or was not there."""
+
+    def __init__(self, root):
+        self.root, self.seen, self.count, self.missed = root, set(), 0, 0
+
+    def look(self):
+        found = digest(self.root)
+        if found is None:
+            self.missed += 1
+        else:
+            self.seen.add(found)
+            self.count += 1
 
     def assert_only_whole(self, case, whole, least=2):
         """That it has seen at least so many trees of `whole`, often enough to mean something, and nothing else."""
@@ -69,37 +85,27 @@ class Sampler:
         case.assertGreater(self.count, 20, "the tree was hardly looked at")
         case.assertGreaterEqual(len(self.seen & whole), least, "too few of the trees were seen")
 
-    def __enter__(self):
-        self.thread.start()
-        return self
 
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
-
-
-class Reader:
+class Reader(Watching):
     """Reads files of `write_tree` by their paths, one after the other and again and again, as a program does that goes by path. Of each round
     it notes the versions that it met."""
 
     def __init__(self, root, files):
         # In no order, that of a switch file by file least of all.
         self.paths = sorted((root / f"folder-{i % 7}" / f"{i}.cfg" for i in range(files)), key=lambda path: hashlib.md5(path.name.encode()).digest())
-        self.rounds, self.missing, self.over = [], [], threading.Event()
-        self.thread = threading.Thread(target=self.read)
+        self.rounds, self.missing = [], []
 
-    def read(self):
-        while not self.over.is_set():
-            versions = []
-            for path in self.paths:
-                try:
-                    version = path.read_text().split()[1]
-                except OSError as error:
-                    self.missing.append(str(error))
-                    continue
-                if versions[-1:] != [version]:
-                    versions.append(version)
-            self.rounds.append(versions)
+    def look(self):
+        versions = []
+        for path in self.paths:
+            try:
+                version = path.read_text().split()[1]
+            except OSError as error:
+                self.missing.append(str(error))
+                continue
+            if versions[-1:] != [version]:
+                versions.append(version)
+        self.rounds.append(versions)
 
     def wait_for_round(self):
         """Until one has ended that has begun after this was called, so that none meets two switches."""
@@ -115,14 +121,6 @@ class Reader:
             case.assertEqual(len(versions), 2, "there and back, or two switches in one round")
             case.assertEqual(int(versions[0][1:]) + 1, int(versions[1][1:]), versions)
         case.assertGreater(len(met), 0, "no round was on its way when a tree was switched")
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.thread.join()
 
 
 def on_a_terminal(words):
