@@ -141,7 +141,7 @@ bool Node::send_next() {
   const auto& message = entry.message;
   const bool wraps = is_one_of_ours() && !message.delivery.empty();
   const auto sent = link_->send(wraps ? wrap_delivery(message, std::max<std::int64_t>(1, entry.until - now_s())) : message);
-  if (sent) queue_.sent(wraps ? message.delivery : message.token);
+  if (sent) queue_.sent(wraps ? message.delivery : message.token, wraps ? NodeQueue::Form::wrapped : NodeQueue::Form::plain);
   return sent.has_value();
 }
 
@@ -222,10 +222,9 @@ void Node::link_down(const Error& why) {
   questions_.clear();
   // Who answers next may be an older daemon; its pong tells.
   if (link_) link_->set_takes_raw(false);
-  if (sends_once())
-    for (const auto& message : queue_.take_in_flight())
-      fail(message, "proxy - the link to node '" + spec_.id +
-                        "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
+  for (const auto& message : queue_.take_sent_once())
+    fail(message, "proxy - the link to node '" + spec_.id +
+                      "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
   queue_.link_lost();
   log_.link_down(why.message);
   for (const auto& [subnode, done] : std::exchange(early_, {})) done(Error{"the link to node '" + spec_.id + "' is down: " + why.message});

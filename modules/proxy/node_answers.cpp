@@ -85,11 +85,11 @@ void Node::on_answer(const Message& answer) {
   const auto error = data ? text_of(member(*data, "error")).value_or("") : std::string();
   const bool is_unknown = error == "unknown_action";
   if (is_unknown && answer.token.empty() && unknown_action_of(*data) == "DELIVER") {
-    // A deployed daemon has taken the place of one of ours.
+    // A deployed daemon has taken the place of one of ours. It says so once for each that was wrapped, and what went to it as it is since
+    // the first time is on its way.
     features_.clear();
     link_->set_takes_raw(false);
-    queue_.link_lost();
-    return;
+    return queue_.put_back_wrapped();
   }
   // What is busy is its sender's business, who has more of it.
   if (parsed && bulk_.owns(answer.token)) {

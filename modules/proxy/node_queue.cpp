@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 namespace gorgone::proxy {
 namespace {
@@ -122,10 +123,11 @@ const NodeQueue::Entry* NodeQueue::next() const {
   return way ? &way->waiting.front() : nullptr;
 }
 
-void NodeQueue::sent(std::string as) {
+void NodeQueue::sent(std::string as, Form form) {
   auto& way = *next_way();
   auto& entry = way.waiting.front();
   entry.sent_as = std::move(as);
+  entry.form = form;
   entry.sequence = ++sequence_;
   entry.is_in_flight = true;
   auto& flying = flying_[index(entry.lane)];
@@ -160,6 +162,7 @@ void NodeQueue::forgotten(const std::string& delivery) {
   if (!entry) return;
   now_stored(*entry);
   entry->message.delivery.clear();
+  entry->is_once = true;
   line_up(*entry->way);
 }
 
@@ -236,8 +239,10 @@ void NodeQueue::insert_by_rank(Entry entry) {
   list.insert(before, std::move(entry));
 }
 
-void NodeQueue::link_lost() {
-  auto back = std::exchange(in_flight_, {});
+void NodeQueue::put_back_if(const std::function<bool(const Entry&)>& fits) {
+  const auto first = std::stable_partition(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return !fits(entry); });
+  std::vector<Entry> back(std::make_move_iterator(first), std::make_move_iterator(in_flight_.end()));
+  in_flight_.erase(first, in_flight_.end());
   std::vector<Way*> ways;
   for (auto& entry : back) {
     left_flight(entry);
@@ -247,7 +252,20 @@ void NodeQueue::link_lost() {
   for (auto* way : ways) line_up(*way);
 }
 
-std::vector<Message> NodeQueue::take_in_flight() { return sent_until(sequence_); }
+void NodeQueue::link_lost() {
+  put_back_if([](const Entry&) { return true; });
+}
+
+void NodeQueue::put_back_wrapped() {
+  put_back_if([](const Entry& entry) { return entry.form == Form::wrapped; });
+}
+
+std::vector<Message> NodeQueue::take_sent_once() {
+  std::vector<Message> gone;
+  const auto is_once = [](const Entry& entry) { return entry.is_once; };
+  while (auto message = take_in_flight_if(is_once)) gone.push_back(std::move(*message));
+  return gone;
+}
 
 std::vector<NodeQueue::Entry> NodeQueue::cut_if(const std::function<bool(const Entry&)>& fits, Lane from) {
   std::vector<Entry> gone;

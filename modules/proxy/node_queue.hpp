@@ -24,6 +24,8 @@ class NodeQueue {
 
  public:
   enum class Lane : std::uint8_t { ordinary, bulk };
+  /// How a message was sent, which says how the node acknowledges it.
+  enum class Form : std::uint8_t { plain, wrapped };
   struct Limits {
     std::size_t messages = 10000;                ///< of each target in each lane
     std::size_t bytes = std::size_t{256} << 20;  ///< as well
@@ -40,6 +42,8 @@ class NodeQueue {
     Lane lane = Lane::ordinary;
     bool is_in_flight = false;
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
+    bool is_once = false;        ///< the outbox has forgotten it: it is not sent a second time
+    Form form = Form::plain;     ///< as which it was sent last
     std::string sent_as = {};    ///< the token its answer will have
     std::uint64_t sequence = 0;  ///< rises with each message sent
     std::uint64_t rank = 0;      ///< rises with each message pushed, from 1
@@ -55,7 +59,7 @@ class NodeQueue {
 
   /// The next message to send, nullptr where none waits or too many are unanswered. sent() after it was sent.
   const Entry* next() const;
-  void sent(std::string as);
+  void sent(std::string as, Form form = Form::plain);
   /// The next message will not be sent.
   Message take_next();
   /// The next message waits until the outbox has forgotten it, and is sent as one that never was there. Its delivery id.
@@ -84,8 +88,10 @@ class NodeQueue {
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
   void link_lost();
-  /// What was not answered is taken out.
-  std::vector<Message> take_in_flight();
+  /// The node does not know what is wrapped: it stands where it stood.
+  void put_back_wrapped();
+  /// Before link_lost(): what was not answered and must not be sent again is taken out.
+  std::vector<Message> take_sent_once();
 
   /// Takes out what waits too long, for the link or for an answer.
   std::vector<Message> expired(std::int64_t now);
@@ -130,6 +136,7 @@ class NodeQueue {
   Entry cut(std::deque<Entry>& list, Place place);
   Message taken(Place place);
   void insert_by_rank(Entry entry);
+  void put_back_if(const std::function<bool(const Entry&)>& fits);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
   /// Takes out what fits, in flight or not; of the lanes from that one on.
   std::vector<Entry> cut_if(const std::function<bool(const Entry&)>& fits, Lane from = Lane::ordinary);

@@ -8,7 +8,7 @@ import time
 
 import zmq
 
-from protocol import SessionCipher, compact, dissect, key_text, read_public_key, rsa_open, rsa_seal, thumbprint, write_public_key
+from protocol import SessionCipher, compact, dissect, json_or_none, key_text, read_public_key, rsa_open, rsa_seal, thumbprint, write_public_key
 from work import Work
 
 REFUSAL = b'[ACK] [] {"code":1,"data":{"message":"handshake issue"}}'
@@ -112,7 +112,7 @@ class Listener:
             return
         for cipher in self.sessions.get(who, []):
             try:
-                message = dissect(cipher.open(frame))
+                message = dissect(cipher.open(frame), json_or_none)
             except ValueError:
                 continue
             self._answer(who, message)

@@ -106,12 +106,20 @@ def request(action, data=None, token="", target=""):
     return f"[{action}] [{token}] [{target}] {compact({} if data is None else data)}"
 
 
-def dissect(text):
+def dissect(text, read=json.loads):
     """Requests carry a target in brackets, most answers none (then it is None)."""
     found = re.fullmatch(r"\[([A-Za-z0-9_\-]+)\]\s+\[(.*?)\]\s+(?:\[(.*?)\]\s+)?(\S.*)", text, re.DOTALL)
     if not found:
         raise ValueError(f"no message of the protocol: {text[:100]!r}")
-    return Text(found[1], found[2], found[3], json.loads(found[4]))
+    return Text(found[1], found[2], found[3], read(found[4]))
+
+
+def json_or_none(text):
+    """Deployed daemons look at the action before they look at its data."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def key_text(cipher, hostname="conformance"):

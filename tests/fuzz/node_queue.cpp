@@ -5,6 +5,7 @@
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 using namespace gorgone;
@@ -22,7 +23,7 @@ struct Known {
   std::size_t size = 0;
   std::int64_t until = 0;
   Lane lane = Lane::ordinary;
-  bool is_stored = true, has_delivery = true;
+  bool is_stored = true, has_delivery = true, is_wrapped = false;
   std::uint64_t sequence = 0;
 };
 using List = std::vector<Known>;
@@ -180,7 +181,9 @@ class Run {
   void send() {
     auto* way = next();
     if (!way) return;
-    queue_->sent(queue_->next()->message.token);
+    const bool is_wrapped = input_.flag();
+    way->waiting.front().is_wrapped = is_wrapped;
+    queue_->sent(queue_->next()->message.token, is_wrapped ? NodeQueue::Form::wrapped : NodeQueue::Form::plain);
     if (way->state == Way::due) way->state = Way::tried;
     way->waiting.front().sequence = queue_->last_sequence();
     sent_.push_back(way->waiting.front());
@@ -255,8 +258,12 @@ class Run {
   }
 
   void lose() {
-    queue_->link_lost();
-    lose_model();
+    const bool all = input_.flag();
+    if (all)
+      queue_->link_lost();
+    else
+      queue_->put_back_wrapped();
+    lose_model([all](const Known& known) { return all || known.is_wrapped; });
   }
 
   void withdraw() {
@@ -299,18 +306,22 @@ class Run {
   }
 
   void take_sent() {
-    const bool all = input_.flag();
-    const auto until =
-        all ? queue_->last_sequence() : queue_->last_sequence() - std::min<std::uint64_t>(queue_->last_sequence(), input_.below(6));
-    const auto taken = all ? queue_->take_in_flight() : queue_->sent_until(until);
+    const auto until = queue_->last_sequence() - std::min<std::uint64_t>(queue_->last_sequence(), input_.below(6));
+    if (input_.flag())
+      took_all(queue_->take_sent_once(), [](const Known& known) { return !known.has_delivery; });
+    else
+      took_all(queue_->sent_until(until), [until](const Known& known) { return known.sequence <= until; });
+  }
+
+  void took_all(const std::vector<Message>& taken, const std::function<bool(const Known&)>& fits) {
     for (const auto& message : taken) {
-      require(!sent_.empty() && sent_.front().id == id_of(message) && sent_.front().sequence <= until,
-              "what was sent comes out in its order");
-      took(sent_.front());
-      sent_.erase(sent_.begin());
+      const auto known = std::ranges::find_if(sent_, fits);
+      require(known != sent_.end() && known->id == id_of(message), "what fits of what was sent comes out in its order");
+      took(*known);
+      sent_.erase(known);
       ++gone_;
     }
-    require(sent_.empty() || sent_.front().sequence > until, "all that was sent until then comes out");
+    require(std::ranges::none_of(sent_, fits), "all of it comes out");
   }
 
   void expire() {
@@ -326,7 +337,7 @@ class Run {
   }
 
   void clear() {
-    lose_model();
+    lose_model([](const Known&) { return true; });
     const auto all = queue_->clear(0);
     List expected;
     for (auto* list : lists()) expected.insert(expected.end(), list->begin(), list->end()), list->clear();
@@ -336,9 +347,10 @@ class Run {
     gone_ += all.size();
   }
 
-  void lose_model() {
-    for (const auto& known : sent_) wait_again(known);
-    sent_.clear();
+  void lose_model(const std::function<bool(const Known&)>& is_lost) {
+    for (const auto& known : sent_)
+      if (is_lost(known)) wait_again(known);
+    std::erase_if(sent_, is_lost);
   }
 
   void compare() {

@@ -1,12 +1,13 @@
 """What was accepted runs once, whoever is restarted or killed meanwhile, and is told when its time is up."""
 import signal
 import socket
+import time
 import unittest
 
 from api import codes, ended, outputs
 from fleet import FleetCase, eventually, gorgonectl
 from listener import Listener
-from protocol import draw_key
+from protocol import draw_key, read_private_key
 
 
 class Marks:
@@ -198,6 +199,33 @@ class Deployed(FleetCase):
         self.assertIn("may have run or not", rows[0][0]["data"]["message"])
         for one, token in zip(rows[1:], tokens[1:]):
             self.assertTrue(token in taken or codes(one) == [1], "a command was lost and nobody was told")
+
+
+class PutBack(FleetCase):
+    """A Perl daemon comes back in the place of ours while commands wait for its node."""
+
+    def put_back(self, **proxy):
+        central = self.make_central()
+        central.replace_module("proxy", **proxy)
+        poller = self.make_poller(central.thumbprint()).start()
+        central.nodes(poller.node(2))
+        central.start()
+        self.wait_seen(central, 2)
+        eventually(lambda: "delivery" in central.api().nodes()["2"]["features"], 10, "what the poller can do")
+        poller.stop()
+        tokens = [central.api().submit(2, f"c{number}") for number in range(30)]
+        node = Listener(read_private_key(poller.private_key), [central.thumbprint()], port=poller.port).start()
+        self.addCleanup(node.stop)
+        eventually(lambda: not central.database_rows("gorgone_outbox") and node.actions().count("COMMAND") >= len(tokens), 20, "all commands")
+        time.sleep(1)  # for one that would come twice
+        self.assertEqual([message.token for message in node.taken if message.kind == "COMMAND"], tokens)
+        self.assertEqual([codes(central.api().poll(2, token))[-1] for token in tokens], [2] * len(tokens))
+
+    def test_at_least_once(self):
+        self.put_back()
+
+    def test_at_most_once(self):
+        self.put_back(redelivery="at_most_once")
 
 
 class Trust(FleetCase):

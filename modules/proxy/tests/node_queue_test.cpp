@@ -238,8 +238,23 @@ TEST_CASE("a message that leaves the outbox before it is sent holds up those beh
   REQUIRE(queue.next());
   CHECK(queue.next()->message.delivery.empty());
   CHECK(drain(queue) == Tokens{"a", "b"});
-  CHECK(queue.take_in_flight().size() == 2);
-  CHECK(queue.in_flight() == 0);
+  // It alone must not be sent a second time.
+  const auto once = queue.take_sent_once();
+  REQUIRE(once.size() == 1);
+  CHECK(once[0].token == "a");
+  CHECK(queue.in_flight() == 1);
+}
+
+TEST_CASE("of what is in flight, what was wrapped alone is put back where a node does not know that") {
+  using Form = NodeQueue::Form;
+  NodeQueue queue({});
+  for (const char* token : {"a", "b", "c", "d"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  for (const auto form : {Form::plain, Form::wrapped, Form::plain}) queue.sent(queue.next()->message.token, form);
+  queue.put_back_wrapped();
+  CHECK(queue.in_flight() == 2);
+  CHECK(drain(queue) == Tokens{"b", "d"});
+  queue.put_back_wrapped();
+  CHECK(queue.in_flight() == 4);
 }
 
 namespace {

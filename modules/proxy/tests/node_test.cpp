@@ -1,0 +1,151 @@
+#include "node.hpp"
+
+#include <fmt/format.h>
+#include <catch2/catch.hpp>
+#include <support/loop_agent.hpp>
+
+#include <algorithm>
+
+namespace {
+
+using namespace gorgone;
+using namespace std::chrono_literals;
+using proxy::Node;
+using proxy::NodeLimits;
+using proxy::Redelivery;
+using Words = std::vector<std::string>;
+
+/// What the other end of a link sees; it outlives the link.
+struct Line {
+  bool is_up = false, answers = true;
+  std::vector<Message> sent;
+  int resets = 0;
+};
+
+struct FakeLink : Link {
+  explicit FakeLink(Line& the_line) : line(the_line) {}
+  Result<void> send(const Message& message) override {
+    if (!line.is_up) return Error{"it is not up"};
+    line.sent.push_back(message);
+    return {};
+  }
+  void reset(const std::string&) override { ++line.resets; }
+  bool is_up() const override { return line.is_up; }
+  bool answers_requests() const override { return line.answers; }
+  Line& line;
+};
+
+struct OutboxJournal : test::RecordingJournal {
+  Words forgotten;  // deliveries
+  void forget_outgoing(std::string delivery, std::function<void(Result<void>)> done = {}) override {
+    forgotten.push_back(std::move(delivery));
+    if (done) done(Result<void>{});
+  }
+};
+
+struct OutboxAgent : test::LoopAgent {
+  Journal& journal() override { return outbox; }
+  OutboxJournal outbox;
+};
+
+struct NoBulk : proxy::BulkOwner {
+  bool owns(const std::string&) const override { return false; }
+  void bulk_answered(const std::string&, const Result<void>&) override {}
+  void way_changed(const std::string&) override {}
+};
+
+/// A node whose daemon is played by the test: one of ours names "delivery" in its pongs, a deployed one nothing.
+struct Fixture {
+  OutboxAgent agent;
+  NodeLimits limits;
+  NoBulk bulk;
+  Line line;
+  std::unique_ptr<Node> node;
+  std::size_t seen = 0;
+
+  void begin(bool answers, Redelivery redelivery = Redelivery::at_least_once) {
+    line.answers = answers;
+    limits.redelivery = redelivery;
+    NodeSpec spec;
+    spec.id = "2";
+    auto open = [this](const NodeSpec&, LinkOwner&) -> Result<std::unique_ptr<Link>> { return std::make_unique<FakeLink>(line); };
+    node = std::make_unique<Node>(
+        agent, spec, limits, open, [](const std::string&, const Message&) {}, bulk);
+  }
+  void up() {
+    line.is_up = true;
+    node->link_up();
+  }
+  void down() {
+    line.is_up = false;
+    node->link_down(Error{"gone", down::lost});
+  }
+  void command(const std::string& token) {
+    Message message{"COMMAND", token, {}, Payload("{}"), {}};
+    message.delivery = "d-" + token;
+    REQUIRE(node->accept(std::move(message), true).has_value());
+  }
+  void say(const std::string& action, const std::string& token, const std::string& data) {
+    node->link_received(Message{action, token, {}, Payload(data), {}});
+  }
+  /// To the newest ping.
+  void pong(bool is_ours, const std::string& instance = "first") {
+    const auto ping = std::find_if(line.sent.rbegin(), line.sent.rend(), [](const Message& one) { return one.action == "PING"; });
+    REQUIRE(ping != line.sent.rend());
+    const auto own = fmt::format(R"(,"features":["delivery"],"instance":"{}")", instance);
+    say("PONG", ping->token, R"({"code":0,"data":{"action":"ping","data":{})" + (is_ours ? own : "") + "}}");
+  }
+  void refuse_delivery() { say("ACK", "", R"({"code":1,"data":{"error":"unknown_action","message":"action 'DELIVER' is unknown"}})"); }
+  void acknowledge(const std::string& token) { say("ACK", token, R"({"code":0,"data":null})"); }
+  /// Commands that were sent since the last call.
+  Words commands() {
+    Words words;
+    for (; seen < line.sent.size(); ++seen)
+      if (const auto& one = line.sent[seen]; one.action == "COMMAND" || one.action == "DELIVER")
+        words.push_back(one.action + " " + one.token);
+    return words;
+  }
+  std::size_t waiting() { return node->constatus().at("queue").to_number<std::size_t>(); }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "a node that is dialled and was put back to a deployed daemon gets each waiting command once, in their order") {
+  const auto redelivery = GENERATE(Redelivery::at_least_once, Redelivery::at_most_once);
+  begin(true, redelivery);
+  up();
+  pong(true);
+  down();
+  for (const char* token : {"a", "b", "c"}) command(token);
+  up();
+  CHECK(commands() == Words{"DELIVER d-a", "DELIVER d-b", "DELIVER d-c"});
+  refuse_delivery();
+  CHECK(commands() == Words{"COMMAND a", "COMMAND b", "COMMAND c"});
+  // Those that were on their way at the first one.
+  refuse_delivery();
+  refuse_delivery();
+  pong(false);
+  CHECK(commands().empty());
+  for (const char* token : {"a", "b", "c"}) acknowledge(token);
+  CHECK(waiting() == 0);
+  CHECK(agent.outbox.forgotten == Words{"d-a", "d-b", "d-c"});
+  CHECK(agent.outbox.rows.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "what a node has that must not come twice is told when its link breaks, and no other message") {
+  begin(true, Redelivery::at_most_once);
+  up();
+  pong(false);
+  command("a");
+  CHECK(commands() == Words{"COMMAND a"});
+  // The pong says what came first; then one of ours takes over, and its link breaks too.
+  pong(true);
+  command("b");
+  CHECK(commands() == Words{"DELIVER d-b"});
+  down();
+  REQUIRE(agent.outbox.rows.size() == 1);
+  CHECK(agent.outbox.rows[0].token == "a");
+  CHECK(agent.outbox.rows[0].data.find("may have run or not") != std::string::npos);
+  up();
+  CHECK(commands() == Words{"DELIVER d-b"});
+}
