@@ -121,7 +121,7 @@ void Node::flush() {
     break;
   }
   // The pong behind them says that they have arrived.
-  if (queue_.in_flight() > 0 && says_nothing_of_requests()) pings_.hasten(now_s());
+  if (queue_.silent() > 0) pings_.hasten(now_s());
 }
 
 std::size_t Node::oversize_of(const Message& message) const {
@@ -139,10 +139,18 @@ void Node::link_has_room() {
 bool Node::send_next() {
   const auto& entry = *queue_.next();
   const auto& message = entry.message;
-  const bool wraps = is_one_of_ours() && !message.delivery.empty();
+  const auto form = form_of(message);
+  const bool wraps = form == NodeQueue::Form::wrapped;
   const auto sent = link_->send(wraps ? wrap_delivery(message, std::max<std::int64_t>(1, entry.until - now_s())) : message);
-  if (sent) queue_.sent(wraps ? message.delivery : message.token, wraps ? NodeQueue::Form::wrapped : NodeQueue::Form::plain);
+  if (sent) queue_.sent(wraps ? message.delivery : message.token, form);
   return sent.has_value();
+}
+
+NodeQueue::Form Node::form_of(const Message& message) const {
+  if (is_one_of_ours() && !message.delivery.empty()) return NodeQueue::Form::wrapped;
+  // Pieces of files are answered by ours on every link.
+  const bool is_answered = link_->answers_requests() || (is_one_of_ours() && is_loose_bulk(message));
+  return is_answered ? NodeQueue::Form::plain : NodeQueue::Form::silent;
 }
 
 // Out of the outbox before it is sent: whatever happens then, it is not sent twice.
@@ -244,7 +252,7 @@ void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>
 Result<void> Node::send_question(const Message& question) {
   if (!link_) return Error{"there is no link"};
   const auto sent = link_->send(question);
-  if (!sent || !says_nothing_of_requests()) return sent;
+  if (!sent || link_->answers_requests()) return sent;
   if (questions_.size() >= questions_max) questions_.pop_front();
   questions_.emplace_back(question.token, queue_.last_sequence());
   return sent;
@@ -322,8 +330,6 @@ void Node::join_silence(bool joins) {
   else
     limits_.silence->left();
 }
-
-bool Node::says_nothing_of_requests() const { return link_ && !link_->answers_requests() && !is_one_of_ours(); }
 
 bool Node::is_pinged_in_silence() const {
   const bool is_pong_short = !link_ || !link_->answers_requests() || subnodes_.get_object().size() <= named_in_pong_max;

@@ -101,6 +101,7 @@ class Node final : public LinkOwner {
   void open();
   void flush();
   bool send_next();
+  NodeQueue::Form form_of(const Message& message) const;
   /// Bytes of a text that the node's WebSocket does not take, 0 where it does.
   std::size_t oversize_of(const Message& message) const;
   bool sends_once() const;
@@ -116,8 +117,6 @@ class Node final : public LinkOwner {
   void become_known();
   bool is_pinged_in_silence() const;
   bool is_mute() const;
-  /// A deployed node that dials: what else it answers says what has come to it.
-  bool says_nothing_of_requests() const;
   void join_silence(bool joins);
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }

@@ -58,11 +58,12 @@ void Node::on_pong(const Message& pong) {
     if (const auto journal = data ? text_of(member(*data, "journal")) : std::nullopt) log_.set_journal(*journal);
     become_known();
     const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
-    if (!instance_.empty() && instance != instance_) {
+    const bool is_another = !instance_.empty() && instance != instance_;
+    if (is_another || !is_one_of_ours()) queue_.put_back_wrapped();
+    if (is_another) {
       // It has forgotten the question that it held, and what it had not written down.
       log_.link_down("its daemon was restarted");
       log_.link_up(now_s());
-      if (is_one_of_ours()) queue_.link_lost();
       was_ready_ = false;  // what it had of a file in its hands is gone
       bulk_.way_changed(spec_.id);
     }
@@ -115,11 +116,9 @@ void Node::on_answer(const Message& answer) {
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
 }
 
-// Whatever it answers to says so of what was sent before on the same connection. One of ours acknowledges each by itself, once it has
-// written it down.
+// Whatever it answers to says so of what was sent before on the same connection and has no answer of its own.
 void Node::took_until(std::uint64_t sequence) {
-  if (!says_nothing_of_requests()) return;
-  for (const auto& message : queue_.sent_until(sequence)) taken(message);
+  for (const auto& message : queue_.silent_until(sequence)) taken(message);
 }
 
 void Node::taken(const Message& message) {

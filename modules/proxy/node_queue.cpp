@@ -130,6 +130,7 @@ void NodeQueue::sent(std::string as, Form form) {
   entry.form = form;
   entry.sequence = ++sequence_;
   entry.is_in_flight = true;
+  if (form == Form::silent) ++silent_;
   auto& flying = flying_[index(entry.lane)];
   ++flying.count;
   flying.bytes += entry.size;
@@ -171,6 +172,7 @@ void NodeQueue::left_flight(Entry& entry) {
   auto& flying = flying_[index(entry.lane)];
   --flying.count;
   flying.bytes -= entry.size;
+  if (entry.form == Form::silent) --silent_;
   --entry.way->in_flight;
   if (entry.way->state == State::tried) entry.way->state = State::due;
 }
@@ -214,10 +216,14 @@ std::optional<Message> NodeQueue::unknown_action(const std::string& action) {
   return take_in_flight_if([&](const Entry& entry) { return entry.message.action == action; });
 }
 
-std::vector<Message> NodeQueue::sent_until(std::uint64_t sequence) {
+std::vector<Message> NodeQueue::take_all_in_flight_if(const std::function<bool(const Entry&)>& fits) {
   std::vector<Message> gone;
-  while (!in_flight_.empty() && in_flight_.front().sequence <= sequence) gone.push_back(taken(in_flight_.begin()));
+  while (auto message = take_in_flight_if(fits)) gone.push_back(std::move(*message));
   return gone;
+}
+
+std::vector<Message> NodeQueue::silent_until(std::uint64_t sequence) {
+  return take_all_in_flight_if([sequence](const Entry& entry) { return entry.form == Form::silent && entry.sequence <= sequence; });
 }
 
 void NodeQueue::put_back(const std::string& token, std::int64_t now) {
@@ -261,10 +267,7 @@ void NodeQueue::put_back_wrapped() {
 }
 
 std::vector<Message> NodeQueue::take_sent_once() {
-  std::vector<Message> gone;
-  const auto is_once = [](const Entry& entry) { return entry.is_once; };
-  while (auto message = take_in_flight_if(is_once)) gone.push_back(std::move(*message));
-  return gone;
+  return take_all_in_flight_if([](const Entry& entry) { return entry.is_once; });
 }
 
 std::vector<NodeQueue::Entry> NodeQueue::cut_if(const std::function<bool(const Entry&)>& fits, Lane from) {

@@ -24,8 +24,12 @@ class NodeQueue {
 
  public:
   enum class Lane : std::uint8_t { ordinary, bulk };
-  /// How a message was sent, which says how the node acknowledges it.
-  enum class Form : std::uint8_t { plain, wrapped };
+  /// How a message was sent, which says how the node acknowledges it, whatever becomes of its daemon meanwhile.
+  enum class Form : std::uint8_t {
+    plain,    ///< by an answer with its token
+    silent,   ///< not at all: what the node answers to later messages says that it has come
+    wrapped,  ///< by an answer with its delivery id
+  };
   struct Limits {
     std::size_t messages = 10000;                ///< of each target in each lane
     std::size_t bytes = std::size_t{256} << 20;  ///< as well
@@ -73,8 +77,8 @@ class NodeQueue {
   std::optional<Message> answered(const std::string& token);
   /// An action that the node does not know is refused without a token: the oldest message with that action.
   std::optional<Message> unknown_action(const std::string& action);
-  /// Takes out what was sent up to a sequence number.
-  std::vector<Message> sent_until(std::uint64_t sequence);
+  /// Takes out what was sent as silent up to a sequence number.
+  std::vector<Message> silent_until(std::uint64_t sequence);
   std::uint64_t last_sequence() const { return sequence_; }
   /// Takes out all bulk of a token, sent or not.
   void withdraw(const std::string& token);
@@ -104,6 +108,7 @@ class NodeQueue {
 
   std::size_t waiting() const { return count_ - in_flight_.size(); }
   std::size_t in_flight() const { return in_flight_.size(); }
+  std::size_t silent() const { return silent_; }  ///< of these, those that have no answer of their own
   std::optional<std::int64_t> next_expiry() const { return untils_.empty() ? std::nullopt : std::optional(*untils_.begin()); }
 
  private:
@@ -138,6 +143,7 @@ class NodeQueue {
   void insert_by_rank(Entry entry);
   void put_back_if(const std::function<bool(const Entry&)>& fits);
   std::optional<Message> take_in_flight_if(const std::function<bool(const Entry&)>& fits);
+  std::vector<Message> take_all_in_flight_if(const std::function<bool(const Entry&)>& fits);
   /// Takes out what fits, in flight or not; of the lanes from that one on.
   std::vector<Entry> cut_if(const std::function<bool(const Entry&)>& fits, Lane from = Lane::ordinary);
   static std::vector<Message> in_order(std::vector<Entry> entries, std::int64_t now);
@@ -150,7 +156,7 @@ class NodeQueue {
   std::deque<Entry> in_flight_;                                            // of all, in the order they were sent
   std::multiset<std::int64_t> untils_;
   std::array<Sum, 2> flying_;  // by lane
-  std::size_t count_ = 0;
+  std::size_t count_ = 0, silent_ = 0;
   std::uint64_t sequence_ = 0, rank_ = 0, turn_ = 0;
 };
 

@@ -23,7 +23,8 @@ struct Known {
   std::size_t size = 0;
   std::int64_t until = 0;
   Lane lane = Lane::ordinary;
-  bool is_stored = true, has_delivery = true, is_wrapped = false;
+  bool is_stored = true, has_delivery = true;
+  NodeQueue::Form form = NodeQueue::Form::plain;
   std::uint64_t sequence = 0;
 };
 using List = std::vector<Known>;
@@ -181,9 +182,9 @@ class Run {
   void send() {
     auto* way = next();
     if (!way) return;
-    const bool is_wrapped = input_.flag();
-    way->waiting.front().is_wrapped = is_wrapped;
-    queue_->sent(queue_->next()->message.token, is_wrapped ? NodeQueue::Form::wrapped : NodeQueue::Form::plain);
+    const auto form = static_cast<NodeQueue::Form>(input_.below(3));
+    way->waiting.front().form = form;
+    queue_->sent(queue_->next()->message.token, form);
     if (way->state == Way::due) way->state = Way::tried;
     way->waiting.front().sequence = queue_->last_sequence();
     sent_.push_back(way->waiting.front());
@@ -263,7 +264,7 @@ class Run {
       queue_->link_lost();
     else
       queue_->put_back_wrapped();
-    lose_model([all](const Known& known) { return all || known.is_wrapped; });
+    lose_model([all](const Known& known) { return all || known.form == NodeQueue::Form::wrapped; });
   }
 
   void withdraw() {
@@ -310,7 +311,8 @@ class Run {
     if (input_.flag())
       took_all(queue_->take_sent_once(), [](const Known& known) { return !known.has_delivery; });
     else
-      took_all(queue_->sent_until(until), [until](const Known& known) { return known.sequence <= until; });
+      took_all(queue_->silent_until(until),
+               [until](const Known& known) { return known.form == NodeQueue::Form::silent && known.sequence <= until; });
   }
 
   void took_all(const std::vector<Message>& taken, const std::function<bool(const Known&)>& fits) {
@@ -362,6 +364,9 @@ class Run {
       for (const auto& known : *list) first = std::min(first.value_or(known.until), known.until);
     }
     require(queue_->waiting() == all - sent_.size() && queue_->in_flight() == sent_.size(), "the queue counts what is in it");
+    const auto is_silent = [](const Known& known) { return known.form == NodeQueue::Form::silent; };
+    require(queue_->silent() == static_cast<std::size_t>(std::ranges::count_if(sent_, is_silent)),
+            "what has no answer of its own is counted");
     require(queue_->next_expiry() == first, "the next to expire is the one that has the least time");
     require(queue_->oldest_in_flight() == (sent_.empty() ? 0 : ranks_.at(sent_.front().id)), "the oldest that was sent is known");
   }

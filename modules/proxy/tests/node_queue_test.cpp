@@ -199,15 +199,19 @@ TEST_CASE(
   CHECK(drain(queue) == Tokens{"c"});
 }
 
-TEST_CASE("a pong takes what was sent before its ping, and nothing that was sent after it") {
+TEST_CASE("a pong takes what has no answer of its own and was sent before its ping, and nothing else") {
   NodeQueue queue({});
-  for (const char* token : {"a", "b"}) REQUIRE(queue.push(message(token), 100, true).has_value());
-  drain(queue);
+  using Form = NodeQueue::Form;
+  for (const char* token : {"a", "b", "c", "d", "e"}) REQUIRE(queue.push(message(token), 100, true).has_value());
+  for (const auto form : {Form::silent, Form::wrapped, Form::plain, Form::silent}) queue.sent(queue.next()->message.token, form);
   const auto before = queue.last_sequence();
-  REQUIRE(queue.push(message("c"), 100, true).has_value());
-  drain(queue);
-  CHECK(queue.sent_until(before).size() == 2);
-  CHECK(queue.oldest_in_flight() == 3);
+  queue.sent("e", Form::silent);
+  CHECK(queue.silent() == 3);
+  const auto taken = queue.silent_until(before);
+  REQUIRE(taken.size() == 2);
+  CHECK((taken[0].token == "a" && taken[1].token == "d"));
+  CHECK(queue.in_flight() == 3);
+  CHECK(queue.silent() == 1);
 }
 
 TEST_CASE("pieces of one token that are answered one after the other are seen to go on, and one that is sent again is the same") {

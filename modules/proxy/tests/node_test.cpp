@@ -149,3 +149,32 @@ TEST_CASE_METHOD(Fixture, "what a node has that must not come twice is told when
   up();
   CHECK(commands() == Words{"DELIVER d-b"});
 }
+
+TEST_CASE_METHOD(Fixture,
+                 "a pong of a node that dials says nothing of wrapped messages; where it is a deployed one's they go as they are") {
+  begin(false);
+  up();
+  pong(true);
+  command("a");
+  CHECK(commands() == Words{"DELIVER d-a"});
+  pong(true);
+  CHECK(agent.outbox.forgotten.empty());
+  CHECK(waiting() == 1);
+  // Its daemon is replaced, and the link has not noticed.
+  pong(false);
+  CHECK(agent.outbox.forgotten.empty());
+  CHECK(commands() == Words{"COMMAND a"});
+}
+
+TEST_CASE_METHOD(Fixture, "an answer of a node that dials says so of plain messages before its question, and of no wrapped one") {
+  begin(false);
+  up();
+  pong(true);
+  command("a");
+  CHECK(commands() == Words{"DELIVER d-a"});
+  const auto question = std::find_if(line.sent.begin(), line.sent.end(), [](const Message& one) { return one.action == "GETLOG"; });
+  REQUIRE(question != line.sent.end());
+  say("SETLOGS", question->token, R"({"code":0,"data":{"action":"getlog","result":[]}})");
+  CHECK(agent.outbox.forgotten.empty());
+  CHECK(waiting() == 1);
+}
