@@ -22,7 +22,8 @@ constexpr std::int64_t answer_awaited_s = 5;
 constexpr std::array<std::int64_t, 2> pinged_after_s{3, answer_awaited_s};
 // A pong names them all: of a relay with more nodes it is no small thing, and is not asked for every few seconds.
 constexpr std::size_t named_in_pong_max = 32;
-// How long messages wait for the first pong, which says how they are to be sent.
+// How long messages wait for the first pong, which says how they are to be sent. One that is dialled says so of each of them, too; with one
+// that dials it is first_pong_s, and it is asked again meanwhile, for deployed ones leave a question lying until the next one comes.
 constexpr std::int64_t features_awaited_s = 2;
 constexpr std::int64_t full_pause_s = 1;
 constexpr std::size_t questions_max = 64;
@@ -34,6 +35,8 @@ constexpr std::int64_t question_ttl_s = 10;
 constexpr std::int64_t bulk_ttl_s = 60;
 // Deployed nodes close their WebSocket on a longer text, and would again whenever it was sent again.
 constexpr std::size_t deployed_text_max = 262144;
+
+Message ping_of(const std::string& token) { return Message{"PING", token, {}, Payload(fmt::format(R"({{"features":{}}})", own_features))}; }
 
 }  // namespace
 
@@ -196,12 +199,25 @@ void Node::link_up() {
   if (std::exchange(is_away_, false) && tell_away_) tell_away_(false);
   last_error_ = Error{"", ""};
   pings_.link_up(now);
-  if (!is_known_ && known_at_ == 0) known_at_ = now + features_awaited_s;
+  if (!is_known_) {
+    known_at_ = now + (link_->answers_requests() ? features_awaited_s : limits_.first_pong_s);
+    asked_again_at_ = now + features_awaited_s;
+  }
   // Commands first: a peer that loses its session after every few messages still gets on with them.
   flush();
   if (is_known_) log_.link_up(now);
   on_clock();
   tell_way();
+}
+
+void Node::await_first_pong(std::int64_t now) {
+  if (now >= known_at_) {
+    features_.clear();
+    return become_known();
+  }
+  if (now < asked_again_at_) return;
+  asked_again_at_ = now + features_awaited_s;
+  (void)link_->send(ping_of(new_token()));
 }
 
 // What it can do says how its log is asked for: in portions, or all at once.
@@ -228,8 +244,10 @@ void Node::link_down(const Error& why) {
   last_error_ = why;
   pings_.link_down();
   questions_.clear();
-  // Who answers next may be an older daemon; its pong tells.
+  // Who answers next may be an older daemon, or a newer one; its pong tells. One that is dialled refuses what it does not know.
   if (link_) link_->set_takes_raw(false);
+  known_at_ = 0;
+  if (!link_ || !link_->answers_requests()) is_known_ = false;
   for (const auto& message : queue_.take_sent_once())
     fail(message, "proxy - the link to node '" + spec_.id +
                       "' broke before it had answered: the message may have run or not, and is not sent again (proxy.redelivery)");
@@ -260,9 +278,8 @@ Result<void> Node::send_question(const Message& question) {
 
 void Node::send_ping() {
   const auto token = new_token();
-  Message ping{"PING", token, {}, Payload(fmt::format(R"({{"features":{}}})", own_features))};
   const auto before = flow();
-  if (!link_->send(ping)) return pings_.not_sent(now_s());
+  if (!link_->send(ping_of(token))) return pings_.not_sent(now_s());
   ping_sent_ = now_s();
   pinged_sequence_ = queue_.last_sequence();
   pings_.sent(token, ping_sent_, wall_s(), before);
@@ -282,7 +299,7 @@ void Node::on_clock() {
   for (const auto& message : queue_.expired(now))
     fail(message, fmt::format("proxy - node '{}' could not be reached in the time that the message had{}", spec_.id,
                               last_error_.message.empty() ? "" : ": " + last_error_.message));
-  if (known_at_ != 0 && now >= known_at_) become_known();
+  if (is_up() && !is_known_) await_first_pong(now);
   if (away_since_ != 0 && !is_away_ && now >= away_since_ + away_after_s) {
     is_away_ = true;
     if (tell_away_) tell_away_(true);
@@ -301,7 +318,7 @@ void Node::arm() {
   for (const auto pause : pinged_after_s)
     if (awaited_ != 0 && awaited_since_ + pause > now) sooner(awaited_since_ + pause);
   if (const auto expiry = queue_.next_expiry()) sooner(*expiry);
-  if (!is_known_ && known_at_ > now) sooner(known_at_);
+  if (!is_known_ && known_at_ > now) sooner(std::min(known_at_, asked_again_at_));
   if (paused_until_ > now) sooner(paused_until_);
   if (const auto end = queue_.next_pause_end()) sooner(*end);
   if (away_since_ != 0 && !is_away_) sooner(away_since_ + away_after_s);

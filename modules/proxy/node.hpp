@@ -29,6 +29,7 @@ struct NodeLimits {
   PingWatch::Limits ping;
   LogSync::Limits log;
   Redelivery redelivery = Redelivery::at_least_once;
+  std::int64_t first_pong_s = 10;  ///< how long messages for a node that dials wait for its first pong over a connection
   std::shared_ptr<Silence> silence = std::make_shared<Silence>();  ///< of all nodes
 };
 
@@ -114,6 +115,7 @@ class Node final : public LinkOwner {
   LinkFlow flow() const { return flow_of(link_.get()); }
   Result<void> send_question(const Message& question);
   void on_pong(const Message& pong);
+  void await_first_pong(std::int64_t now);
   void become_known();
   bool is_pinged_in_silence() const;
   bool is_mute() const;
@@ -139,7 +141,7 @@ class Node final : public LinkOwner {
   bool was_ready_ = false;
   std::string instance_;                                         // of the node's daemon, another after each start
   bool is_known_ = false;                                        // it has said so, or has let the time for it pass
-  std::int64_t known_at_ = 0;                                    // until then its first pong is waited for
+  std::int64_t known_at_ = 0, asked_again_at_ = 0;               // until then its first pong is waited for; when it is asked once more
   std::vector<std::pair<std::string, LogSync::Done>> early_;     // logs wished for before it is known, by subnode
   std::int64_t paused_until_ = 0;                                // the link is full
   std::deque<std::pair<std::string, std::uint64_t>> questions_;  // tokens of GETLOGs, and the last message sent before each

@@ -56,9 +56,10 @@ void Node::on_pong(const Message& pong) {
     log_.set_can_hold(features_.contains("log_wait"));
     link_->set_takes_raw(features_.contains("raw"));
     if (const auto journal = data ? text_of(member(*data, "journal")) : std::nullopt) log_.set_journal(*journal);
+    const bool was_known = is_known_;
     become_known();
     const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
-    const bool is_another = !instance_.empty() && instance != instance_;
+    const bool is_another = was_known && !instance_.empty() && instance != instance_;
     if (is_another || !is_one_of_ours()) queue_.put_back_wrapped();
     if (is_another) {
       // It has forgotten the question that it held, and what it had not written down.

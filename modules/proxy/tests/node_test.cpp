@@ -150,6 +150,22 @@ TEST_CASE_METHOD(Fixture, "what a node has that must not come twice is told when
   CHECK(commands() == Words{"DELIVER d-b"});
 }
 
+TEST_CASE_METHOD(Fixture, "a node that dials and was put back to a deployed daemon gets each waiting command once it has said what it is") {
+  begin(false);
+  up();
+  pong(true);
+  down();
+  for (const char* token : {"a", "b"}) command(token);
+  up();
+  pong(false);
+  CHECK(commands() == Words{"COMMAND a", "COMMAND b"});
+  CHECK(agent.outbox.forgotten.empty());
+  agent.run_for(100ms);
+  pong(false);  // from behind them
+  CHECK(agent.outbox.forgotten == Words{"d-a", "d-b"});
+  CHECK(commands().empty());
+}
+
 TEST_CASE_METHOD(Fixture,
                  "a pong of a node that dials says nothing of wrapped messages; where it is a deployed one's they go as they are") {
   begin(false);
@@ -177,4 +193,51 @@ TEST_CASE_METHOD(Fixture, "an answer of a node that dials says so of plain messa
   say("SETLOGS", question->token, R"({"code":0,"data":{"action":"getlog","result":[]}})");
   CHECK(agent.outbox.forgotten.empty());
   CHECK(waiting() == 1);
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a node that dials is sent nothing before it has said what it is, whatever its daemon was before the link broke") {
+  const bool was_ours = GENERATE(false, true);
+  begin(false);
+  up();
+  pong(was_ours);
+  down();
+  command("a");
+  up();
+  agent.run_for(3000ms);
+  CHECK(commands().empty());
+  pong(true);
+  CHECK(commands() == Words{"DELIVER d-a"});
+}
+
+TEST_CASE_METHOD(Fixture, "a node whose link breaks before its first pong is waited for anew") {
+  const bool answers = GENERATE(false, true);
+  begin(answers);
+  up();
+  down();
+  command("a");
+  agent.run_for(3000ms);
+  up();
+  CHECK(commands().empty());
+  pong(true);
+  CHECK(commands() == Words{"DELIVER d-a"});
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "a node that dials and does not say what it is gets plain messages in the end, which its next pong acknowledges") {
+  limits.first_pong_s = 1;
+  begin(false);
+  command("a");
+  up();
+  CHECK(commands().empty());
+  agent.run_for(2500ms);
+  CHECK(commands() == Words{"COMMAND a"});
+  // It is one of ours all the same: of what came without an id it says nothing.
+  pong(true);
+  CHECK(agent.outbox.forgotten.empty());
+  agent.run_for(100ms);
+  pong(true);
+  CHECK(agent.outbox.forgotten == Words{"d-a"});
+  CHECK(waiting() == 0);
+  CHECK(line.resets == 0);
 }
