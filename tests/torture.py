@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Numbered commands through central, remote and poller while each is killed at random and the links flap.
 
-    tests/torture.py [--minutes N] [--calm] [--deployed | --link pull|wss] [--rate N] [--seed N]
+    tests/torture.py [--minutes N] [--calm] [--deployed] [--peer] [--link push|pull|wss] [--rate N] [--seed N]
 
 For N minutes (default 10) the HTTP API of the central is given 20 commands a second for a poller behind a remote; each adds its number to a
 file. Meanwhile processes are killed (SIGKILL) and started again, and the paths between them are cut, stalled and taken down. At the end each
@@ -10,7 +10,8 @@ or ran twice. GORGONE_BIN names the directory of the programs.
 
   --calm        no faults: all must be counted once
   --deployed    the poller is one that behaves as deployed daemons do: it forgets sessions, renews keys, loses messages that it has read
-                and is started anew. It knows no delivery ids, so a number may come twice, but none may be lost
+                and is started anew. It knows no delivery ids, so a number may come twice, but none may be lost. With --link pull it
+                dials, and opens new sessions
   --peer        the poller is the independent peer of ../shared (GORGONE_SHARED names that directory), started anew with each of its faults in
                 turn: it renews its keys, forgets its sessions, is slow. The same is counted as with --deployed
   --link        how remote and poller are joined: push (the default), or the poller dials the remote, by pull or by wss
@@ -32,7 +33,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
 from fleet import FleetCase, eventually
 from flaky_path import FlakyPath
 from listener import Listener  # found by way of fleet
-from protocol import draw_key
+from protocol import draw_key, thumbprint
+from pull_node import PullNode
 from shared_peer import MISSING, SHARED, SharedPeer
 from wss_fleet import TOKEN, WSS_LINE
 
@@ -63,7 +65,7 @@ class Torture(FleetCase):
             work += [lambda: self.kills(random.Random(seed), every_s)]
             work += [lambda path=path, place=place: self.flaps(random.Random(seed + place), path, 2 * every_s) for place, path in enumerate(self.paths, 1)]
             if deployed:
-                work += [lambda: self.faults_of_deployed(random.Random(seed + 3), every_s)]
+                work += [lambda: self.faults_of_deployed(random.Random(seed + 3), every_s, link)]
             if peer:
                 work += [lambda: self.faults_of_peer(random.Random(seed + 3), 3 * every_s)]
         threads = [threading.Thread(target=self.watched, args=(one,), daemon=True) for one in work]
@@ -84,7 +86,9 @@ class Torture(FleetCase):
         self.poller = self.deployed = self.peer = None
         self.central.replace_module("proxy", ping=5)
         self.remote.replace_module("proxy", ping=5)
-        if link != "push":
+        if deployed and link == "pull":
+            self.prepare_deployed_dialing()
+        elif link != "push":
             self.prepare_dialing(link)
         elif deployed:
             self.deployed = Listener(draw_key(), [self.remote.thumbprint()], node_id=POLLER).start()
@@ -134,6 +138,14 @@ class Torture(FleetCase):
             self.paths = [FlakyPath(port)]
             self.poller.replace_module("pullwss", address="127.0.0.1", port=self.paths[0].port, token=TOKEN)
         self.poller.start()
+
+    def prepare_deployed_dialing(self):
+        key = draw_key()
+        self.remote.configure("75-poller", {"gorgonecore": {"authorized_clients": [{"key": thumbprint(key.public_key())}]}})
+        self.remote.nodes({"id": POLLER, "type": "pull"})
+        self.paths = [FlakyPath(self.remote.start().port)]
+        self.deployed = PullNode(f"tcp://127.0.0.1:{self.paths[0].port}", key, node_id=POLLER).start()
+        self.addCleanup(self.deployed.stop, False)
 
     def watched(self, work):
         try:
@@ -214,9 +226,14 @@ class Torture(FleetCase):
         finally:
             path.restore()
 
-    def faults_of_deployed(self, chance, every_s):
+    def faults_of_deployed(self, chance, every_s, link):
         while self.goes_on():
             time.sleep(chance.uniform(0.5, 1.5) * every_s)
+            if link == "pull":
+                self.events["new session of the deployed poller"] += 1
+                self.deployed.renew()
+                time.sleep(3 * every_s)  # by then it has been used, and the connection been cut
+                continue
             fault = chance.choice(("sessions forgotten", "keys renewed", "messages swallowed", "deployed poller restarted"))
             self.events[fault] += 1
             if fault == "sessions forgotten":
@@ -342,6 +359,8 @@ def main():
         parser.error(f"--peer: {MISSING}")
     if given.peer and (given.deployed or given.link != "push"):
         parser.error("--peer: the independent peer is dialled (--link push), and goes without --deployed")
+    if given.deployed and given.link == "wss":
+        parser.error("--deployed: the poller that behaves as deployed daemons do is joined by --link push or pull")
     os.environ["TORTURE"] = json.dumps(vars(given))
     sys.exit(not unittest.TextTestRunner(verbosity=0).run(Torture()).wasSuccessful())
 

@@ -51,7 +51,8 @@ Listener::Listener(boost::asio::io_context& loop, zmq::context_t& context, std::
       journal_(journal),
       pools_(std::move(pools)),
       submit_(std::move(submit)),
-      outflow_([this](int connection) { return strangers_ ? strangers_->written(connection) : std::nullopt; }),
+      outflow_([this](int connection) { return strangers_ ? strangers_->written(connection) : std::nullopt; },
+               [this](const std::string& client) { links_.gone(client); }),
       links_(loop, *this),
       timer_(loop),
       retry_timer_(loop) {}

@@ -8,7 +8,7 @@ void Outflow::heard(const std::string& client, int connection) {
   const auto found = clients_.find(client);
   if (found != clients_.end()) {
     if (found->second.connection == connection) return;
-    names_.erase(found->second.connection);
+    forget(found);
   }
   ended(connection);
   clients_.insert_or_assign(client, Client{connection, taken_(connection).value_or(0)});
@@ -17,9 +17,14 @@ void Outflow::heard(const std::string& client, int connection) {
 
 void Outflow::ended(int connection) {
   const auto found = names_.find(connection);
-  if (found == names_.end()) return;
-  clients_.erase(found->second);
-  names_.erase(found);
+  if (found != names_.end()) forget(clients_.find(found->second));
+}
+
+void Outflow::forget(std::unordered_map<std::string, Client>::iterator client) {
+  const auto name = client->first;
+  names_.erase(client->second.connection);
+  clients_.erase(client);
+  lost_(name);
 }
 
 bool Outflow::has_room(const std::string& client, std::uint64_t bytes_max) {

@@ -1,6 +1,7 @@
 #pragma once
 // What ZeroMQ holds of answers for each client: it counts messages and not bytes, and says of neither how many wait. What it was given is
-// known here, and the kernel knows what it has taken of that. Without I/O but for the question to the kernel; on the loop.
+// known here, and the kernel knows what it has taken of that. Nor does it say that a client has come back over another connection, and
+// that what the old one had of its messages is lost. Without I/O but for the question to the kernel; on the loop.
 
 #include <cstdint>
 #include <functional>
@@ -14,7 +15,9 @@ class Outflow {
  public:
   /// Bytes that a connection has been given by this process, ever; nothing where it is gone.
   using Taken = std::function<std::optional<std::uint64_t>(int connection)>;
-  explicit Outflow(Taken taken) : taken_(std::move(taken)) {}
+  /// The connection over which a client was answered is its own no more.
+  using Lost = std::function<void(const std::string& client)>;
+  Outflow(Taken taken, Lost lost) : taken_(std::move(taken)), lost_(std::move(lost)) {}
 
   /// A message of a client came over a connection, over which it is answered from now on.
   void heard(const std::string& client, int connection);
@@ -41,7 +44,10 @@ class Outflow {
     std::uint64_t given = 0;    // since then
     std::uint64_t waiting = 0;  // at most
   };
+  void forget(std::unordered_map<std::string, Client>::iterator client);
+
   Taken taken_;
+  Lost lost_;
   std::unordered_map<std::string, Client> clients_;
   std::unordered_map<int, std::string> names_;
 };

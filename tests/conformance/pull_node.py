@@ -10,7 +10,7 @@ import time
 
 import zmq
 
-from protocol import cipher_of, compact, dissect, read_public_key, request, rsa_open, rsa_seal, write_public_key
+from protocol import cipher_of, compact, dissect, json_or_none, read_public_key, request, rsa_open, rsa_seal, write_public_key
 from work import Work
 
 
@@ -106,7 +106,7 @@ class PullNode:
             return
         try:
             text = self.cipher.open(frame)
-            message = None if text.startswith("[KEY]") else dissect(text)
+            message = None if text.startswith("[KEY]") else dissect(text, json_or_none)
         except ValueError:
             self.cipher = None  # a session that is lost: everything from the start
             return

@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 
 #include <map>
+#include <string>
+#include <vector>
 
 using gorgone::net::Outflow;
 
@@ -11,11 +13,13 @@ namespace {
 struct Fixture {
   std::map<int, std::uint64_t> taken;  // what the kernel has taken of each connection
   int asked = 0;
+  std::vector<std::string> lost;
   Outflow outflow{[this](int connection) {
-    ++asked;
-    const auto found = taken.find(connection);
-    return found == taken.end() ? std::nullopt : std::optional(found->second);
-  }};
+                    ++asked;
+                    const auto found = taken.find(connection);
+                    return found == taken.end() ? std::nullopt : std::optional(found->second);
+                  },
+                  [this](const std::string& client) { lost.push_back(client); }};
 };
 
 }  // namespace
@@ -94,4 +98,21 @@ TEST_CASE("a number that another client has now says nothing of the one before")
   test.outflow.heard("b", 5);
   CHECK(test.outflow.has_room("a", 50));
   CHECK(test.outflow.has_room("b", 50));
+}
+
+TEST_CASE("a client whose connection has ended, or is another one, has lost what was under way on the old one") {
+  using Names = std::vector<std::string>;
+  Fixture test;
+  test.outflow.heard("a", 5);
+  test.outflow.heard("a", 5);
+  CHECK(test.lost.empty());
+  test.outflow.heard("a", 6);
+  CHECK(test.lost == Names{"a"});
+  test.outflow.ended(5);
+  CHECK(test.lost == Names{"a"});
+  test.outflow.ended(6);
+  CHECK(test.lost == Names{"a", "a"});
+  test.outflow.heard("a", 7);
+  test.outflow.heard("b", 7);
+  CHECK(test.lost == Names{"a", "a", "a"});
 }

@@ -5,10 +5,11 @@ import time
 import unittest
 
 from api import codes, outputs
+from flaky_path import FlakyPath
 from fleet import LISTENER_LINE, FleetCase, eventually
 from pace import clock
 from dialer import Dialer
-from protocol import draw_key, request, thumbprint
+from protocol import draw_key, read_private_key, request, thumbprint
 from pull_central import PullCentral
 from pull_node import PullNode
 
@@ -341,6 +342,25 @@ class Strangers(PullCase):
         self.assertEqual([message.token for message in node.taken if message.kind == "COMMAND"], tokens)
         self.assertEqual(central.api().nodes()["2"]["link"], "up")
 
+    def test_what_was_under_way_to_a_deployed_node_whose_connection_was_cut_is_sent_over_the_next_one(self):
+        central = self.central_for(self.mark)
+        path = FlakyPath(central.listener_port)
+        self.addCleanup(path.close)
+        node = PullNode(f"tcp://127.0.0.1:{path.port}", self.key, keepalive_s=3600).start()
+        self.addCleanup(node.stop)
+        self.wait_seen(central, 2)
+        eventually(lambda: "GETLOG" in node.actions(), 10, "a question of the central")
+        for attempt in range(3):
+            path.stall()
+            tokens = [central.api().submit(2, f"c{number}") for number in range(5)]
+            time.sleep(0.5)  # they, and the ping behind them, are on their way
+            path.cut()
+            path.restore()
+            eventually(lambda: not central.database_rows("gorgone_outbox"), 30, "an empty outbox")
+            taken = [message.token for message in node.taken if message.kind == "COMMAND"]
+            self.assertEqual([token for token in tokens if token not in taken], [], "accepted commands were lost")
+        self.assertEqual(len(node.routing_ids), 1, "the session goes on")
+
     def test_a_deployed_node_that_opens_a_new_session_is_taken_over_at_once(self):
         central = self.central_for(self.mark)
         node = self.node(central)
@@ -388,6 +408,49 @@ class Strangers(PullCase):
         node.mute.clear()
         eventually(lambda: central.api().nodes()["2"]["link"] == "up", 10, "its return")
         self.assertEqual(outputs(central.api().run(2, "again")), ["ran again"])
+
+
+class Replaced(PullCase):
+    """Another daemon comes back in a node's place while commands wait for it."""
+
+    def deployed(self, central, owner):
+        node = PullNode(f"tcp://127.0.0.1:{central.listener_port}", read_private_key(owner.private_key)).start()
+        self.addCleanup(node.stop, False)
+        return node
+
+    def test_one_that_is_put_back_to_a_deployed_daemon_gets_each_command_once(self):
+        central, poller = self.pair()
+        for end in (poller.stop, poller.kill):
+            end()
+            tokens = [central.api().submit(2, f"c{number}") for number in range(20)]
+            node = self.deployed(central, poller)
+            eventually(lambda: not central.database_rows("gorgone_outbox"), 20, "an empty outbox")
+            time.sleep(1)  # for one that would come twice
+            self.assertEqual([message.token for message in node.taken if message.kind in ("COMMAND", "DELIVER")], tokens)
+            self.assertNotIn("DELIVER", node.actions())
+            node.stop(farewell=False)
+            poller.start()
+            self.wait_link(central)
+
+    def wait_link(self, central):
+        eventually(lambda: "delivery" in central.api().nodes()["2"]["features"], 15, "a pong of our own node")
+
+    def test_one_whose_deployed_daemon_is_replaced_by_ours_runs_each_command_once_and_keeps_its_link(self):
+        central, poller = self.pair()
+        poller.stop()
+        node = self.deployed(central, poller)
+        eventually(lambda: central.api().nodes()["2"]["features"] == [] and "PING" in node.actions(), 15, "a pong of the deployed node")
+        node.stop(farewell=False)
+        mark = self.directory / "mark"
+        tokens = [central.api().submit(2, f"echo {number} >> {mark}") for number in range(20)]
+        time.sleep(1.5)  # a message that finds no way is tried again a second later
+        poller.start()
+        central.api().poll(2, tokens[-1], 20)
+        before = central.log().count("link down")
+        time.sleep(7)  # after 5 s a message without an answer is looked after
+        self.assertEqual(sorted(map(int, mark.read_text().split())), list(range(20)))
+        self.assertEqual(central.log().count("link down"), before, "the link was given up")
+        self.assertEqual(central.database_rows("gorgone_outbox"), [])
 
 
 class DeployedCentral(PullCase):

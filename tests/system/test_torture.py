@@ -28,6 +28,9 @@ class Torture(torture.Torture):
     def test_towards_a_deployed_poller_no_accepted_command_is_lost(self):
         self.torture(12, deployed=True, seed=3)
 
+    def test_towards_a_deployed_poller_that_dials_no_accepted_command_is_lost(self):
+        self.torture(12, deployed=True, link="pull", seed=7)
+
     @unittest.skipUnless(SHARED.is_dir(), MISSING)
     def test_towards_the_independent_peer_with_its_faults_in_turn_no_accepted_command_is_lost(self):
         self.torture(15, peer=True, seed=6)
