@@ -296,9 +296,11 @@ void Node::on_clock() {
   if (due == PingWatch::Due::ping) send_ping();
   if (due == PingWatch::Due::reset) link_->reset(fmt::format("no answer to {} pings", limits_.ping.lost_max));
   log_.on_clock(now);
-  for (const auto& message : queue_.expired(now))
-    fail(message, fmt::format("proxy - node '{}' could not be reached in the time that the message had{}", spec_.id,
-                              last_error_.message.empty() ? "" : ": " + last_error_.message));
+  for (const auto& [message, may_have_come] : queue_.expired(now)) {
+    const auto* what = may_have_come ? "had been sent the message and had not answered in the time that it had: it may have run or not"
+                                     : "could not be reached in the time that the message had";
+    fail(message, fmt::format("proxy - node '{}' {}{}", spec_.id, what, last_error_.message.empty() ? "" : ": " + last_error_.message));
+  }
   if (is_up() && !is_known_) await_first_pong(now);
   if (away_since_ != 0 && !is_away_ && now >= away_since_ + away_after_s) {
     is_away_ = true;
@@ -365,7 +367,9 @@ bool Node::is_mute() const {
 std::vector<Message> Node::hand_over(const std::function<bool(const Message&)>& fits) {
   // The node behind may be a deployed one: only who may have taken a message already knows it again.
   const bool sent_stay = limits_.redelivery == Redelivery::at_most_once;
-  auto goes = [&](const Message& message, bool was_sent) { return !message.target.empty() && !(was_sent && sent_stay) && fits(message); };
+  auto goes = [&](const Message& message, bool may_have_come) {
+    return !message.target.empty() && !(may_have_come && sent_stay) && fits(message);
+  };
   return queue_.take_waiting_if(goes, now_s());
 }
 

@@ -185,7 +185,10 @@ NodeQueue::Entry NodeQueue::cut(std::deque<Entry>& list, Place place) {
   --count_;
   --entry.way->held.count;
   entry.way->held.bytes -= entry.size;
-  if (&list == &in_flight_) left_flight(entry);
+  if (entry.is_in_flight) {
+    left_flight(entry);
+    entry.may_have_come = true;
+  }
   untils_.erase(untils_.find(entry.until));
   return entry;
 }
@@ -259,6 +262,7 @@ void NodeQueue::put_back_if(const std::function<bool(const Entry&)>& fits) {
 }
 
 void NodeQueue::link_lost() {
+  for (auto& entry : in_flight_) entry.may_have_come = true;
   put_back_if([](const Entry&) { return true; });
 }
 
@@ -304,16 +308,17 @@ void NodeQueue::withdraw(const std::string& token) {
   cut_if([&](const Entry& entry) { return entry.lane == Lane::bulk && entry.message.token == token; }, Lane::bulk);
 }
 
-std::vector<Message> NodeQueue::expired(std::int64_t now) {
-  std::vector<Message> late;
+std::vector<NodeQueue::Expired> NodeQueue::expired(std::int64_t now) {
+  std::vector<Expired> late;
   if (untils_.empty() || *untils_.begin() > now) return late;
-  for (auto& entry : cut_if([now](const Entry& entry) { return entry.until <= now; })) late.push_back(std::move(entry.message));
+  for (auto& entry : cut_if([now](const Entry& entry) { return entry.until <= now; }))
+    late.push_back({std::move(entry.message), entry.may_have_come});
   return late;
 }
 
-std::vector<Message> NodeQueue::take_waiting_if(const std::function<bool(const Message&, bool was_sent)>& fits, std::int64_t now) {
+std::vector<Message> NodeQueue::take_waiting_if(const std::function<bool(const Message&, bool may_have_come)>& fits, std::int64_t now) {
   auto goes = [&](const Entry& entry) {
-    return !entry.is_in_flight && entry.is_stored && !entry.message.delivery.empty() && fits(entry.message, entry.sequence != 0);
+    return !entry.is_in_flight && entry.is_stored && !entry.message.delivery.empty() && fits(entry.message, entry.may_have_come);
   };
   return in_order(cut_if(goes), now);
 }

@@ -46,6 +46,7 @@ class NodeQueue {
     Lane lane = Lane::ordinary;
     bool is_in_flight = false;
     bool is_stored = true;       ///< false until the outbox has it: it is not sent before
+    bool may_have_come = false;  ///< it was sent, and the link was lost before it was answered
     bool is_once = false;        ///< the outbox has forgotten it: it is not sent a second time
     Form form = Form::plain;     ///< as which it was sent last
     std::string sent_as = {};    ///< the token its answer will have
@@ -98,13 +99,16 @@ class NodeQueue {
   std::vector<Message> take_sent_once();
 
   /// Takes out what waits too long, for the link or for an answer.
-  std::vector<Message> expired(std::int64_t now);
+  struct Expired {
+    Message message;
+    bool may_have_come;
+  };
+  std::vector<Expired> expired(std::int64_t now);
   /// Takes out everything, what was sent first; `ttl_s` is what each has left at `now`.
   std::vector<Message> clear(std::int64_t now);
 
-  /// Takes out of what waits, and is in the outbox, what fits; `ttl_s` as in clear(). `was_sent`: it may have arrived, and waits to be sent
-  /// again.
-  std::vector<Message> take_waiting_if(const std::function<bool(const Message&, bool was_sent)>& fits, std::int64_t now);
+  /// Takes out of what waits, and is in the outbox, what fits; `ttl_s` as in clear().
+  std::vector<Message> take_waiting_if(const std::function<bool(const Message&, bool may_have_come)>& fits, std::int64_t now);
 
   std::size_t waiting() const { return count_ - in_flight_.size(); }
   std::size_t in_flight() const { return in_flight_.size(); }

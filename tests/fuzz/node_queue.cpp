@@ -24,6 +24,7 @@ struct Known {
   std::int64_t until = 0;
   Lane lane = Lane::ordinary;
   bool is_stored = true, has_delivery = true;
+  bool may_have_come = false;
   NodeQueue::Form form = NodeQueue::Form::plain;
   std::uint64_t sequence = 0;
 };
@@ -264,6 +265,8 @@ class Run {
       queue_->link_lost();
     else
       queue_->put_back_wrapped();
+    if (all)
+      for (auto& known : sent_) known.may_have_come = true;
     lose_model([all](const Known& known) { return all || known.form == NodeQueue::Form::wrapped; });
   }
 
@@ -330,7 +333,11 @@ class Run {
     for (const auto& late : queue_->expired(now_)) {
       std::size_t found = 0;
       for (auto* list : lists())
-        found += std::erase_if(*list, [&](const Known& known) { return known.id == id_of(late) && known.until <= now_; });
+        found += std::erase_if(*list, [&](const Known& known) {
+          if (known.id != id_of(late.message) || known.until > now_) return false;
+          require(late.may_have_come == (list == &sent_ || known.may_have_come), "whether it may have come is known");
+          return true;
+        });
       require(found == 1, "only what is too old expires");
       ++gone_;
     }

@@ -119,12 +119,24 @@ TEST_CASE("what waits too long is taken out, for the link or for an answer") {
   CHECK(queue.expired(9).empty());
   auto late = queue.expired(10);
   REQUIRE(late.size() == 1);
-  CHECK(late[0].token == "a");
+  CHECK((late[0].message.token == "a" && late[0].may_have_come));
   CHECK(queue.next_expiry() == 15);
   late = queue.expired(15);
   REQUIRE(late.size() == 1);
-  CHECK(late[0].token == "b");
+  CHECK((late[0].message.token == "b" && !late[0].may_have_come));
   CHECK(queue.clear(0).empty());
+}
+
+TEST_CASE("what was under way when the link was lost may have come, and what was refused for now has not") {
+  NodeQueue queue({});
+  for (const char* token : {"a", "b"}) REQUIRE(queue.push(message(token), 10, true).has_value());
+  drain(queue);
+  queue.put_back("b", 0);
+  queue.link_lost();
+  const auto late = queue.expired(10);
+  REQUIRE(late.size() == 2);
+  CHECK((late[0].message.token == "a" && late[0].may_have_come));
+  CHECK((late[1].message.token == "b" && !late[1].may_have_come));
 }
 
 TEST_CASE("a message that has less time than those before it expires before them") {
@@ -134,7 +146,7 @@ TEST_CASE("a message that has less time than those before it expires before them
   CHECK(queue.next_expiry() == 20);
   const auto late = queue.expired(20);
   REQUIRE(late.size() == 1);
-  CHECK(late[0].token == "b");
+  CHECK(late[0].message.token == "b");
   CHECK(queue.next_expiry() == 100);
 }
 

@@ -80,8 +80,9 @@ struct Fixture {
     line.is_up = false;
     node->link_down(Error{"gone", down::lost});
   }
-  void command(const std::string& token) {
+  void command(const std::string& token, std::int64_t ttl_s = 0) {
     Message message{"COMMAND", token, {}, Payload("{}"), {}};
+    message.ttl_s = ttl_s;
     message.delivery = "d-" + token;
     REQUIRE(node->accept(std::move(message), true).has_value());
   }
@@ -240,4 +241,20 @@ TEST_CASE_METHOD(Fixture,
   CHECK(agent.outbox.forgotten == Words{"d-a"});
   CHECK(waiting() == 0);
   CHECK(line.resets == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "of a message whose time is up its row says whether it may have come") {
+  begin(true);
+  up();
+  pong(true);
+  command("sent", 1);
+  REQUIRE(commands().size() == 1);
+  down();
+  command("waiting", 1);
+  agent.run_for(2500ms);
+  REQUIRE(agent.outbox.rows.size() == 2);
+  CHECK(agent.outbox.rows[0].token == "sent");
+  CHECK(agent.outbox.rows[0].data.find("may have run or not") != std::string::npos);
+  CHECK(agent.outbox.rows[1].token == "waiting");
+  CHECK(agent.outbox.rows[1].data.find("could not be reached") != std::string::npos);
 }
