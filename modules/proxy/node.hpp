@@ -71,6 +71,8 @@ class Node final : public LinkOwner {
   void when_away(std::function<void(bool)> tell) { tell_away_ = std::move(tell); }
   /// Whether others that lead to the same targets are to be preferred.
   bool is_away() const { return is_away_; }
+  /// Whether anything waits for nodes behind it.
+  bool has_targets() const { return queue_.has_targets(); }
   /// Gives away what waits for targets behind the node and fits, but nothing that may have been taken where it must not run twice; `ttl_s`
   /// of each is what it has left.
   std::vector<Message> hand_over(const std::function<bool(const Message&)>& fits);

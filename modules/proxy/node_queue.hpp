@@ -6,6 +6,7 @@
 
 #include <gorgone/message.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -110,6 +111,10 @@ class NodeQueue {
   /// Takes out of what waits, and is in the outbox, what fits; `ttl_s` as in clear().
   std::vector<Message> take_waiting_if(const std::function<bool(const Message&, bool may_have_come)>& fits, std::int64_t now);
 
+  /// Whether anything is for a node behind this one.
+  bool has_targets() const {
+    return std::ranges::any_of(ways_, [](const auto& way) { return !way.first.second.empty(); });
+  }
   std::size_t waiting() const { return count_ - in_flight_.size(); }
   std::size_t in_flight() const { return in_flight_.size(); }
   std::size_t silent() const { return silent_; }  ///< of these, those that have no answer of their own

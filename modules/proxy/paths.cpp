@@ -1,6 +1,7 @@
 #include "paths.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace gorgone::proxy {
 
@@ -10,9 +11,16 @@ void Paths::remove_node(const std::string& id) {
   learned_.erase(id);
 }
 
-void Paths::set_static(const std::string& parent, const std::map<std::string, std::int64_t>& subnodes) { static_[parent] = subnodes; }
+bool Paths::set_static(const std::string& parent, const std::map<std::string, std::int64_t>& subnodes) {
+  return std::exchange(static_[parent], subnodes) != subnodes;
+}
 
-void Paths::set_learned(const std::string& parent, std::set<std::string> subnodes) { learned_[parent] = std::move(subnodes); }
+bool Paths::set_learned(const std::string& parent, std::set<std::string> subnodes) {
+  auto& known = learned_[parent];
+  if (known == subnodes) return false;
+  known = std::move(subnodes);
+  return true;
+}
 
 bool Paths::is_parent(const std::string& node) const {
   const auto listed = static_.find(node);

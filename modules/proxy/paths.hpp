@@ -14,15 +14,16 @@ namespace gorgone::proxy {
 
 class Paths {
  public:
-  void add_node(const std::string& id) { nodes_.insert(id); }
+  // What follows is true where a target may lead elsewhere now.
+  bool add_node(const std::string& id) { return nodes_.insert(id).second; }
   void remove_node(const std::string& id);
   /// The subnodes of a parent as the configuration lists them, with their scores; replaces those it had.
-  void set_static(const std::string& parent, const std::map<std::string, std::int64_t>& subnodes);
+  bool set_static(const std::string& parent, const std::map<std::string, std::int64_t>& subnodes);
   /// The subnodes that a parent told of in its last PONG.
-  void set_learned(const std::string& parent, std::set<std::string> subnodes);
+  bool set_learned(const std::string& parent, std::set<std::string> subnodes);
 
-  void learn(const std::string& parent, const std::string& subnode) { learned_[parent].insert(subnode); }
-  void forget(const std::string& parent, const std::string& subnode) { learned_[parent].erase(subnode); }
+  bool learn(const std::string& parent, const std::string& subnode) { return learned_[parent].insert(subnode).second; }
+  bool forget(const std::string& parent, const std::string& subnode) { return learned_[parent].erase(subnode) > 0; }
 
   /// Whether any target is behind it.
   bool is_parent(const std::string& node) const;

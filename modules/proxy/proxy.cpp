@@ -282,8 +282,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     for (auto& entry : list) {
       const std::string id = entry.spec.id;
       pull_nodes_.complete(entry.spec);
-      paths_.add_node(id);
-      paths_.set_static(id, entry.subnodes);
+      const bool is_new = paths_.add_node(id), has_others = paths_.set_static(id, entry.subnodes);
+      if (is_new || has_others) ways_changed();
       const auto known = nodes_.find(id);
       if (known == nodes_.end()) {
         agent_.log().info("node '{}' registered type={} address={}:{}", printable(id), entry.spec.type, printable(entry.spec.address),
@@ -339,10 +339,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (known != nodes_.end()) known->second->change(std::move(spec));
   }
   void learn(const std::string& parent, const std::string& id) override {
-    paths_.learn(parent, id);
+    if (paths_.learn(parent, id)) ways_changed();
     homeless_.settle();
   }
-  void unlearn(const std::string& parent, const std::string& id) override { paths_.forget(parent, id); }
+  void unlearn(const std::string& parent, const std::string& id) override {
+    if (paths_.forget(parent, id)) ways_changed();
+  }
 
   void unregister(const std::string& id) override {
     const auto known = nodes_.find(id);
@@ -370,7 +372,10 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
   void on_told(const std::string& node, const Message& message) {
-    if (proxy::learn(paths_, node, message)) homeless_.settle();
+    if (proxy::learn(paths_, node, message)) {
+      homeless_.settle();
+      ways_changed();
+    }
     // It leads to its nodes from its first pong on.
     if (missing_parents_.empty() || message.action != "PONG" || !paths_.is_parent(node)) return;
     missing_parents_.erase(node);
@@ -386,7 +391,18 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     move_from(id);
   }
 
-  // What waits for a parent that is not there goes by another one that leads to the same node.
+  // What waits for a node that is reached another way now goes there, once for all that changes together.
+  void ways_changed() {
+    if (std::exchange(is_moving_, true)) return;
+    asio::post(agent_.loop(), [this, alive = std::weak_ptr<bool>(alive_)] {
+      if (alive.expired()) return;
+      is_moving_ = false;
+      for (const auto& [id, node] : nodes_)
+        if (node->has_targets()) move_from(id);
+    });
+  }
+
+  // What waits for a parent goes by another one that leads to the same node, or straight to it.
   void move_from(const std::string& parent) {
     const auto known = nodes_.find(parent);
     if (known == nodes_.end()) return;
@@ -400,7 +416,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return entry->second;
     });
     if (moved.empty()) return;
-    agent_.log().notice("node '{}' is away: {} messages for nodes behind it go another way", printable(parent), moved.size());
+    agent_.log().notice("{} messages that waited for node '{}', for nodes behind it, go another way", moved.size(), printable(parent));
     for (auto& message : moved) {
       const auto left_s = message.ttl_s;
       homeless_.add(std::move(message), left_s);
@@ -416,7 +432,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   std::set<std::string> sourced_;          // registered because of them
   std::set<std::string> missing_parents_;  // that have nodes behind them and are away, or have not been there yet
   bool database_decides_ = false;
-  proxy::WssServer wss_;  // before the nodes, which hold links of it
+  bool is_moving_ = false;  // soon
+  proxy::WssServer wss_;    // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;
   proxy::Homeless homeless_;
   proxy::CopyDesk copies_;

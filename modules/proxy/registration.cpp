@@ -110,18 +110,13 @@ bool learn(Paths& paths, const std::string& node, const Message& message) {
     const auto* inner = member(**parsed, "data");
     const auto* nodes = inner ? member(*inner, "data") : nullptr;
     if (!nodes || !nodes->is_object()) return false;
-    paths.set_learned(node, nodes_behind(*nodes));
-    return true;
+    return paths.set_learned(node, nodes_behind(*nodes));
   }
   const auto ids = read_ids(**parsed);
   if (!ids) return false;
-  for (const auto& id : *ids) {
-    if (message.action == "REGISTERNODES")
-      paths.learn(node, id);
-    else
-      paths.forget(node, id);
-  }
-  return true;
+  bool is_changed = false;
+  for (const auto& id : *ids) is_changed |= message.action == "REGISTERNODES" ? paths.learn(node, id) : paths.forget(node, id);
+  return is_changed;
 }
 
 }  // namespace gorgone::proxy

@@ -30,7 +30,8 @@ std::set<std::string> nodes_behind(const json::value& nodes);
 /// True where a node among them is told to have a feature.
 bool has_feature_behind(const json::value& nodes, std::string_view id, std::string_view feature);
 
-/// What a node says of its own nodes (PONG, REGISTERNODES, UNREGISTERNODES): they are reached through it. False where it says nothing.
+/// What a node says of its own nodes (PONG, REGISTERNODES, UNREGISTERNODES): they are reached through it. True where one may be reached
+/// another way now.
 bool learn(Paths& paths, const std::string& node, const Message& message);
 
 /// `{"nodes":[{id}]}`.

@@ -43,6 +43,28 @@ class Remote(FleetCase):
         self.assertEqual(sorted(lines), sorted(f"moved {number}" for number in range(20)))
 
 
+class Ways(FleetCase):
+    """Nodes that are reached another way than before, or are known later."""
+
+    def test_what_waits_behind_a_remote_that_stays_away_goes_to_its_node_where_that_is_registered_by_itself(self):
+        central = self.make_central()
+        remote = self.make_remote(central.thumbprint())
+        poller = self.make_poller(f'{central.thumbprint()}"\n      - key: "{remote.thumbprint()}', 4).start()
+        remote.nodes(poller.node(4))
+        remote.start()
+        central.nodes(remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        central.start()
+        self.wait_seen(central, 3)
+        remote.kill()
+        api = central.api()
+        tokens = [api.submit(4, f"echo moved {number}") for number in range(5)]
+        eventually(lambda: api.nodes()["3"]["link"] == "down", 10, "the loss of the remote")
+        central.nodes(remote.node(3), poller.node(4))
+        self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
+        for number, token in enumerate(tokens):
+            self.assertEqual(outputs(api.poll(4, token, 15)), [f"moved {number}"])
+
+
 class TwoRemotes(FleetCase):
     """One poller behind two remotes."""
 

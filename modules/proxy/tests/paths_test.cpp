@@ -45,3 +45,18 @@ TEST_CASE("what a parent led to is forgotten with it") {
   CHECK_FALSE(paths.find("10", all_alive));
   CHECK_FALSE(paths.find("2", all_alive));
 }
+
+TEST_CASE("what is told again changes no way") {
+  Paths paths;
+  for (const bool is_first : {true, false}) {
+    CHECK(paths.add_node("2") == is_first);
+    CHECK_FALSE(paths.set_static("2", {}));
+    CHECK(paths.set_static("3", {{"9", 1}}) == is_first);
+    CHECK(paths.set_learned("4", {"9"}) == is_first);
+    CHECK(paths.learn("5", "9") == is_first);
+    CHECK(paths.forget("2", "9") == false);
+  }
+  CHECK(paths.set_static("3", {{"9", 2}}));
+  CHECK(paths.set_learned("4", {}));
+  CHECK(paths.forget("5", "9"));
+}
