@@ -28,7 +28,7 @@ using proxy::Node;
 const std::set<std::string, std::less<>> questions{"PING", "GETLOG", "CONSTATUS", "INFORMATION", "GETTHUMBPRINT", "SYNCLOGS",
                                                    // Pieces of a content sync: their sender repeats what is lost.
                                                    "CONTENTOFFER", "CONTENTMANIFEST", "CONTENTDATA"};
-// After a start nodes are still being registered; what others pass on is asked for again.
+// After a start nodes are still being registered.
 constexpr auto starting_time = std::chrono::seconds(10);
 constexpr std::size_t delivery_length = 32;
 
@@ -84,8 +84,8 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     const bool is_passed_on = !message.delivery.empty();
     const auto step = find(message.target);
     if (!step) {
-      if (is_passed_on && std::chrono::steady_clock::now() < started_ + starting_time)
-        return refuse(message, reply, Error{"the nodes behind this one are not registered yet", "starting"}, is_passed_on);
+      if (is_passed_on && may_be_known_later(message.origin))
+        return refuse(message, reply, Error{"the nodes behind this one are not all known yet", "starting"}, is_passed_on);
       return refuse(message, reply, Error{"unknown target " + printable(message.target), "unknown_target"}, is_passed_on);
     }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
@@ -154,6 +154,18 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
  private:
+  // After a start a target may be behind a node that has not said yet what is behind it, or in a database that could not be read yet.
+  // Another daemon keeps meanwhile what it passes on, for as long as that may wait.
+  bool may_be_known_later(const Origin& origin) const {
+    if (std::chrono::steady_clock::now() < started_ + starting_time) return true;
+    if (origin.kind == Origin::Kind::internal || origin.kind == Origin::Kind::api) return false;
+    if (database_is_there() && !is_database_read_) return true;
+    return std::ranges::any_of(nodes_, [](const auto& node) { return node.second->last_pong() == 0; });
+  }
+
+  // The module nodes is there where its action is.
+  bool database_is_there() const { return agent_.endpoint("POST", "/centreon/nodes/sync").has_value(); }
+
   // Whoever passes a message on keeps it while this one is busy; anybody else learns of it by the answer and a row.
   void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {
     const bool comes_again = is_passed_on && (why.code == "busy" || why.code == "starting");
@@ -223,7 +235,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (origin.kind == Origin::Kind::internal) {
       const auto nodes = proxy::nodes_of(data);
       if (!nodes) return nodes.error();
-      apply_sources(sources_.put(source_of(data), sound(**nodes)));
+      const auto source = source_of(data);
+      if (source == proxy::NodeSources::Source::database) is_database_read_ = true;
+      apply_sources(sources_.put(source, sound(**nodes)));
       return {};
     }
     auto list = proxy::read_registration(data);
@@ -252,8 +266,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
   void apply_sources(proxy::NodeSources::Ids touched) {
-    // The module nodes is there where its action is.
-    const bool database_decides = agent_.endpoint("POST", "/centreon/nodes/sync").has_value();
+    const bool database_decides = database_is_there();
     if (std::exchange(database_decides_, database_decides) != database_decides) touched = sources_.ids();
     const auto registered = sources_.registered(touched, database_decides);
     std::vector<proxy::Registration> list;
@@ -431,7 +444,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   proxy::NodeSources sources_;
   std::set<std::string> sourced_;          // registered because of them
   std::set<std::string> missing_parents_;  // that have nodes behind them and are away, or have not been there yet
-  bool database_decides_ = false;
+  bool database_decides_ = false, is_database_read_ = false;
   bool is_moving_ = false;  // soon
   proxy::WssServer wss_;    // before the nodes, which hold links of it
   std::map<std::string, std::unique_ptr<Node>> nodes_;

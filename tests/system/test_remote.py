@@ -1,4 +1,5 @@
 """A central, a remote and a poller behind it, by the examples in etc/."""
+import time
 import unittest
 
 from api import codes, outputs
@@ -59,10 +60,35 @@ class Ways(FleetCase):
         api = central.api()
         tokens = [api.submit(4, f"echo moved {number}") for number in range(5)]
         eventually(lambda: api.nodes()["3"]["link"] == "down", 10, "the loss of the remote")
+        time.sleep(6)  # after 5 s it is away
         central.nodes(remote.node(3), poller.node(4))
         self.assertEqual(api.request("POST", "/api/core/register/resync")[0], 200)
         for number, token in enumerate(tokens):
             self.assertEqual(outputs(api.poll(4, token, 15)), [f"moved {number}"])
+
+    def test_a_command_for_a_poller_that_a_remote_learns_of_late_waits_for_that(self):
+        central = self.make_central()
+        first = self.make_remote(central.thumbprint(), 3)
+        second = self.make_remote(first.thumbprint(), 5)
+        poller = self.make_poller(second.thumbprint(), 4).start()
+        second.nodes(poller.node(4))
+        second.start()
+        first.nodes(second.node(5))
+        first.start()
+        central.nodes(first.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        central.start()
+        self.wait_seen(second, 4)
+        eventually(lambda: "4" in first.api().nodes()["5"]["nodes"], 15, "what is behind the second remote")
+        self.wait_seen(central, 3)
+        second.kill()
+        first.kill()
+        first.start()
+        self.wait_seen(central, 3)
+        time.sleep(11)  # nodes are registered within 10 s of a start
+        token = central.api().submit(4, "echo late")
+        time.sleep(1)
+        second.start()
+        self.assertEqual(outputs(central.api().poll(4, token, 20)), ["late"])
 
 
 class TwoRemotes(FleetCase):
