@@ -64,6 +64,7 @@ void Deliveries::accept(Message message, Reply reply) {
     answer.token = delivery;
     if (reply) reply(std::move(answer));
   };
+  if (router_.may_come_back(message)) return refuse(reply, message.delivery, Error{"a module is being loaded anew", "starting"});
   // For another node: its place is the outbox. What nobody serves is refused as ever.
   if (!router_.is_here(message) || !router_.serves(message.action)) return router_.submit(std::move(message), std::move(acknowledge));
   StoredMessage stored{message.delivery, message.action,      message.token,

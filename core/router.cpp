@@ -7,6 +7,8 @@ namespace {
 
 // Names of actions in INFORMATION are bounded: a peer may invent as many as it likes.
 constexpr std::size_t counted_names_max = 200;
+// A module that is replaced is back sooner.
+constexpr auto back_within = std::chrono::seconds(10);
 
 }  // namespace
 
@@ -31,13 +33,18 @@ Result<void> Router::add_module(const std::string& module, const std::vector<Act
   }
   for (const auto& action : actions) {
     targets_[action.name] = Target{module, {}, handler};
+    left_.erase(action.name);
     add_route(action, module);
   }
   return {};
 }
 
 void Router::remove_module(const std::string& module) {
-  std::erase_if(targets_, [&](const auto& entry) { return entry.second.module == module; });
+  std::erase_if(targets_, [&](const auto& entry) {
+    const bool leaves = entry.second.module == module;
+    if (leaves) left_[entry.first] = std::chrono::steady_clock::now();
+    return leaves;
+  });
   for (auto& [path, methods] : routes_) std::erase_if(methods, [&](const auto& entry) { return entry.second.module == module; });
   std::erase_if(routes_, [](const auto& entry) { return entry.second.empty(); });
 }
@@ -66,6 +73,18 @@ void Router::submit(Message message, Reply reply) {
   const auto handler = found->second.handler;
   handler(std::move(message));
   if (reply) reply(Answer{"ACK", token, 0, Payload("null")});
+}
+
+void Router::set_gateway(Gateway* gateway) {
+  gateway_left_ = gateway_ && !gateway ? std::optional(std::chrono::steady_clock::now()) : std::nullopt;
+  gateway_ = gateway;
+}
+
+bool Router::may_come_back(const Message& message) const {
+  const auto since = std::chrono::steady_clock::now() - back_within;
+  if (!is_here(message)) return !gateway_ && gateway_left_ && *gateway_left_ > since;
+  const auto left = left_.find(message.action);
+  return left != left_.end() && left->second > since;
 }
 
 bool Router::is_of_core(const std::string& action) const {

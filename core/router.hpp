@@ -4,8 +4,10 @@
 #include <gorgone/agent.hpp>
 #include <gorgone/module.hpp>
 
+#include <chrono>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <unordered_map>
 
@@ -22,7 +24,7 @@ class Router {
   const std::string& own_id() const { return own_id_; }
   /// From now on every message is refused, code "stopping".
   void stop() { stopping_ = true; }
-  void set_gateway(Gateway* gateway) { gateway_ = gateway; }
+  void set_gateway(Gateway* gateway);
   Gateway* gateway() const { return gateway_; }
   bool is_stopping() const { return stopping_; }
   /// What takes messages wrapped in DELIVER, whatever their target.
@@ -30,6 +32,8 @@ class Router {
   bool is_here(const Message& message) const { return message.target.empty() || message.target == own_id_; }
   bool serves(const std::string& action) const { return targets_.contains(action); }
   bool is_of_core(const std::string& action) const;
+  /// What the message needs went away some seconds ago at most: a reload may be putting another in its place.
+  bool may_come_back(const Message& message) const;
 
   void add_core_action(const Action& action, CoreHandler handler);
   /// An Error where another module or the core serves one of the actions or paths already; then none is added.
@@ -64,6 +68,8 @@ class Router {
   CoreHandler deliveries_;
   bool stopping_ = false;
   std::unordered_map<std::string, Target> targets_;
+  std::unordered_map<std::string, std::chrono::steady_clock::time_point> left_;  // action → when its module was taken out
+  std::optional<std::chrono::steady_clock::time_point> gateway_left_;
   std::map<std::string, std::map<std::string, Route>> routes_;  // path → method → route
   struct Counter {
     std::int64_t total = 0;

@@ -155,6 +155,39 @@ TEST_CASE("behind a message that was refused for now nothing of its way is taken
   CHECK(gateway.taken == std::vector<std::string>{"other node", "other sender", "1", "2"});
 }
 
+TEST_CASE("what needs a module that is being replaced is refused for now") {
+  Taking daemon;
+  daemon.deliveries.resume();
+  (void)daemon.rows("");  // resumed by then
+  struct Way : Gateway {
+    void forward(Message, Reply reply) override { reply(Answer{}); }
+    json::object constatus() const override { return {}; }
+    void fetch_log(const std::string&, std::function<void(Result<void>)>) override {}
+    bool knows(const std::string&) const override { return true; }
+    bool has_feature(const std::string&, const std::string&) const override { return true; }
+  } gateway;
+  auto sent = [&](const std::string& name, const std::string& target) {
+    Message message{"COMMAND", name, target, Payload("{}")};
+    message.delivery = "d" + name;
+    return daemon.wait<Answer>([&](auto done) { daemon.deliveries.take(wrap_delivery(message, 60), done); }).data.text();
+  };
+  const std::string starting = R"({"error":"starting","message":"a module is being loaded anew"})";
+  CHECK(sent("early", "7").find("no_proxy") != std::string::npos);
+  daemon.router.set_gateway(&gateway);
+  daemon.router.set_gateway(nullptr);
+  CHECK(sent("1", "7") == starting);
+  daemon.router.set_gateway(&gateway);
+  CHECK(sent("1", "7") == taken);
+  daemon.router.remove_module("action");
+  CHECK(sent("2", "") == starting);
+  REQUIRE(
+      daemon.router.add_module("action", {{"COMMAND"}}, [&](Message message) { daemon.ran.push_back(std::move(message)); }).has_value());
+  CHECK(sent("2", "") == taken);
+  CHECK(daemon.rows("1").empty());
+  CHECK(daemon.rows("2").empty());
+  CHECK(daemon.ran.size() == 1);
+}
+
 TEST_CASE("what was taken and whose time is over at the next start is told as not run, once") {
   Taking daemon;
   const auto now = static_cast<std::int64_t>(std::time(nullptr));
