@@ -11,7 +11,7 @@ constexpr std::size_t waiting_max = 10000;
 constexpr std::size_t refused_max = 10000;
 // Whoever was refused tries again after a second; what was given up meanwhile never comes.
 constexpr auto refused_for = std::chrono::seconds(5);
-constexpr auto read_every = std::chrono::seconds(1);
+constexpr auto read_every = std::chrono::seconds(1), late_every = std::chrono::seconds(10);
 
 const Error unread{"whether it has run before cannot be read now", "starting"};
 
@@ -21,8 +21,9 @@ void refuse(const Reply& reply, const std::string& delivery, const Error& why) {
 
 }  // namespace
 
-Deliveries::Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for)
-    : journal_(journal), router_(router), held_for_(held_for), timer_(loop) {}
+Deliveries::Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for,
+                       std::chrono::seconds grace)
+    : journal_(journal), router_(router), held_for_(held_for), grace_(grace), timer_(loop), late_timer_(loop) {}
 
 void Deliveries::take(const Message& wrapped, Reply reply) {
   auto message = unwrap_delivery(wrapped);
@@ -120,15 +121,31 @@ void Deliveries::read() {
 void Deliveries::run_older(std::vector<StoredMessage> list) {
   if (!list.empty())
     Log("core").info("{} messages that were taken before the start are run now, those whose time is over excepted", list.size());
-  for (auto& stored : list) {
-    if (stored.until <= std::time(nullptr)) {
+  late_until_ = std::chrono::steady_clock::now() + grace_;
+  late_ = std::move(list);
+  look_at_late();
+  if (!late_.empty())
+    Log("core").warning("the time of {} of them is over by the clock; they are given up in {} s, unless it is set back", late_.size(),
+                        grace_.count());
+}
+
+void Deliveries::look_at_late() {
+  for (auto& stored : std::exchange(late_, {})) {
+    if (stored.until > std::time(nullptr)) {
+      Message message{stored.action, stored.token, {}, Payload(std::move(stored.data))};
+      message.delivery = std::move(stored.delivery);
+      run(std::move(message));
+    } else if (std::chrono::steady_clock::now() >= late_until_) {
       give_up(stored);
-      continue;
+    } else {
+      late_.push_back(std::move(stored));
     }
-    Message message{stored.action, stored.token, {}, Payload(std::move(stored.data))};
-    message.delivery = std::move(stored.delivery);
-    run(std::move(message));
   }
+  if (late_.empty()) return;
+  late_timer_.expires_after(late_every);
+  late_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error && !router_.is_stopping()) look_at_late();
+  });
 }
 
 // What comes may have been taken, and run, before the start: its sender keeps it.

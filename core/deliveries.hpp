@@ -21,8 +21,10 @@ namespace gorgone {
 class Deliveries {
  public:
   /// `held_for`: for so long from resume() on a journal that cannot be read keeps out what comes, which may have run before. Who locks its
-  /// file for longer does not keep the node from its work.
-  Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for = std::chrono::seconds(60));
+  /// file for longer does not keep the node from its work. `grace`: for so long what is too old at the start may yet be none: the clock may
+  /// be ahead.
+  Deliveries(boost::asio::io_context& loop, Journal& journal, Router& router, std::chrono::seconds held_for = std::chrono::seconds(60),
+             std::chrono::seconds grace = std::chrono::minutes(5));
 
   /// A DELIVER, whatever its target.
   void take(const Message& wrapped, Reply reply);
@@ -47,18 +49,21 @@ class Deliveries {
   void give_up(const StoredMessage& message);
   void read();
   void run_older(std::vector<StoredMessage> list);
+  void look_at_late();
   void read_again(const Error& why);
   void let_in();
 
   Journal& journal_;
   Router& router_;
-  const std::chrono::seconds held_for_;
+  const std::chrono::seconds held_for_, grace_;
   std::chrono::steady_clock::time_point held_until_{};
   bool is_resumed_ = false;
   bool is_unread_ = false;  // nobody knows which ids the journal has
   std::map<Way, Refused> refused_;
   std::vector<std::pair<Message, Reply>> waiting_;
-  boost::asio::steady_timer timer_;
+  std::vector<StoredMessage> late_;  // by the clock
+  std::chrono::steady_clock::time_point late_until_{};
+  boost::asio::steady_timer timer_, late_timer_;
 };
 
 }  // namespace gorgone

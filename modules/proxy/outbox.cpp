@@ -19,10 +19,11 @@ StoredMessage stored_message(const Message& message, std::int64_t ttl_s) {
 
 Error outbox_failure(const Error& why) { return Error{"the outbox: " + why.message, why.code == "busy" ? "busy" : "journal"}; }
 
-Homeless::Homeless(Agent& agent, Place place, std::int64_t held_s)
+Homeless::Homeless(Agent& agent, Place place, std::int64_t held_s, std::int64_t grace_s)
     : agent_(agent),
       place_(std::move(place)),
       held_s_(held_s),
+      grace_s_(grace_s),
       held_until_(now_s() + held_s),
       timer_(agent.loop()),
       read_timer_(agent.loop()) {}
@@ -64,8 +65,18 @@ void Homeless::on_read(Read list) {
       if (stored_.contains(stored.delivery)) continue;
       Message message{stored.action, stored.token, stored.target, Payload(std::move(stored.data))};
       message.delivery = stored.delivery;
-      add(std::move(message), stored.until - wall_s());
+      const auto left_s = stored.until - wall_s();
+      if (left_s > 0)
+        add(std::move(message), left_s);
+      else
+        late_.push_back({std::move(message), stored.until});
     }
+  if (!late_.empty()) {
+    agent_.log().warning("the time of {} messages of the outbox is over by the clock; they are given up in {} s, unless it is set back",
+                         late_.size(), grace_s_);
+    late_until_ = now_s() + grace_s_;
+    if (waiting_.empty()) tick();
+  }
   if (waiting_.size() > before) agent_.log().info("{} messages of the outbox wait for their nodes", waiting_.size() - before);
   stored_.clear();
   // At the start no node is there yet.
@@ -109,18 +120,35 @@ void Homeless::tick() {
   timer_.expires_after(look_every);
   timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (error || alive.expired()) return;
+    look_at_late();
     settle();  // a queue that was full may have room
     std::erase_if(waiting_, [this](const Waiting& entry) {
       if (entry.until > now_s()) return false;
-      const std::string why =
-          "proxy - target " + printable(entry.message.target) + " was unknown, or its queue full, for as long as the message had";
-      agent_.log().warning("{} given up: {} token={}", printable(entry.message.action), why, printable(entry.message.token));
-      agent_.journal().give_up_outgoing(entry.message.delivery,
-                                        NewRow{entry.message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
+      give_up(entry.message,
+              "proxy - target " + printable(entry.message.target) + " was unknown, or its queue full, for as long as the message had");
       return true;
     });
-    if (!waiting_.empty()) tick();
+    if (!waiting_.empty() || !late_.empty()) tick();
   });
+}
+
+void Homeless::look_at_late() {
+  std::erase_if(late_, [this](Late& entry) {
+    const auto left_s = entry.until - wall_s();
+    if (left_s > 0)
+      waiting_.push_back(Waiting{std::move(entry.message), now_s() + left_s});
+    else if (now_s() >= late_until_)
+      give_up(entry.message, "proxy - the time that the message had was over before the daemon started again");
+    else
+      return false;
+    return true;
+  });
+}
+
+void Homeless::give_up(const Message& message, const std::string& why) {
+  agent_.log().warning("{} given up: {} token={}", printable(message.action), why, printable(message.token));
+  agent_.journal().give_up_outgoing(message.delivery,
+                                    NewRow{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))});
 }
 
 }  // namespace gorgone::proxy

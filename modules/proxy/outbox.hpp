@@ -25,8 +25,8 @@ class Homeless {
   /// `place` gives a message to its node; false where there is none still.
   using Place = std::function<bool(Message& message)>;
   /// `held_s`: for so long an outbox that cannot be read holds back what is new. Who locks its file for longer keeps messages from their
-  /// order, and not from their nodes.
-  Homeless(Agent& agent, Place place, std::int64_t held_s = 60);
+  /// order, and not from their nodes. `grace_s`: for so long what is too old when it is read may yet be none: the clock may be ahead.
+  Homeless(Agent& agent, Place place, std::int64_t held_s = 60, std::int64_t grace_s = 300);
 
   /// Reads the outbox. Where it cannot be read now it is asked for again until it can.
   asio::awaitable<void> load();
@@ -55,11 +55,19 @@ class Homeless {
   void on_read(Read list);
   void let_go();
   void tick();
+  void look_at_late();
+  void give_up(const Message& message, const std::string& why);
 
   Agent& agent_;
   Place place_;
   std::list<Waiting> waiting_;
-  const std::int64_t held_s_;
+  struct Late {
+    Message message;
+    std::int64_t until;  // wall_s()
+  };
+  std::list<Late> late_;
+  const std::int64_t held_s_, grace_s_;
+  std::int64_t late_until_ = 0;  // now_s()
   bool is_unread_ = true, is_late_ = false;
   std::int64_t held_until_;       // now_s()
   std::list<Waiting> held_;       // while the outbox is not read

@@ -78,6 +78,33 @@ class Clock(FleetCase):
         rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] == 2], 15, "the end of the command")
         self.assertEqual(len(rows), 1)
 
+    def put_right_after_a_start(self, daemon):
+        """It starts while its clock is ahead, which is put right some seconds later, as ntpd does it."""
+        daemon.kill()
+        set_clock(daemon, "+3d")
+        daemon.start()
+        time.sleep(3)
+        set_clock(daemon, "+0")
+
+    def test_what_waits_outlives_a_start_while_the_clock_is_ahead(self):
+        self.poller.kill()
+        token = self.central.api().submit(2, "echo waited")
+        self.put_right_after_a_start(self.central)
+        self.poller.start()
+        rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] in (1, 2)], 25, "the end of the command")
+        self.assertEqual(codes(rows), [2])
+
+    def test_what_a_node_has_taken_outlives_its_start_while_the_clock_is_ahead(self):
+        self.poller.replace_module("action", max_concurrent_commands=1, command_timeout=60)
+        self.poller.stop()
+        self.poller.start()
+        first, token = (self.central.api().submit(2, command) for command in ("sleep 50", "echo waited"))
+        eventually(lambda: not self.central.database_rows("gorgone_outbox"), 15, "the poller has taken both")
+        eventually(lambda: [row for row in self.poller.database_rows() if row["token"] == first], 10, "the first one's begin")
+        self.put_right_after_a_start(self.poller)
+        rows = eventually(lambda: [row for row in self.central.api().log(2, token) if row["code"] in (1, 2)], 25, "the end of the command")
+        self.assertEqual(codes(rows), [2])
+
     def test_a_copy_for_a_node_that_is_away_outlives_a_jump(self):
         self.poller.kill()
         source, there = self.directory / "source", self.directory / "there"

@@ -113,3 +113,19 @@ TEST_CASE("an outbox that can be read at the start waits for its nodes") {
   homeless.settle();
   CHECK(test.placed == std::vector<std::string>{"old"});
 }
+
+TEST_CASE("what is too old when the outbox is read goes to no node, and is given up when the clock had time to be put right") {
+  Fixture test;
+  test.agent.locked.is_locked = false;
+  test.agent.locked.stored = {stored("old"), stored("late")};
+  test.agent.locked.stored[1].until = std::time(nullptr) - 1;
+  Homeless homeless(test.agent, test.place, 60, 1);
+  test.load(homeless);
+  homeless.settle();
+  CHECK(test.placed == std::vector<std::string>{"old"});
+  CHECK(test.agent.locked.rows.empty());
+  test.agent.run_for(10500ms);
+  CHECK(test.placed == std::vector<std::string>{"old"});
+  REQUIRE(test.agent.locked.rows.size() == 1);
+  CHECK(test.agent.locked.rows[0].data.find("was over before") != std::string::npos);
+}
