@@ -35,6 +35,8 @@ void ping(const CoreParts& parts, const Message& message, const Reply& reply) {
   text += R"(,"data":)" + (is_told ? to_text(value(gateway->constatus())) : std::string("{}"));
   text += R"(,"features":)";
   text += own_features;
+  text += R"(,"max_message_size":)" +
+          std::to_string(message.origin.kind == Origin::Kind::parent ? parts.max_answer_size : parts.max_message_size);
   text += R"(,"instance":")" + instance + R"(","journal":")" + parts.journal_id + "\"}";
   reply(Answer{"PONG", message.token, 0, Payload(std::move(text))});
 }

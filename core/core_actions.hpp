@@ -23,8 +23,9 @@ struct CoreParts {
   LogAnswers& log_answers;
   std::string thumbprint, hostname;
   bool id_is_configured = false;
-  std::string journal_id;                      ///< see JournalFile::id()
-  std::function<bool(const Origin&)> is_node;  ///< whether the sender is a node that dials this daemon
+  std::string journal_id;                                  ///< see JournalFile::id()
+  std::function<bool(const Origin&)> is_node;              ///< whether the sender is a node that dials this daemon
+  std::int64_t max_message_size = 0, max_answer_size = 0;  ///< frames that are taken from who has dialled, and from whom was dialled
 };
 
 void add_core_actions(CoreParts parts);

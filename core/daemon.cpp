@@ -146,7 +146,8 @@ class Daemon {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
     router_.set_own_id(config_.core.text("id"));
     add_core_actions({loop_, router_, modules_, journal_, listeners_, log_waiters_, log_answers_, keys_->public_key.thumbprint(), hostname_,
-                      config_.core.has("id"), journal_.id(), [this](const Origin& origin) { return is_node(origin); }});
+                      config_.core.has("id"), journal_.id(), [this](const Origin& origin) { return is_node(origin); },
+                      config_.core.integer("max_message_size"), config_.core.integer("max_answer_size")});
     router_.set_deliveries([this](const Message& message, Reply reply) { deliveries_.take(message, std::move(reply)); });
     listener_as_parents_ = parents_.add([this](const Message& message) { listener_.tell_parents(message); });
     signals_.add(SIGUSR1);

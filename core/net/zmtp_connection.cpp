@@ -201,7 +201,8 @@ ZmtpConnection::~ZmtpConnection() {
 Result<void> ZmtpConnection::send(std::string_view frame) {
   auto& state = *state_;
   if (!state.open || !state.machine.is_ready()) return Error{"the connection to " + state.peer() + " is not made"};
-  if (state.out.size() + frame.size() > unsent_max) return Error{state.peer() + " takes no more", "busy"};
+  // One that is larger goes alone.
+  if (!state.out.empty() && state.out.size() + frame.size() > unsent_max) return Error{state.peer() + " takes no more", "busy"};
   wire::ZmtpClient::append_frame(state.out, frame);
   state.spoke = Clock::now();
   state.flush();

@@ -35,6 +35,7 @@ constexpr std::int64_t question_ttl_s = 10;
 constexpr std::int64_t bulk_ttl_s = 60;
 // Deployed nodes close their WebSocket on a longer text, and would again whenever it was sent again.
 constexpr std::size_t deployed_text_max = 262144;
+constexpr std::size_t wrapping_bytes = 256;
 
 Message ping_of(const std::string& token) { return Message{"PING", token, {}, Payload(fmt::format(R"({{"features":{}}})", own_features))}; }
 
@@ -107,11 +108,8 @@ void Node::flush() {
   queue_.resume(now_s());
   if (!is_up() || !is_known_ || now_s() < paused_until_) return;
   while (const auto* entry = queue_.next()) {
-    if (const auto size = oversize_of(entry->message)) {
-      fail(queue_.take_next(),
-           fmt::format("proxy - the message has {} bytes, of which the WebSocket of a deployed node such as '{}' takes {} at most", size,
-                       spec_.id, deployed_text_max),
-           "too_large");
+    if (const auto why = oversize_of(entry->message); !why.empty()) {
+      fail(queue_.take_next(), why, "too_large");
       continue;
     }
     if (sends_once() && !entry->message.delivery.empty()) {
@@ -127,10 +125,19 @@ void Node::flush() {
   if (queue_.silent() > 0) pings_.hasten(now_s());
 }
 
-std::size_t Node::oversize_of(const Message& message) const {
-  if (is_one_of_ours() || !WssServer::serves(spec_.type) || message.data.size() < deployed_text_max / 4) return 0;
+std::string Node::oversize_of(const Message& message) const {
+  if (!WssServer::serves(spec_.type)) {
+    // In base64, and padded; wrapped it has a little more before it. Raw bytes come in pieces that are far smaller.
+    const auto size = (message.data.size() + message.token.size() + message.target.size() + wrapping_bytes) / 3 * 4;
+    if (frame_max_ == 0 || message.data.bytes() || size <= frame_max_) return {};
+    return fmt::format("proxy - the message has {} bytes on its way, of which node '{}' takes {} at most (gorgonecore.{} there)", size,
+                       spec_.id, frame_max_, link_->answers_requests() ? "max_message_size" : "max_answer_size");
+  }
+  if (is_one_of_ours() || message.data.size() < deployed_text_max / 4) return {};
   const auto size = wss::write_request(message).size();
-  return size > deployed_text_max ? size : 0;
+  if (size <= deployed_text_max) return {};
+  return fmt::format("proxy - the message has {} bytes, of which the WebSocket of a deployed node such as '{}' takes {} at most", size,
+                     spec_.id, deployed_text_max);
 }
 
 void Node::link_has_room() {
@@ -213,6 +220,7 @@ void Node::link_up() {
 void Node::await_first_pong(std::int64_t now) {
   if (now >= known_at_) {
     features_.clear();
+    frame_max_ = 0;
     return become_known();
   }
   if (now < asked_again_at_) return;

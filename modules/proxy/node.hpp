@@ -105,8 +105,8 @@ class Node final : public LinkOwner {
   void flush();
   bool send_next();
   NodeQueue::Form form_of(const Message& message) const;
-  /// Bytes of a text that the node's WebSocket does not take, 0 where it does.
-  std::size_t oversize_of(const Message& message) const;
+  /// Why the node would end the connection on the message, and again whenever it was sent; empty where it takes it.
+  std::string oversize_of(const Message& message) const;
   bool sends_once() const;
   void leave_outbox();
   void watch_answers();
@@ -140,6 +140,7 @@ class Node final : public LinkOwner {
   PingWatch pings_;
   LogSync log_;
   std::set<std::string> features_;  // what the node said in its last pong that it can do
+  std::size_t frame_max_ = 0;       // that it takes, as that pong says; 0 where it says nothing
   bool was_ready_ = false;
   std::string instance_;                                         // of the node's daemon, another after each start
   bool is_known_ = false;                                        // it has said so, or has let the time for it pass

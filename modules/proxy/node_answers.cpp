@@ -53,6 +53,8 @@ void Node::on_pong(const Message& pong) {
     if (const auto* list = data ? member(*data, "features") : nullptr; list && list->is_array())
       for (const auto& name : list->get_array())
         if (const auto text = text_of(&name)) features_.insert(*text);
+    frame_max_ =
+        static_cast<std::size_t>(std::max<std::int64_t>(0, integer_of(data ? member(*data, "max_message_size") : nullptr).value_or(0)));
     log_.set_can_hold(features_.contains("log_wait"));
     link_->set_takes_raw(features_.contains("raw"));
     if (const auto journal = data ? text_of(member(*data, "journal")) : std::nullopt) log_.set_journal(*journal);
@@ -90,6 +92,7 @@ void Node::on_answer(const Message& answer) {
     // A deployed daemon has taken the place of one of ours. It says so once for each that was wrapped, and what went to it as it is since
     // the first time is on its way.
     features_.clear();
+    frame_max_ = 0;
     link_->set_takes_raw(false);
     return queue_.put_back_wrapped();
   }

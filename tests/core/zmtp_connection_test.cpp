@@ -88,6 +88,19 @@ TEST_CASE("frames of every length go to a ROUTER of libzmq under the routing id,
   CHECK(client.losses.empty());
 }
 
+TEST_CASE("a frame that is larger than what may wait goes alone") {
+  Router router;
+  Client client(router.port);
+  client.run_until([&] { return client.is_ready; });
+  const std::string large((std::size_t{64} << 20) + 1, 'x');
+  REQUIRE(client.connection->send(large).has_value());
+  zmq::message_t from, frame;
+  client.run_until([&] { return frame.size() == large.size(); },
+                   [&] {
+                     if (router.socket.recv(from, zmq::recv_flags::dontwait)) (void)router.socket.recv(frame);
+                   });
+}
+
 TEST_CASE("a port where nobody listens is told as refused, once") {
   boost::asio::io_context loop;
   tcp::acceptor bound(loop);

@@ -108,6 +108,16 @@ class Outbox(FleetCase):
         self.run_once(tokens, range(3))
         self.assertEqual(codes(self.central.api().run(2, "true"))[-1], 2)
 
+    def test_a_message_that_the_node_would_not_take_is_told_and_holds_nothing_up(self):
+        self.poller.configure("90-small", {"gorgonecore": {"max_message_size": 100000}})
+        self.poller.stop()
+        self.poller.start()
+        self.assertEqual(codes(self.central.api().run(2, "true"))[-1], 2)
+        rows = self.central.api().run(2, "true " + "x" * 100000)
+        self.assertEqual(codes(rows), [1])
+        self.assertRegex(rows[0]["data"]["message"], r"has \d+ bytes on its way, of which node '2' takes 100000 at most")
+        self.assertEqual(codes(self.central.api().run(2, "true"))[-1], 2)
+
     def test_questions_never_enter_the_outbox(self):
         self.poller.stop()
         status, body = self.central.api().request("GET", "/api/nodes/2/internal/information")

@@ -80,8 +80,8 @@ struct Fixture {
     line.is_up = false;
     node->link_down(Error{"gone", down::lost});
   }
-  void command(const std::string& token, std::int64_t ttl_s = 0) {
-    Message message{"COMMAND", token, {}, Payload("{}"), {}};
+  void command(const std::string& token, std::int64_t ttl_s = 0, const std::string& data = "{}") {
+    Message message{"COMMAND", token, {}, Payload(data), {}};
     message.ttl_s = ttl_s;
     message.delivery = "d-" + token;
     REQUIRE(node->accept(std::move(message), true).has_value());
@@ -93,7 +93,7 @@ struct Fixture {
   void pong(bool is_ours, const std::string& instance = "first") {
     const auto ping = std::find_if(line.sent.rbegin(), line.sent.rend(), [](const Message& one) { return one.action == "PING"; });
     REQUIRE(ping != line.sent.rend());
-    const auto own = fmt::format(R"(,"features":["delivery"],"instance":"{}")", instance);
+    const auto own = fmt::format(R"(,"features":["delivery"],"max_message_size":65536,"instance":"{}")", instance);
     say("PONG", ping->token, R"({"code":0,"data":{"action":"ping","data":{})" + (is_ours ? own : "") + "}}");
   }
   void refuse_delivery() { say("ACK", "", R"({"code":1,"data":{"error":"unknown_action","message":"action 'DELIVER' is unknown"}})"); }
@@ -257,4 +257,23 @@ TEST_CASE_METHOD(Fixture, "of a message whose time is up its row says whether it
   CHECK(agent.outbox.rows[0].data.find("may have run or not") != std::string::npos);
   CHECK(agent.outbox.rows[1].token == "waiting");
   CHECK(agent.outbox.rows[1].data.find("could not be reached") != std::string::npos);
+}
+
+TEST_CASE_METHOD(Fixture, "a message that is larger than a node takes is told at once, and holds nothing up") {
+  begin(GENERATE(false, true));
+  up();
+  pong(true);
+  command("large", 0, '"' + std::string(60000, 'x') + '"');
+  command("small");
+  command("fits", 0, '"' + std::string(45000, 'x') + '"');
+  CHECK(commands() == Words{"DELIVER d-small", "DELIVER d-fits"});
+  REQUIRE(agent.outbox.rows.size() == 1);
+  CHECK(agent.outbox.rows[0].token == "large");
+  CHECK(agent.outbox.rows[0].data.find("takes 65536 at most") != std::string::npos);
+  // A deployed daemon names no bound.
+  down();
+  up();
+  pong(false);
+  command("larger", 0, '"' + std::string(60000, 'x') + '"');
+  CHECK(commands().back() == "COMMAND larger");
 }
