@@ -33,6 +33,7 @@ class JournalQueues final : public KeptQueues {
   void disown(const std::string& topic, const std::string& identity) override;
   void taken(const std::string& topic, std::uint64_t number) override;
   json::array describe() const override;
+  asio::awaitable<void> stop() override { return store_.settle(); }
 
  private:
   /// A topic whose owner is here.

@@ -63,6 +63,9 @@ class KeptQueues {
   /// topic, owner, here (the owner is attached), messages, bytes, oldest (age in s), expired, refused; with a backbone what waits in this
   /// broker's journal, and what each stream holds.
   virtual json::array describe() const = 0;
+  /// Nothing is put any more. What was put and is not safe yet is in the journal when this ends; what cannot be is counted and told in the
+  /// log. Before the backbone stops.
+  virtual asio::awaitable<void> stop() = 0;
 };
 
 Schema kept_schema();

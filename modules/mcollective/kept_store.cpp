@@ -1,5 +1,7 @@
 #include "kept_store.hpp"
 
+#include <boost/asio/steady_timer.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,6 +43,8 @@ std::uint64_t microseconds_now() {
 }
 
 constexpr std::int64_t told_every_s = 60;
+constexpr auto settle_limit = std::chrono::seconds(5);
+constexpr auto settle_step = std::chrono::milliseconds(5);
 
 }  // namespace
 
@@ -152,16 +156,34 @@ Result<std::uint64_t> KeptStore::append(const std::string& topic, const Envelope
   index(topic, entry);
   auto stored = [this, topic, number, done = std::move(done), alive = std::weak_ptr<bool>(alive_)](Result<void> result) {
     if (alive.expired()) return;
+    --unsettled_;
     if (result && !agent_.journal().is_durable()) {
       ++counters_[&limits(topic)].refused;
       drop(topic, number);
       result = not_durable();
     }
-    if (!result) forget(topic, number);
+    if (!result) {
+      ++unkept_;
+      why_unkept_ = result.error().message;
+      forget(topic, number);
+    }
     if (done) done(std::move(result));
   };
+  ++unsettled_;
   agent_.journal().keep(collection, key_of(topic, number), seal(envelope), std::move(stored));
   return number;
+}
+
+asio::awaitable<void> KeptStore::settle() {
+  const auto before = unkept_;
+  why_unkept_ = "the agent's database takes too long";
+  asio::steady_timer pause(agent_.loop());
+  for (const auto limit = std::chrono::steady_clock::now() + settle_limit; unsettled_ > 0 && std::chrono::steady_clock::now() < limit;) {
+    pause.expires_after(settle_step);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+  if (const auto lost = unkept_ - before + unsettled_; lost > 0)
+    agent_.log().error("the broker stops: {} messages of persistent topics are not in the journal: {}", lost, why_unkept_);
 }
 
 void KeptStore::drop(const std::string& topic, std::uint64_t number) {

@@ -54,6 +54,8 @@ class KeptStore {
   /// The message's number; `done` comes after the commit to the file. An Error where the queue is full or the file cannot be written;
   /// `done` does not come then.
   Result<std::uint64_t> append(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done);
+  /// Waits until what was appended is in the file, and tells in the log of what is not.
+  asio::awaitable<void> settle();
   void drop(const std::string& topic, std::uint64_t number);
   /// The journal was asked for it and has it no more: counted, and told in the log. False where it is not expected there any more.
   bool lose(const std::string& topic, std::uint64_t number);
@@ -88,6 +90,8 @@ class KeptStore {
   std::map<const KeptLimits*, std::size_t> bytes_;
   std::map<const KeptLimits*, Counters> counters_;
   std::uint64_t last_number_ = 0;
+  std::size_t unsettled_ = 0, unkept_ = 0;  ///< on their way into the file, and those that did not get there
+  std::string why_unkept_;
   std::uint64_t untold_ = 0;  ///< too old, and not in the log yet
   std::int64_t told_s_ = 0;
   std::uint64_t lost_untold_ = 0;

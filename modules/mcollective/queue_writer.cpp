@@ -44,6 +44,26 @@ void QueueWriter::set_ready(bool is_ready) {
   for (const auto& topic : topics) pump(topic);
 }
 
+void QueueWriter::stop() {
+  is_ready_ = false;
+  alive_.reset();
+  for (auto& [topic, state] : topics_) {
+    std::size_t refused = 0;
+    std::string why;
+    for (const auto& pending : std::exchange(state.waiting, {})) {
+      waiting_bytes_ -= pending.bytes;
+      if (const auto number = store_.append(topic, pending.envelope, {}); !number) {
+        ++refused;
+        why = number.error().message;
+      }
+    }
+    if (refused == 0) continue;
+    lost_ += refused;
+    agent_.log().error("the broker stops: {} messages of topic \"{}\" that the NATS servers have not confirmed are lost: {}", refused,
+                       printable(topic), why);
+  }
+}
+
 std::size_t QueueWriter::waiting() const {
   std::size_t count = 0;
   for (const auto& [topic, state] : topics_) count += state.waiting.size();

@@ -28,10 +28,12 @@ class QueueWriter {
   void put(const std::string& topic, SharedFrames message, std::function<void(Result<void>)> done);
   /// Whether the streams are there.
   void set_ready(bool is_ready);
+  /// What waits goes into the journal under its id, for whether it is in a stream is not known; the servers' answers are not waited for.
+  void stop();
 
   std::uint64_t refused() const { return refused_; }  ///< by the streams
-  std::uint64_t lost() const { return lost_; }        ///< out of the journal: larger than the servers take, or not in its file
-  std::size_t waiting() const;                        ///< for the stream's word, in memory
+  std::uint64_t lost() const { return lost_; }  ///< larger than the servers take, not in the journal's file, or no room there at a stop
+  std::size_t waiting() const;                  ///< for the stream's word, in memory
 
  private:
   struct Pending {

@@ -154,6 +154,7 @@ asio::awaitable<void> Service::stop() {
   if (broker_) broker_->stop(Clock::now());
   if (transport_) co_await send_rest();
   transport_.reset();
+  if (kept_) co_await kept_->stop();
   if (backbone_) co_await backbone_->stop();
   kept_.reset();
   backbone_.reset();

@@ -27,6 +27,10 @@ class StreamQueues final : public KeptQueues {
   void disown(const std::string& topic, const std::string& identity) override { reader_.disown(topic, identity); }
   void taken(const std::string& topic, std::uint64_t number) override { reader_.taken(topic, number); }
   json::array describe() const override;
+  asio::awaitable<void> stop() override {
+    writer_.stop();
+    return store_.settle();
+  }
 
  private:
   void changed(bool is_up);

@@ -182,6 +182,22 @@ class Backbone(BackboneCase):
         self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1), ["y"])
 
 
+class One(BackboneCase):
+    servers = 1
+
+    def test_what_was_put_and_not_confirmed_when_the_broker_stops_is_in_the_queue_after_its_next_start(self):
+        publisher = self.client(self.a, "publisher")
+        self.nats.freeze(0)
+        for number in range(50):
+            publisher.put(REPLY, str(number))
+        publisher.ok("NOOP")  # all of them are read
+        self.a.stop()
+        self.nats.thaw(0)
+        self.a.start()
+        self.wait_ready(self.a)
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(50, 20), [str(number) for number in range(50)])
+
+
 class Moves(BackboneCase):
     servers = 1
 

@@ -117,6 +117,7 @@ struct FakeKept final : KeptQueues {
   }
   void taken(const std::string& topic, std::uint64_t number) override { taken_by.emplace_back(topic, number); }
   json::array describe() const override { return {}; }
+  gorgone::asio::awaitable<void> stop() override { co_return; }
 };
 
 struct FakeBackbone final : Backbone {

@@ -87,6 +87,15 @@ class Bench {
   Backbone& backbone() { return *backbone_; }
   JournalAgent& agent() { return agent_; }
   void end_queues() { queues_.reset(); }
+  /// As the service does.
+  void stop() {
+    auto both = [this]() -> asio::awaitable<bool> {
+      co_await queues_->stop();
+      if (backbone_) co_await backbone_->stop();
+      co_return true;
+    };
+    agent_.wait_for(both());
+  }
   bool is_up() { return backbone_->describe().at("state") == "up"; }
 
   /// Puts a message; what came of it is in `results`, by its body.

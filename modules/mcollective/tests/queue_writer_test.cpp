@@ -99,3 +99,33 @@ TEST_CASE("what the journal has had since before there was a backbone does not s
   CHECK(lost(bench) >= 1);
   CHECK(server.seen().violations == 0);
 }
+
+TEST_CASE("what waits for the servers' word at a stop is stored after the next start, in order") {
+  Directory directory;
+  FakeNats server;
+  {
+    Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+    REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+    server.answer_with({""});
+    for (const auto& body : numbered("m", 0, 20)) bench.put(reply, body);
+    REQUIRE(within(10s, {&bench}, [&] { return server.seen().asked == 1; }));
+    bench.stop();
+    CHECK(lost(bench) == 0);
+  }
+  CHECK(server.seen().stored.empty());
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  CHECK(within(10s, {&bench}, [&] { return server.seen().stored.size() == 20; }));
+  CHECK(bodies(server) == numbered("m", 0, 20));
+}
+
+TEST_CASE("what finds no room in the journal at a stop is counted") {
+  Directory directory;
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml() + "persistent:\n  - {topic: \"mcollective reply * *\", messages_max: 3}\n");
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  server.answer_with({""});
+  for (const auto& body : numbered("m", 0, 5)) bench.put(reply, body);
+  REQUIRE(within(10s, {&bench}, [&] { return server.seen().asked == 1; }));
+  bench.stop();
+  CHECK(lost(bench) == 2);
+}
