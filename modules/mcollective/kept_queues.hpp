@@ -39,7 +39,8 @@ class KeptQueues {
     /// has subscribed at another broker since: this client is a subscriber like any other from now on. `owner`: whose it is; the same
     /// identity where that is at another broker, nobody where it is under another key.
     std::function<void(const std::string& topic, const std::string& identity, const std::string& owner)> not_owner = {};
-    /// May be empty. The owner of the topic has been away for too long and is forgotten: whoever subscribes to it may have the queue.
+    /// May be empty. The owner of the topic has given it up at another broker, or has been away for too long and is forgotten: whoever
+    /// subscribes to it may have the queue.
     std::function<void(const std::string& topic)> is_free = {};
   };
   virtual ~KeptQueues() = default;
@@ -58,6 +59,8 @@ class KeptQueues {
   virtual void detach(const std::string& topic, const std::string& identity) = 0;
   /// The owner does not want the topic any more: somebody else may own the queue.
   virtual void disown(const std::string& topic, const std::string& identity) = 0;
+  /// Nobody subscribes to it here any more: is_free need not be told.
+  virtual void nobody_here(const std::string& topic) { static_cast<void>(topic); }
   /// A number that is not offered any more (after detach) is ignored.
   virtual void taken(const std::string& topic, std::uint64_t number) = 0;
   /// topic, owner, here (the owner is attached), messages, bytes, oldest (age in s), expired, refused; with a backbone what waits in this

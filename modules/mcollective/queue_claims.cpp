@@ -68,6 +68,10 @@ void QueueClaims::check(const std::string& topic, const Claim& claim, bool is_re
   });
 }
 
+void QueueClaims::is_free(const std::string& topic, std::function<void(bool)> done) {
+  look(topic, [done = std::move(done)](const Result<Record>& record) { done(record && record->sequence == 0); });
+}
+
 void QueueClaims::release(const std::string& topic, const Claim& claim, std::function<void(Result<void>)> done) {
   look(topic, [this, claim, done = std::move(done)](const Result<Record>& record) {
     if (!record) return done(record.error());

@@ -37,6 +37,8 @@ class QueueClaims {
   void claim(const std::string& topic, const Claim& claim, Done done);
   /// Looks whether a claim still holds; claims anew where there is none, and where `is_renewed` so that it grows no older.
   void check(const std::string& topic, const Claim& claim, bool is_renewed, Done done);
+  /// Whether nobody has it; false where that is not known.
+  void is_free(const std::string& topic, std::function<void(bool)> done);
   /// Gives it back where the identity has it, under this key. An Error: not now.
   void release(const std::string& topic, const Claim& claim, std::function<void(Result<void>)> done);
 

@@ -62,36 +62,58 @@ void QueueReader::set_ready(bool is_ready) {
     all.push_back(topic);
   }
   for (const auto& topic : all) go_on(topic);
+  look_for_free();
 }
 
 void QueueReader::renew() {
   if (!is_ready_) return;
   for (auto& [topic, state] : topics_)
     if (state.is_claimed) claims_.check(topic, state.claim, true, [](QueueClaims::Answer, const std::string&) {});
+  look_for_free();
+}
+
+void QueueReader::look_for_free() {
+  for (const auto& topic : watched_) look_whether_free(topic);
+}
+
+void QueueReader::look_whether_free(const std::string& topic) {
+  if (!is_ready_ || !watched_.contains(topic)) return;
+  claims_.is_free(topic, [this, topic, alive = std::weak_ptr<bool>(alive_)](bool is_free) {
+    if (is_free && !alive.expired() && watched_.contains(topic) && events_.is_free) events_.is_free(topic);
+  });
+}
+
+void QueueReader::owner_changed(const std::string& topic) {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return look_whether_free(topic);
+  found->second.must_check = true;
+  go_on(topic);
 }
 
 bool QueueReader::attach(const std::string& topic, const std::string& identity, const IdentityKey& key) {
   if (const auto known = topics_.find(topic); known != topics_.end() && known->second.identity != identity) return false;
   if (const auto former = released_.find(topic); former != released_.end() && former->second.identity == identity) released_.erase(former);
   forget(topic);
+  watched_.erase(topic);
   auto& state = topics_[topic];
   state.identity = identity;
   state.usual = usual_at_first;
   state.claim = {fmt::format("{}-{}", instance_, ++claims_made_), identity, key};
   connection_.subscribe(names_.news(topic), [this, topic](const NatsMessage& message) {
-    const auto found = topics_.find(topic);
-    if (found == topics_.end()) return;
     if (message.data == "m") return news(topic);
-    found->second.must_check = true;
-    go_on(topic);
+    owner_changed(topic);
   });
   go_on(topic);
   return true;
 }
 
-void QueueReader::erase(const std::string& topic) {
-  connection_.unsubscribe(names_.news(topic));
+void QueueReader::give_up(const std::string& topic) {
+  watched_.insert(topic);
   forget(topic);
+}
+
+void QueueReader::nobody_here(const std::string& topic) {
+  if (watched_.erase(topic) > 0) connection_.unsubscribe(names_.news(topic));
 }
 
 void QueueReader::forget(const std::string& topic) {
@@ -120,14 +142,14 @@ void QueueReader::let_others_go_on(const std::string& identity) {
 
 void QueueReader::detach(const std::string& topic, const std::string& identity) {
   const auto found = topics_.find(topic);
-  if (found != topics_.end() && found->second.identity == identity) erase(topic);
+  if (found != topics_.end() && found->second.identity == identity) give_up(topic);
 }
 
 void QueueReader::disown(const std::string& topic, const std::string& identity) {
   const auto found = topics_.find(topic);
   if (found == topics_.end() || found->second.identity != identity) return;
   const auto claim = found->second.claim;
-  erase(topic);
+  give_up(topic);
   release(topic, claim);
 }
 
@@ -251,7 +273,7 @@ void QueueReader::claimed(const std::string& topic, Topic& state, QueueClaims::A
     case QueueClaims::Answer::not_ours:
     case QueueClaims::Answer::other_key: {
       const auto identity = state.identity;
-      erase(topic);
+      give_up(topic);
       if (events_.not_owner) events_.not_owner(topic, identity, answer == QueueClaims::Answer::other_key ? std::string() : owner);
     }
   }

@@ -27,10 +27,11 @@ class QueueReader {
   bool attach(const std::string& topic, const std::string& identity, const IdentityKey& key);
   void detach(const std::string& topic, const std::string& identity);
   void disown(const std::string& topic, const std::string& identity);
+  void nobody_here(const std::string& topic);
   void taken(const std::string& topic, std::uint64_t number);
   /// A message has come into the stream of a topic.
   void news(const std::string& topic);
-  /// Writes the claims anew, so that they do not grow old.
+  /// Writes the claims anew, so that they do not grow old, and looks which of others have.
   void renew();
 
   struct Topic {
@@ -62,12 +63,15 @@ class QueueReader {
   void take_bytes(Topic& state, std::size_t bytes);
   void give_back(Topic& state, std::size_t bytes);
   void forget(const std::string& topic);
+  void owner_changed(const std::string& topic);
+  void look_for_free();
+  void look_whether_free(const std::string& topic);
   void claim(const std::string& topic, Topic& state);
   void claimed(const std::string& topic, Topic& state, QueueClaims::Answer answer, const std::string& owner);
   void read(const std::string& topic, Topic& state);
   void found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record);
   void look_again(const std::string& topic, Topic& state, std::chrono::milliseconds after);
-  void erase(const std::string& topic);
+  void give_up(const std::string& topic);
   void remove(const std::string& stream, std::uint64_t sequence);
   void release(const std::string& topic, const QueueClaims::Claim& claim);
   void release_again(const std::string& topic, const QueueClaims::Claim& claim);
@@ -82,6 +86,7 @@ class QueueReader {
   std::uint64_t claims_made_ = 0;
   bool is_ready_ = false;
   std::map<std::string, Topic> topics_;
+  std::set<std::string> watched_;  ///< somebody else's: who subscribes here may have them when they are free
   OfferBudget budget_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;

@@ -25,6 +25,7 @@ class StreamQueues final : public KeptQueues {
   bool has_room(const std::string&, const std::string&) const override { return true; }
   void detach(const std::string& topic, const std::string& identity) override { reader_.detach(topic, identity); }
   void disown(const std::string& topic, const std::string& identity) override { reader_.disown(topic, identity); }
+  void nobody_here(const std::string& topic) override { reader_.nobody_here(topic); }
   void taken(const std::string& topic, std::uint64_t number) override { reader_.taken(topic, number); }
   json::array describe() const override;
   asio::awaitable<void> stop() override {

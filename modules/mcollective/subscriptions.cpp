@@ -33,7 +33,9 @@ void Broker::end_subscription(Client& client, Topic& topic, Leaving how) {
     else
       parts_.kept.detach(name, identity);
   }
+  const bool is_persistent = topic.is_persistent;
   if (topics_.remove(client, topic)) {
+    if (is_persistent) parts_.kept.nobody_here(name);
     if (parts_.backbone) parts_.backbone->unwant(name);
   } else if (was_owner) {
     if (how == Leaving::unsubscribed)

@@ -188,15 +188,39 @@ TEST_CASE_METHOD(Fixture, "a queue has one owner among all brokers, and the last
   REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !b->offers[reply].empty(); }));
   CHECK(b->offers[reply] == std::vector<std::string>{"m1"});
   CHECK(a->offers[reply] == std::vector<std::string>{"m0"});
+  CHECK(b->freed.empty());
+  CHECK(a->freed.empty());
 
   b->queues().disown(reply, "web1");
   const auto is_free = [&] { return cluster().messages(prefix + "-owners") == 0; };
   REQUIRE(within(long_enough, {a.get(), b.get()}, is_free));
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return !a->freed.empty(); }));
   a->refused_owners.clear();
   a->queues().attach(reply, "web2");
   a->put(reply, "m2");
   REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return a->offers[reply].size() == 2; }));
   CHECK(a->refused_owners.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "who was refused a queue hears that its owner at another broker has been away for too long") {
+  const std::string brief = "persistent:\n  - {topic: \"mcollective reply * *\", age_max_s: 3}\n";
+  auto a = open_up("a", brief), b = open_up("b", brief);
+  const std::string other = "mcollective reply web1 2";
+  for (const auto& topic : {reply, other}) REQUIRE(a->queues().attach(topic, "web1"));
+  a->put(reply, "m0");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 1; }));
+  for (const auto& topic : {reply, other}) b->queues().attach(topic, "web2");
+  REQUIRE(within(long_enough, {a.get(), b.get()}, [&] { return b->refused_owners.size() == 2; }));
+  a->run_for(10ms);
+  CHECK(within(5s, {a.get(), b.get()}, [&] { return !b->freed.empty(); }) == false);
+  b->queues().nobody_here(other);
+  a.reset();
+  REQUIRE(within(long_enough, {b.get()}, [&] { return !b->freed.empty(); }));
+  b->run_for(1500ms);
+  CHECK(std::set<std::string>(b->freed.begin(), b->freed.end()) == std::set{reply});
+  b->queues().attach(reply, "web2");
+  b->put(reply, "m1");
+  CHECK(within(long_enough, {b.get()}, [&] { return b->offers[reply].size() == 1; }));
 }
 
 TEST_CASE_METHOD(Fixture,
