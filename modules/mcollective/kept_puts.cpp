@@ -25,15 +25,16 @@ void Broker::put_kept(Client& client, std::string topic, SharedFrames message, s
                id = std::move(id)](const Result<void>& outcome) {
     if (alive.expired()) return;
     was_kept(connection, bytes);
+    // Those who do not own the queue have it as they have any other message: an owner who takes nothing does not make them deaf.
+    if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
+    const bool is_too_large = !outcome && outcome.error().code == "too_large";
+    if (parts_.backbone && !is_too_large) parts_.backbone->publish(topic, message);
     if (outcome) {
       ++counters_.kept;
-      // Those who do not own the queue have it as they have any other message.
-      if (auto* const known = topics_.find(topic)) fan_out(*known, message, bytes, connection, false);
-      if (parts_.backbone) parts_.backbone->publish(topic, message);
       if (id) answer_late(connection, ticket, ok(*id));
       return;
     }
-    if (outcome.error().code == "too_large") {
+    if (is_too_large) {
       note_too_large(clients_.at(connection), topic, outcome.error().message);
     } else {
       ++counters_.kept_refused;

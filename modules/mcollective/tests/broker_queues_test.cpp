@@ -63,6 +63,22 @@ TEST_CASE("a PUT that cannot be kept is answered ERROR, with or without an ID") 
   CHECK(world.broker->counters().kept_refused == 2);
 }
 
+TEST_CASE("who does not own a queue gets what that has no room for, at other brokers too where these take it") {
+  World world(World::quick_limits(), true);
+  world.kept.persistent.insert("q");
+  world.join(1, "owner 1", {"q"});
+  world.join(2, "listener 1", {"q"});
+  world.join(3, "publisher 1");
+  world.say(3, {"PUT", "ID", "1", "TOPIC", "q", "", "x"});
+  world.say(3, {"PUT", "ID", "2", "TOPIC", "q", "", "y"});
+  world.kept.puts.at(0).second(gorgone::Error{"the queue is full", "full"});
+  world.kept.puts.at(1).second(gorgone::Error{"the message is too large", "too_large"});
+  CHECK(world.heard(1).empty());
+  CHECK(world.heard(2) == Lines{"MESSAGE TOPIC q | x", "MESSAGE TOPIC q | y"});
+  CHECK(world.heard(3) == Lines{"ERROR MESSAGE not kept: the queue is full ID 1", "ERROR MESSAGE not kept: the message is too large ID 2"});
+  CHECK(world.backbone.published == Lines{"q"});
+}
+
 TEST_CASE("a publisher of what is not stored yet is not read beyond some megabytes, until it is, and is not taken for silent") {
   auto limits = World::quick_limits();
   World world(limits);
