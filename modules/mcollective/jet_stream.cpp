@@ -10,7 +10,7 @@ namespace {
 // Error numbers of the JetStream API.
 constexpr std::int64_t wrong_last_sequence = 10071, store_failed = 10077, no_message = 10037, no_such_sequence = 10043,
                        delete_failed = 10057, other_configuration = 10058, busy_from = 10004, no_leader = 10009, unavailable = 10008,
-                       too_large = 10054, id_in_process = 10158, no_resources = 10023, no_message_there = 404;
+                       too_large = 10054, no_stream = 10059, id_in_process = 10158, no_resources = 10023, no_message_there = 404;
 
 std::string text_at(const json::object& object, std::string_view key) {
   const auto* found = object.if_contains(key);
@@ -42,6 +42,8 @@ Error error_of(const json::object& error) {
     told.code = "changed";
   else if (number == store_failed && told.message.starts_with("maximum"))
     told.code = "full";
+  else if (number == no_stream)
+    told.code = "no_stream";
   else if (number == no_message || number == no_such_sequence ||
            (number == delete_failed && told.message.find("no message") != std::string::npos))
     told.code = "none";
@@ -140,7 +142,7 @@ void JetStream::use(const std::string& stream, Done<Use> done) {
     if (!answer) return done(answer.error());
     const auto* state = object_at(*answer, "state");
     if (!state) return done(Error{"the NATS cluster's answer holds no state"});
-    done(Use{number_at(*state, "messages"), number_at(*state, "bytes")});
+    done(Use{number_at(*state, "messages"), number_at(*state, "bytes"), number_at(*state, "last_seq")});
   });
 }
 

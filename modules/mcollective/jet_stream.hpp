@@ -34,9 +34,11 @@ class JetStream {
   void last(const std::string& stream, const std::string& subject, Done<std::optional<Record>> done);
   /// Done too where it is not there any more.
   void remove(const std::string& stream, std::uint64_t sequence, Done<void> done);
-  /// How many messages and bytes a stream holds.
+  /// How many messages and bytes a stream holds, and the sequence of the newest message that it has ever had. The code of an Error is
+  /// "no_stream" where there is no such stream.
   struct Use {
     std::uint64_t messages = 0, bytes = 0;
+    std::uint64_t newest = 0;
   };
   void use(const std::string& stream, Done<Use> done);
 

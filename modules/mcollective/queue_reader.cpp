@@ -52,10 +52,11 @@ std::uint64_t QueueReader::taken_of(const std::string& stream) const {
 
 void QueueReader::set_ready(bool is_ready) {
   is_ready_ = is_ready;
-  if (!is_ready) return;
+  if (!is_ready) {
+    for (auto& [name, stream] : known_) stream.is_known = false;
+    return;
+  }
   for (const auto& [topic, claim] : std::exchange(released_, {})) release(topic, claim);
-  for (const auto& [stream, sequences] : std::exchange(taken_, {}))
-    for (const auto sequence : sequences) remove(stream, sequence);
   std::vector<std::string> all;
   for (auto& [topic, state] : topics_) {
     state.must_check = true;  // somebody may have come to another broker meanwhile
@@ -63,6 +64,41 @@ void QueueReader::set_ready(bool is_ready) {
   }
   for (const auto& topic : all) go_on(topic);
   look_for_free();
+}
+
+std::uint64_t QueueReader::read_until(const std::string& stream) const {
+  const auto found = known_.find(stream);
+  return found == known_.end() ? 0 : found->second.read_until;
+}
+
+void QueueReader::stream_is(const std::string& stream, const JetStream::Use& use, std::uint64_t read_until) {
+  auto& known = known_[stream];
+  // When it was made says nothing: each replica of a cluster has a time of its own for that.
+  const bool is_other = use.newest < read_until;
+  if (is_other) begin_anew(stream);
+  if (!is_ready_ || (std::exchange(known.is_known, true) && !is_other)) return;
+  if (const auto left = taken_.extract(stream))
+    for (const auto sequence : left.mapped()) remove(stream, sequence);
+  std::vector<std::string> all;
+  for (const auto& [topic, state] : topics_)
+    if (names_.stream(topic) == stream) all.push_back(topic);
+  for (const auto& topic : all) go_on(topic);
+}
+
+void QueueReader::begin_anew(const std::string& stream) {
+  agent_.log().warning("stream {} was made anew or set back since it was read last: what it holds is read from its beginning", stream);
+  known_[stream].read_until = 0;
+  taken_.erase(stream);
+  std::set<std::string> identities;
+  for (auto& [topic, state] : topics_) {
+    if (names_.stream(topic) != stream) continue;
+    identities.insert(state.identity);
+    for (const auto& [number, offered] : std::exchange(state.unconfirmed, {})) give_back(state, offered.bytes);
+    state.next = 1;
+    state.told = 0;
+    ++state.beginnings;
+  }
+  for (const auto& identity : identities) let_others_go_on(identity);
 }
 
 void QueueReader::renew() {
@@ -185,18 +221,20 @@ void QueueReader::taken(const std::string& topic, std::uint64_t number) {
   auto& state = found->second;
   const auto message = state.unconfirmed.find(number);
   if (message == state.unconfirmed.end()) return;
-  give_back(state, message->second);
+  const auto [sequence, bytes] = message->second;
+  give_back(state, bytes);
   state.unconfirmed.erase(message);
   ++state.taken;
   ++counts_[names_.stream(topic)];
   const auto identity = state.identity;
-  remove(names_.stream(topic), number);
+  remove(names_.stream(topic), sequence);
   go_on(topic);
   let_others_go_on(identity);
 }
 
 void QueueReader::remove(const std::string& stream, std::uint64_t sequence) {
   taken_[stream].insert(sequence);
+  if (!known_[stream].is_known) return;  // when it is
   streams_.remove(stream, sequence, [this, stream, sequence, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
     if (alive.expired()) return;
     if (result) {
@@ -209,7 +247,9 @@ void QueueReader::remove(const std::string& stream, std::uint64_t sequence) {
     if (!is_ready_) return;  // again when it is
     auto timer = std::make_shared<asio::steady_timer>(agent_.loop(), again_after);
     timer->async_wait([this, stream, sequence, timer, alive](const boost::system::error_code&) {
-      if (!alive.expired() && is_ready_) remove(stream, sequence);
+      if (alive.expired() || !is_ready_) return;
+      const auto left = taken_.find(stream);
+      if (left != taken_.end() && left->second.contains(sequence)) remove(stream, sequence);
     });
   });
 }
@@ -231,7 +271,7 @@ bool QueueReader::go_on(const std::string& topic) {
     claim(topic, state);
     return false;
   }
-  if (state.unconfirmed.size() >= KeptQueues::unconfirmed_max) return false;
+  if (!known_[names_.stream(topic)].is_known || state.unconfirmed.size() >= KeptQueues::unconfirmed_max) return false;
   if (state.bytes > 0 && state.bytes + state.usual > OfferBudget::of_queue_max) return false;
   if (budget_.room(state.identity, topic, state.usual) == 0) return true;
   read(topic, state);
@@ -283,7 +323,7 @@ void QueueReader::read(const std::string& topic, Topic& state) {
   state.is_asking = true;
   state.again.reset();
   take_bytes(state, state.usual);
-  auto read = [this, topic, claim = state.claim.number, held = state.usual,
+  auto read = [this, topic, claim = state.claim.number, held = state.usual, beginnings = state.beginnings,
                alive = std::weak_ptr<bool>(alive_)](Result<std::optional<JetStream::Record>> record) {
     if (alive.expired()) return;
     auto* const waiting = find(topic, claim);
@@ -291,7 +331,10 @@ void QueueReader::read(const std::string& topic, Topic& state) {
     waiting->is_asking = false;
     give_back(*waiting, held);
     const auto identity = waiting->identity;
-    found(topic, *waiting, std::move(record));
+    if (waiting->beginnings == beginnings)
+      found(topic, *waiting, std::move(record));
+    else
+      go_on(topic);
     let_others_go_on(identity);
   };
   streams_.next(names_.stream(topic), names_.subject(topic), state.next, std::move(read));
@@ -308,7 +351,9 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
   const auto sequence = (*record)->sequence;
   state.next = sequence + 1;
   if (state.told > 0) --state.told;
-  const auto& stream = names_.stream(topic);
+  const auto stream = names_.stream(topic);
+  auto& read_until = known_[stream].read_until;
+  read_until = std::max(read_until, sequence);
   const auto deleting = taken_.find(stream);
   if (deleting != taken_.end() && deleting->second.contains(sequence)) {
     go_on(topic);
@@ -323,9 +368,12 @@ void QueueReader::found(const std::string& topic, Topic& state, Result<std::opti
     return;
   }
   state.usual = bytes;
-  state.unconfirmed.emplace(sequence, bytes);
+  // Numbers of our own: a late word about a message of a stream that is no more must not be taken for one about another of the same
+  // sequence.
+  const auto number = ++offers_made_;
+  state.unconfirmed.emplace(number, Offered{sequence, bytes});
   take_bytes(state, bytes);
-  const KeptMessage message{sequence, std::move(envelope->frames)};
+  const KeptMessage message{number, std::move(envelope->frames)};
   events_.offer(topic, message);
   go_on(topic);
 }

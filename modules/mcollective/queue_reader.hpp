@@ -24,6 +24,11 @@ class QueueReader {
   QueueReader(const QueueReader&) = delete;
 
   void set_ready(bool is_ready);
+  /// How far a stream was read, as stream_is() is to be told; to be asked before the servers are.
+  std::uint64_t read_until(const std::string& stream) const;
+  /// What the servers say of a stream. Sequences are worth something within one stream only: where this one ends before what was read of
+  /// it, what is known of them is forgotten. Nothing is read from it or deleted there until this is known of it.
+  void stream_is(const std::string& stream, const JetStream::Use& use, std::uint64_t read_until);
   bool attach(const std::string& topic, const std::string& identity, const IdentityKey& key);
   void detach(const std::string& topic, const std::string& identity);
   void disown(const std::string& topic, const std::string& identity);
@@ -34,16 +39,21 @@ class QueueReader {
   /// Writes the claims anew, so that they do not grow old, and looks which of others have.
   void renew();
 
+  struct Offered {
+    std::uint64_t sequence = 0;
+    std::size_t bytes = 0;
+  };
   struct Topic {
     std::string identity;
     QueueClaims::Claim claim;
-    bool is_claimed = false;                           ///< its messages may be read
-    bool is_asking = false;                            ///< for its claim or a message
-    bool must_check = false;                           ///< whether the claim still holds
-    std::uint64_t next = 1;                            ///< in the stream
-    std::map<std::uint64_t, std::size_t> unconfirmed;  ///< sequence → bytes
-    std::size_t bytes = 0;                             ///< of these, and what is set aside for the one that is being read
-    std::size_t usual = 0;                             ///< as large as the last one: what is set aside for the next
+    bool is_claimed = false;                       ///< its messages may be read
+    bool is_asking = false;                        ///< for its claim or a message
+    bool must_check = false;                       ///< whether the claim still holds
+    std::uint64_t next = 1;                        ///< in the stream
+    std::uint64_t beginnings = 0;                  ///< how often the stream was found to be another one
+    std::map<std::uint64_t, Offered> unconfirmed;  ///< by the number under which it was offered
+    std::size_t bytes = 0;                         ///< of these, and what is set aside for the one that is being read
+    std::size_t usual = 0;                         ///< as large as the last one: what is set aside for the next
     std::uint64_t taken = 0;
     std::uint64_t told = 0;  ///< messages that we were told of and have not seen
     int fruitless = 0;       ///< looks for them
@@ -74,6 +84,7 @@ class QueueReader {
   void give_up(const std::string& topic);
   void remove(const std::string& stream, std::uint64_t sequence);
   void release(const std::string& topic, const QueueClaims::Claim& claim);
+  void begin_anew(const std::string& stream);
   void release_again(const std::string& topic, const QueueClaims::Claim& claim);
 
   Agent& agent_;
@@ -83,11 +94,16 @@ class QueueReader {
   JetStream streams_;
   QueueClaims claims_;
   const std::string instance_;
-  std::uint64_t claims_made_ = 0;
+  std::uint64_t claims_made_ = 0, offers_made_ = 0;
   bool is_ready_ = false;
   std::map<std::string, Topic> topics_;
   std::set<std::string> watched_;  ///< somebody else's: who subscribes here may have them when they are free
   OfferBudget budget_;
+  struct Stream {
+    std::uint64_t read_until = 0;  ///< the highest sequence that was seen
+    bool is_known = false;         ///< it is still that one, by what the servers have said since they were reached
+  };
+  std::map<std::string, Stream> known_;
   /// Taken and not yet deleted in the stream of that name.
   std::map<std::string, std::set<std::uint64_t>> taken_;
   std::map<std::string, std::uint64_t> counts_;         ///< of all that were taken, by stream

@@ -50,7 +50,29 @@ void StreamQueues::set_ready(bool is_ready) {
   is_ready_ = is_ready;
   writer_.set_ready(is_ready);
   reader_.set_ready(is_ready);
-  ask_use_at_s_ = 0;
+  if (is_ready) ask_use();
+}
+
+// It says too whether a stream is still the one that was read: somebody may have removed it, or lost it with a disk.
+void StreamQueues::ask_use() {
+  ask_use_at_s_ = now_s() + use_every_s;
+  for (const auto& limits : limits_) {
+    const auto name = names_.stream(limits);
+    auto told = [this, name, read_until = reader_.read_until(name),
+                 alive = std::weak_ptr<bool>(alive_)](const Result<JetStream::Use>& use) {
+      if (alive.expired() || !is_ready_) return;
+      if (use) {
+        uses_[name] = *use;
+        return reader_.stream_is(name, *use, read_until);
+      }
+      ask_use_at_s_ = 0;
+      if (use.error().code != "no_stream") return;
+      agent_.log().warning("stream {} is not there any more and is made anew", name);
+      set_ready(false);
+      ensure(0, connection_.status().connects);
+    };
+    streams_.use(name, std::move(told));
+  }
 }
 
 void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
@@ -59,7 +81,7 @@ void StreamQueues::ensure(std::size_t place, std::uint64_t connects) {
     if (!last_error_.empty()) agent_.log().info("the streams of persistent topics can be used");
     last_error_.clear();
     were_made_ = true;
-    return set_ready(true);
+    return is_ready_ ? ask_use() : set_ready(true);
   }
   const std::string name(all[place].at("name").get_string());
   auto made = [this, place, connects, name, alive = std::weak_ptr<bool>(alive_)](const Result<void>& result) {
@@ -86,15 +108,7 @@ void StreamQueues::look() {
     renew_at_s_ = now + std::max<std::int64_t>(1, age_max / 4);
     reader_.renew();
   }
-  if (is_ready_ && now >= ask_use_at_s_) {
-    ask_use_at_s_ = now + use_every_s;
-    for (const auto& limits : limits_) {
-      const auto name = names_.stream(limits);
-      streams_.use(name, [this, name, alive = std::weak_ptr<bool>(alive_)](const Result<JetStream::Use>& use) {
-        if (!alive.expired() && use) uses_[name] = *use;
-      });
-    }
-  }
+  if (is_ready_ && now >= ask_use_at_s_) ask_use();
   ages_.expires_after(look_every);
   ages_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
     if (!error && !alive.expired()) look();

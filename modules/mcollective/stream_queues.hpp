@@ -39,6 +39,7 @@ class StreamQueues final : public KeptQueues {
   void ensure(std::size_t place, std::uint64_t connects);
   void set_ready(bool is_ready);
   void look();
+  void ask_use();
   void stored(const std::string& topic);
 
   Agent& agent_;

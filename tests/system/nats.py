@@ -6,13 +6,14 @@
                                              # NatsCluster(directory, 1, operator=Operator()) of nats_operator.py
     cluster.start()                          # and waits until JetStream answers
     cluster.urls, cluster.stop(), cluster.kill(0), cluster.start(0), cluster.freeze(0), cluster.thaw(0)
+    cluster.wipe(0)                          # what a server that does not run has stored
     cluster.ask("$JS.API.STREAM.INFO.x")     # JSON in, JSON out, by the first server that runs
 
 It ends with the test's process at the latest. The logs are nats-N.log in the directory. As a program,
 
     nats.py DIRECTORY [SERVERS]
 
-it starts one, prints a line of JSON that describes it, and does what it reads: start, stop, kill, freeze or thaw with or without a number,
+it starts one, prints a line of JSON that describes it, and does what it reads: start, stop, kill, freeze, thaw or wipe with or without a number,
 or ask SUBJECT JSON, each answered by a line of JSON; it ends with its input. That is how tests in other languages use it.
 """
 import ctypes
@@ -125,6 +126,10 @@ class NatsCluster:
 
     def thaw(self, place):
         self.processes[place].send_signal(signal.SIGCONT)
+
+    def wipe(self, place):
+        assert self.processes[place] is None, f"nats-server {place} runs"
+        shutil.rmtree(self.directory / f"store-{place}")
 
     # Use
 

@@ -346,3 +346,46 @@ TEST_CASE_METHOD(Fixture, "a queue that its owner gives up goes to who asks for 
   CHECK(a->refused_owners.empty());
   CHECK(a->offers[reply].back() == "second");
 }
+
+TEST_CASE(
+    "a stream that is lost with its server's disk is made anew and read from its beginning, and a late word of what it held harms "
+    "nothing") {
+  NatsCluster server(1);
+  Directory directory;
+  Bench a(directory.file("a.sdb"), server.yaml("lost") + "backbone_replicas: 1\n" + persistent);
+  const std::string stream = "lost_mcollective_reply_=2A_=2A";
+  REQUIRE(within(long_enough, {&a}, [&] { return is_ready(a); }));
+  a.takes = false;
+  REQUIRE(a.queues().attach(reply, "web1"));
+  for (const auto& body : numbered("m", 0, 15)) a.put(reply, body);
+  REQUIRE(within(long_enough, {&a}, [&] { return a.offers[reply].size() == 15; }));
+  for (std::size_t i = 0; i < 10; ++i) a.take(reply, i);
+  REQUIRE(within(long_enough, {&a}, [&] { return server.messages(stream) == 5; }));
+  server.tell("stop");
+  server.tell("wipe 0");
+  REQUIRE(within(long_enough, {&a}, [&] { return !a.is_up(); }));
+  server.tell("start");
+  REQUIRE(within(long_enough, {&a}, [&] { return a.is_up() && server.messages(stream) == 0; }));
+  for (const auto& body : numbered("n", 0, 20)) a.put(reply, body);
+  REQUIRE(within(long_enough, {&a}, [&] { return a.results.size() == 35; }));
+  for (std::size_t i = 10; i < 15; ++i) a.take(reply, i);
+  REQUIRE(within(long_enough, {&a}, [&] { return a.offers[reply].size() == 35; }));
+  CHECK(std::vector<std::string>(a.offers[reply].begin() + 15, a.offers[reply].end()) == numbered("n", 0, 20));
+  a.run_for(1500ms);  // what was not deleted would be again after a second
+  CHECK(server.messages(stream) == 20);
+  for (std::size_t i = 15; i < 35; ++i) a.take(reply, i);
+  CHECK(within(long_enough, {&a}, [&] { return server.messages(stream) == 0; }));
+}
+
+TEST_CASE_METHOD(Fixture, "a stream that somebody deletes while it is used is made anew and goes on") {
+  auto a = open_up("a");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  REQUIRE(a->queues().attach(reply, "web1"));
+  for (const auto& body : numbered("m", 0, 10)) a->put(reply, body);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 10; }));
+  cluster().tell("ask $JS.API.STREAM.DELETE." + stream);
+  a->put(reply, "n0");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->offers[reply].size() == 11; }));
+  CHECK(a->offers[reply].back() == "n0");
+  CHECK(a->results["n0"] == "ok");
+}
