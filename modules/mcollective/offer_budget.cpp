@@ -56,6 +56,11 @@ std::size_t OfferBudget::offered(const std::string& identity) const {
   return place == of_each_.end() ? 0 : place->second.bytes;
 }
 
+bool OfferBudget::is_waited_for(const std::string& identity) const {
+  const auto place = of_each_.find(identity);
+  return place != of_each_.end() && !place->second.waiting.empty();
+}
+
 void OfferBudget::trim(std::map<std::string, Use>::iterator place) {
   if (place->second.bytes == 0 && place->second.waiting.empty()) of_each_.erase(place);
 }

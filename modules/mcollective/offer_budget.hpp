@@ -23,6 +23,8 @@ class OfferBudget {
   /// It does not wait any more.
   void forget(const std::string& identity, const std::string& topic);
   std::size_t offered(const std::string& identity) const;
+  /// By a topic that has found no room.
+  bool is_waited_for(const std::string& identity) const;
 
  private:
   struct Use {

@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t portion = 64;
+constexpr std::size_t portion = 64, portion_bytes = std::size_t{1} << 20;
+const std::string all_topics;  // the identity of the budget
 constexpr auto again_after = 1000ms, look_for_room_after = 3000ms, complaint_every = 60000ms;
 // "NATS/1.0", "Nats-Msg-Id: " and the ends of lines: the servers count them with the payload.
 constexpr std::size_t header_room = 64;
@@ -105,16 +106,32 @@ void QueueWriter::spool(const std::string& topic, const Envelope& envelope, std:
   asio::post(agent_.loop(), [done = std::move(done), error = number.error()] { done(error); });
 }
 
-void QueueWriter::pump(const std::string& topic) {
-  if (!is_ready_) return;
+bool QueueWriter::pump(const std::string& topic) {
+  if (!is_ready_) return false;
   auto& state = topics_[topic];
-  if (state.is_busy) return;
-  if (!state.waiting.empty()) return send(topic, state);
+  if (state.is_busy) return false;
+  if (!state.waiting.empty()) {
+    send(topic, state);
+    return false;
+  }
   // What the journal dropped for its age since it was read is not sent.
-  while (!state.moving.empty() && store_.first(topic, state.moving.front().number) != state.moving.front().number) state.moving.pop_front();
-  if (!state.moving.empty()) return move(topic, state);
+  while (!state.moving.empty() && store_.first(topic, state.moving.front().number) != state.moving.front().number) pop_moving(state);
+  if (!state.moving.empty()) {
+    move(topic, state);
+    return false;
+  }
   if (store_.first(topic) != 0) return read(topic, state);
   topics_.erase(topic);
+  return false;
+}
+
+void QueueWriter::pop_moving(Topic& state) {
+  budget_.remove(all_topics, sealed_bytes(state.moving.front().envelope));
+  state.moving.pop_front();
+}
+
+void QueueWriter::let_others_go_on() {
+  budget_.offer(all_topics, [this](const std::string& topic) { return pump(topic); });
 }
 
 void QueueWriter::send(const std::string& topic, Topic& state) {
@@ -157,20 +174,31 @@ void QueueWriter::sent(const std::string& topic, const Result<std::uint64_t>& re
   pending.done(Error{fmt::format("the NATS servers do not store topic \"{}\": {}", printable(topic), error.message), error.code});
 }
 
-void QueueWriter::read(const std::string& topic, Topic& state) {
-  state.is_busy = true;
+bool QueueWriter::read(const std::string& topic, Topic& state) {
   const auto asked = store_.first(topic);
-  store_.read(topic, asked, portion, [this, topic, asked](Result<std::vector<KeptStore::Stored>> messages) {
+  const auto room = budget_.room(all_topics, topic, store_.part(topic, asked, 1, 0).bytes);
+  if (room == 0) return true;
+  state.is_busy = true;
+  const auto part = store_.part(topic, asked, portion, std::min(room, portion_bytes));
+  budget_.add(all_topics, part.bytes);
+  store_.read(topic, asked, part.messages, [this, topic, asked, held = part.bytes](Result<std::vector<KeptStore::Stored>> messages) {
     auto& reading = topics_[topic];
     reading.is_busy = false;
+    budget_.remove(all_topics, held);
     if (!messages) {
       agent_.log().error("the queue of topic \"{}\" cannot be read from the journal: {}", printable(topic), messages.error().message);
-      return pause(topic, again_after);
+      pause(topic, again_after);
+      return let_others_go_on();
     }
     if (messages->empty() && store_.lose(topic, asked)) ++lost_;
-    for (auto& message : *messages) reading.moving.push_back(std::move(message));
+    for (auto& message : *messages) {
+      budget_.add(all_topics, sealed_bytes(message.envelope));
+      reading.moving.push_back(std::move(message));
+    }
     pump(topic);
+    let_others_go_on();
   });
+  return false;
 }
 
 void QueueWriter::move(const std::string& topic, Topic& state) {
@@ -180,7 +208,8 @@ void QueueWriter::move(const std::string& topic, Topic& state) {
   // Kept before there was a backbone, or when its servers took more. They would close the connection on it, again and again.
   if (const auto outside = outside_bytes(envelope); outside > connection_.payload_max()) {
     lose(topic, state, fmt::format("it is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max()));
-    return pump(topic);
+    pump(topic);
+    return let_others_go_on();
   }
   state.is_busy = true;
   streams_.store(names_.subject(topic), envelope.id, seal(envelope), {},
@@ -196,16 +225,21 @@ void QueueWriter::moved(const std::string& topic, const Result<std::uint64_t>& r
   if (!result && result.error().code != "too_large") {
     const auto& error = result.error();
     if (is_ready_) complain(topic, error.message);
-    return pause(topic, error.code == "full" ? look_for_room_after : again_after);
+    // It would keep out others whose streams do take them.
+    if (budget_.is_waited_for(all_topics))
+      while (!state.moving.empty()) pop_moving(state);
+    pause(topic, error.code == "full" ? look_for_room_after : again_after);
+    return let_others_go_on();
   }
-  if (!result) {
+  if (result) {
+    store_.drop(topic, state.moving.front().number);
+    pop_moving(state);
+    stored_(topic);
+  } else {
     lose(topic, state, result.error().message);
-    return pump(topic);
   }
-  store_.drop(topic, state.moving.front().number);
-  state.moving.pop_front();
-  stored_(topic);
   pump(topic);
+  let_others_go_on();
 }
 
 void QueueWriter::lose(const std::string& topic, Topic& state, const std::string& why) {
@@ -213,7 +247,7 @@ void QueueWriter::lose(const std::string& topic, Topic& state, const std::string
   agent_.log().error("a message of topic \"{}\" that waited in the journal is lost, the NATS servers will never take it: {}",
                      printable(topic), why);
   store_.drop(topic, state.moving.front().number);
-  state.moving.pop_front();
+  pop_moving(state);
 }
 
 void QueueWriter::complain(const std::string& topic, const std::string& why) {

@@ -12,6 +12,7 @@
 
 #include "jet_stream.hpp"
 #include "kept_store.hpp"
+#include "offer_budget.hpp"
 #include "stream_names.hpp"
 
 namespace gorgone::mcollective {
@@ -48,10 +49,13 @@ class QueueWriter {
   };
 
   void spool(const std::string& topic, const Envelope& envelope, std::function<void(Result<void>)> done);
-  void pump(const std::string& topic);
+  /// True: the topic waits until others that were read from the journal are stored.
+  bool pump(const std::string& topic);
   void send(const std::string& topic, Topic& state);
   void sent(const std::string& topic, const Result<std::uint64_t>& result);
-  void read(const std::string& topic, Topic& state);
+  bool read(const std::string& topic, Topic& state);
+  void pop_moving(Topic& state);
+  void let_others_go_on();
   void move(const std::string& topic, Topic& state);
   void moved(const std::string& topic, const Result<std::uint64_t>& result);
   void lose(const std::string& topic, Topic& state, const std::string& why);
@@ -70,6 +74,7 @@ class QueueWriter {
   std::size_t waiting_bytes_ = 0;
   bool is_ready_ = false;
   std::map<std::string, Topic> topics_;
+  OfferBudget budget_;  ///< of what was read from the journal, for all topics as if they were one identity's
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,6 +1,7 @@
 // What a broker makes of the answers of a NATS server in trouble.
 #include "envelope.hpp"
 #include "fake_nats.hpp"
+#include "offer_budget.hpp"
 #include "queue_bench.hpp"
 
 using namespace gorgone;
@@ -128,4 +129,34 @@ TEST_CASE("what finds no room in the journal at a stop is counted") {
   REQUIRE(within(10s, {&bench}, [&] { return server.seen().asked == 1; }));
   bench.stop();
   CHECK(lost(bench) == 2);
+}
+
+TEST_CASE("of a journal full of large messages few megabytes are read at once when the servers are back, and all are stored in the end") {
+  Directory directory;
+  constexpr std::size_t large = 900'000, topics = 40;
+  const auto topic = [](std::size_t number) { return "mcollective reply web1 " + std::to_string(number); };
+  {
+    Bench bench(directory.file("history.sdb"), persistent);
+    for (std::size_t i = 0; i < topics; ++i)
+      for (const auto* part : {"a", "b"}) bench.put(topic(i), part + std::to_string(i) + std::string(large / 2, 'x'));
+    REQUIRE(within(30s, {&bench}, [&] { return bench.results.size() == 2 * topics; }));
+  }
+  FakeNats server;
+  // They say nothing, and then that they are full.
+  server.answer_with(std::vector<std::string>(20, ""));
+  server.answer_with(std::vector<std::string>(5, FakeNats::error(10077, "maximum messages per subject exceeded")));
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return server.seen().asked >= 10; }));
+  bench.run_for(500ms);
+  // Of the last topic there may be room for a part only.
+  CHECK((server.seen().asked - 1) * large <= OfferBudget::of_identity_max);
+  REQUIRE(within(60s, {&bench}, [&] { return server.seen().stored.size() == 2 * topics; }));
+  CHECK(lost(bench) == 0);
+  std::map<std::string, char> of_each;
+  for (const auto& body : bodies(server)) {
+    const auto number = body.substr(1, body.find('x') - 1);
+    CHECK(body[0] == (of_each.contains(number) ? 'b' : 'a'));
+    of_each[number] = body[0];
+  }
+  CHECK(of_each.size() == topics);
 }
