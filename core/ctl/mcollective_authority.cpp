@@ -1,8 +1,13 @@
 #include "core/ctl/mcollective_authority.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <ctime>
 #include <filesystem>
 
@@ -39,6 +44,33 @@ Result<mc::Authorities> trusted_by(const std::string& ca) {
   if (!key) return Error{fmt::format("{}: {}", path, key.error().message)};
   return mc::Authorities{{mc::thumbprint_of(*key), *key}};
 }
+
+/// Held from reading a list until the new one is in its place: of two that are made at once one would be lost.
+class ListLock {
+ public:
+  // Hidden: brokers read whole directories.
+  explicit ListLock(const std::filesystem::path& list)
+      : path_((list.parent_path() / ("." + list.filename().string() + ".lock")).string()),
+        file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
+    do error_ = file_ >= 0 && ::flock(file_, LOCK_EX) == 0 ? 0 : errno;
+    while (error_ == EINTR && file_ >= 0);
+  }
+  ~ListLock() {
+    if (file_ >= 0) ::close(file_);
+  }
+  ListLock(const ListLock&) = delete;
+  ListLock& operator=(const ListLock&) = delete;
+
+  Result<void> held() const {
+    if (error_ == 0) return {};
+    return Error{fmt::format("{}: cannot be locked: {}", path_, std::strerror(error_))};
+  }
+
+ private:
+  const std::string path_;
+  const int file_;
+  int error_ = 0;
+};
 
 Result<mc::Revocations> list_so_far(const std::string& path, const mc::Authority& authority) {
   std::error_code ignored;
@@ -116,6 +148,8 @@ Result<std::string> revoke(const RevokeWish& wish) {
   const auto authority = mc::read_authority_secret(wish.ca);
   if (!authority) return authority.error();
   const auto path = wish.list.empty() ? in_directory(wish.ca, "revoked") : wish.list;
+  const ListLock lock(path);
+  if (const auto held = lock.held(); !held) return held.error();
   auto list = list_so_far(path, *authority);
   if (!list) return list.error();
   for (const auto& what : wish.what) {

@@ -136,8 +136,8 @@ asio::awaitable<std::chrono::milliseconds> AccessState::look() {
   auto seen = co_await agent.blocking(std::move(work));
   if (seen.files && !is_closed) {
     const bool is_trust_other = seen.files->authorities != table.files().authorities;
-    log_problems(seen.files->problems);
     table.set_files(seen.files);
+    log_problems(table.problems());
     if (is_trust_other) owes_brought = true;
     tell_changed();
   }
@@ -310,8 +310,7 @@ class FileAccess final : public Access {
     auto read = read_revocations(text, authorities);
     if (!read) return read.error();
     const auto issuer = read->issuer;
-    const auto number = read->number;
-    if (!state_->table.take(std::move(*read))) return Error{fmt::format("list number {}: a newer one of this issuer is known", number)};
+    if (auto taken = state_->table.take(std::move(*read)); !taken) return taken;
     state_->agent.journal().keep(revocation_collection, issuer, text);
     state_->tell_changed();
     return {};

@@ -91,6 +91,10 @@ bool AccessReader::look_at_revocations() {
     auto& held = revocations_read_[path];
     if (held.issuer == read->issuer && read->number < held.number)
       note(path, Error{fmt::format("list number {} is older than number {}, which holds on", read->number, held.number)});
+    else if (held.issuer == read->issuer && read->number == held.number && !held.revokes_the_same_as(*read))
+      note(path,
+           Error{fmt::format("list number {} has other entries than it had under that number, which hold on; expected a higher number",
+                             read->number)});
     else
       held = std::move(*read);
   }

@@ -44,7 +44,15 @@ void AccessTable::each_certificate(F see) const {
 
 void AccessTable::set_files(std::shared_ptr<const AccessFiles> files) {
   files_ = std::move(files);
-  for (const auto& [issuer, revocations] : files_->revocations) take(revocations);
+  differing_.clear();
+  for (const auto& [issuer, revocations] : files_->revocations)
+    if (const auto taken = take(revocations); !taken && taken.error().code == "differs") differing_.push_back(taken.error().message);
+}
+
+std::vector<std::string> AccessTable::problems() const {
+  auto all = files_->problems;
+  all.insert(all.end(), differing_.begin(), differing_.end());
+  return all;
 }
 
 void AccessTable::set_pins(std::map<std::string, std::string> pins) {
@@ -242,11 +250,17 @@ std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t
   return dropped;
 }
 
-bool AccessTable::take(Revocations revocations) {
+Result<void> AccessTable::take(Revocations revocations) {
   const auto known = revocations_.find(revocations.issuer);
-  if (known != revocations_.end() && known->second.number > revocations.number) return false;
+  if (known != revocations_.end() && known->second.number > revocations.number)
+    return Error{fmt::format("list number {}: a newer one of this issuer is known, number {}", revocations.number, known->second.number)};
+  if (known != revocations_.end() && known->second.number == revocations.number && !known->second.revokes_the_same_as(revocations))
+    return Error{fmt::format("list of revocations number {} of issuer {:.8}… has other entries than the list of that number that holds, "
+                             "expected a higher number: `gorgonectl mcollective revoke` makes one with all that is to be revoked",
+                             revocations.number, revocations.issuer),
+                 "differs"};
   revocations_[revocations.issuer] = std::move(revocations);
-  return true;
+  return {};
 }
 
 std::vector<std::string> AccessTable::drop_ended(std::int64_t now_s) {
@@ -329,7 +343,7 @@ json::object AccessTable::describe(std::int64_t now_s) const {
   out["certificates"] = std::move(certificates);
   out["authorities"] = std::move(authorities);
   out["revoked"] = std::move(revoked);
-  out["problems"] = json::value_from(files_->problems);
+  out["problems"] = json::value_from(problems());
   return out;
 }
 

@@ -53,8 +53,10 @@ class AccessTable {
   /// A certificate that did not come from a file. The serials that have no more use, perhaps its own: of the same
   /// key, what is older than the newest one that has begun.
   std::vector<std::string> take(Certificate certificate, std::int64_t now_s);
-  /// False where a newer list of that issuer is known.
-  bool take(Revocations revocations);
+  /// An Error where a newer list of that issuer is known or, with the code "differs", another one of the same number.
+  Result<void> take(Revocations revocations);
+  /// Those of the files, and lists in them that are not taken.
+  std::vector<std::string> problems() const;
   /// Removes what did not come from files and has ended: their serials.
   std::vector<std::string> drop_ended(std::int64_t now_s);
   bool is_revoked(const Certificate& certificate) const;
@@ -79,6 +81,7 @@ class AccessTable {
   AccessRules rules_;
   std::shared_ptr<const AccessFiles> files_ = std::make_shared<AccessFiles>();
   CertificatesByKey taken_;
+  std::vector<std::string> differing_;       ///< lists of the files that differ from those that hold
   RevocationsByIssuer revocations_;          ///< of the files too: a list that vanishes revokes on
   std::map<std::string, std::string> pins_;  ///< see Pins
   std::set<std::string> opened_;             ///< forgotten twice, and not pinned since

@@ -297,6 +297,15 @@ class Certificates(AccessCase):
         again = self.client(mc, "two", keys=pairs["two"], connect=False)
         self.connect_with(again, self.sign("two", "two"))
 
+    def test_of_revocations_that_are_made_at_the_same_time_none_is_lost(self):
+        ca = self.authority()
+        serials = [f"{number:020x}" for number in range(1, 25)]
+        running = [subprocess.Popen([BIN / "gorgonectl", "mcollective", "revoke", "--ca", str(ca), serial], stdout=subprocess.DEVNULL)
+                   for serial in serials]
+        self.assertEqual([process.wait(30 * SLOWNESS) for process in running], [0] * len(serials))
+        listed = (ca / "revoked").read_text()
+        self.assertEqual([serial for serial in serials if serial not in listed], [])
+
     def test_a_revoked_key_is_refused_where_any_key_is_let_in(self):
         ca = self.authority()
         bad, good = self.keys("bad"), self.keys("good")

@@ -54,6 +54,7 @@ struct Revocations {
   std::int64_t issued_s = 0;
   std::string issuer;  ///< thumbprint, set by sign()
   std::set<std::string, std::less<>> serials, keys;
+  bool revokes_the_same_as(const Revocations& other) const { return serials == other.serials && keys == other.keys; }
 };
 
 /// 20 hexadecimal digits: milliseconds since 1970, then chance.

@@ -167,6 +167,10 @@ TEST_CASE("a damaged list of revocations does not let in again who was revoked",
   f.scratch.write("revoked", f.revocation(1, new_key()));
   f.agent.run_for(3s);
   CHECK_FALSE(f.is_in(key));
+  f.scratch.write("revoked", f.revocation(2, new_key()));
+  f.agent.run_for(3s);
+  CHECK_FALSE(f.is_in(key));
+  CHECK_THAT(to_text(json::value(f.access->describe())), Catch::Contains("list number 2 has other entries than it had under that number"));
   f.scratch.write("revoked", "nonsense");
   f.agent.run_for(3s);
   CHECK_FALSE(f.is_in(key));

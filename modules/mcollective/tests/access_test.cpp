@@ -192,10 +192,36 @@ TEST_CASE("a list of revocations that vanishes revokes on, and an older one does
   without->revocations.clear();
   table.set_files(without);
   CHECK(table.grant(key, "web1", now).has_error());
-  CHECK_FALSE(table.take(Revocations{4, now, given.issuer, {}, {}}));
+  CHECK(table.take(Revocations{4, now, given.issuer, {}, {}}).has_error());
   CHECK(table.grant(key, "web1", now).has_error());
-  CHECK(table.take(Revocations{6, now, given.issuer, {}, {}}));
+  CHECK(table.take(Revocations{6, now, given.issuer, {}, {}}).has_value());
   CHECK(table.grant(key, "web1", now).has_value());
+}
+
+TEST_CASE("a list of revocations under a number that another one has is refused and told, and the one that was there holds", "[access]") {
+  Given given(AccessPolicy::any, true);
+  const auto first = new_key(), second = new_key();
+  Revocations list;
+  list.number = 7;
+  list.issuer = given.issuer;
+  list.keys = {first};
+  given.files.revocations[list.issuer] = list;
+  auto table = given.table();
+  CHECK(table.take(list).has_value());
+  list.keys = {second};
+  const auto taken = table.take(list);
+  REQUIRE(taken.has_error());
+  CHECK_THAT(taken.error().message, Catch::Contains("number 7") && Catch::Contains("expected a higher number"));
+  given.files.revocations[list.issuer] = list;
+  table.set_files(std::make_shared<AccessFiles>(given.files));
+  REQUIRE(table.problems().size() == 1);
+  CHECK_THAT(table.problems()[0], Catch::Contains("expected a higher number"));
+  CHECK(table.grant(first, "web1", now).has_error());
+  CHECK(table.grant(second, "web1", now).has_value());
+  list.number = 8;
+  list.keys = {first, second};
+  CHECK(table.take(list).has_value());
+  CHECK(table.grant(second, "web1", now).has_error());
 }
 
 TEST_CASE("a later certificate takes the place of an earlier one when its time comes, and an earlier one never that of a later",
