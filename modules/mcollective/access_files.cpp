@@ -25,11 +25,20 @@ void AccessReader::note(const std::string& path, const Error& error) {
   problems_[path] = names_itself ? error.message : fmt::format("{}: {}", path, error.message);
 }
 
+// What is told of it is true no more, or now.
+bool AccessReader::is_unread(const FileChange& change) {
+  problems_.erase(change.path);
+  if (!change.holds_on()) return false;
+  note(change.path, change.text->error());
+  return true;
+}
+
 bool AccessReader::look_at_keys() {
   const auto changes = keys_.look();
-  for (const auto& [path, text] : changes) {
+  for (const auto& change : changes) {
+    const auto& [path, text] = change;
+    if (is_unread(change)) continue;
     key_texts_.erase(path);
-    problems_.erase(path);
     if (!text) continue;
     if (*text)
       key_texts_[path] = **text;
@@ -41,9 +50,10 @@ bool AccessReader::look_at_keys() {
 
 bool AccessReader::look_at_authorities() {
   const auto changes = authorities_.look();
-  for (const auto& [path, text] : changes) {
+  for (const auto& change : changes) {
+    const auto& [path, text] = change;
+    if (is_unread(change)) continue;
     authority_keys_.erase(path);
-    problems_.erase(path);
     if (!text) continue;
     const auto key = *text ? read_authority_public(**text) : Result<std::string>(text->error());
     if (key)
@@ -62,9 +72,10 @@ bool AccessReader::look_at_certificates() {
   Authorities trusted;
   for (const auto& [path, key] : authority_keys_) trusted[thumbprint_of(key)] = key;
   const auto changes = certificates_.look();
-  for (const auto& [path, text] : changes) {
+  for (const auto& change : changes) {
+    const auto& [path, text] = change;
+    if (is_unread(change)) continue;
     certificates_read_.erase(path);
-    problems_.erase(path);
     if (!text) continue;
     auto read = *text ? read_certificate(**text, trusted) : Result<Certificate>(text->error());
     if (read)
@@ -79,9 +90,9 @@ bool AccessReader::look_at_revocations() {
   Authorities trusted;
   for (const auto& [path, key] : authority_keys_) trusted[thumbprint_of(key)] = key;
   const auto changes = revoked_.look();
-  for (const auto& [path, text] : changes) {
-    problems_.erase(path);
-    if (!text) continue;
+  for (const auto& change : changes) {
+    const auto& [path, text] = change;
+    if (is_unread(change) || !text) continue;
     auto read = *text ? read_revocations(**text, trusted) : Result<Revocations>(text->error());
     if (!read) {
       // What was revoked stays so.

@@ -48,6 +48,8 @@ class AccessReader {
   bool look_at_certificates();
   bool look_at_revocations();
   void note(const std::string& path, const Error& error);
+  /// It could not be read, which is noted: what was read of it before holds on.
+  bool is_unread(const FileChange& change);
 
   FileWatch keys_, authorities_, certificates_, revoked_;
   std::string key_directory_;  ///< of authorized_keys, where it is one: each file has one key and its name

@@ -17,8 +17,11 @@ namespace gorgone::mcollective {
 
 struct FileChange {
   std::string path;
-  /// Nothing: the file is no longer there, and was one of a directory. An Error: it cannot be read, or a path that was named is not there.
+  /// Nothing: the file is no longer there, and was one of a directory. An Error: a path that was named is not there, or see holds_on().
   std::optional<Result<std::string>> text;
+  /// The Error says why a file or directory cannot be read now: what was read of it before holds on. Told once for each reason, and tried
+  /// again at each look.
+  bool holds_on() const;
 };
 
 class FileWatch {
@@ -41,11 +44,18 @@ class FileWatch {
   struct Entry {
     bool is_taken = false;
     std::optional<Stamp> taken, seen;  ///< nothing: not there
+    std::string failure;               ///< as it was told last; empty: there is none
   };
-  using Seen = std::map<std::string, std::optional<Stamp>>;
+  struct Sight {
+    std::optional<Stamp> stamp;  ///< nothing: not there, or not to be seen
+    std::string failure;         ///< why not
+  };
+  using Seen = std::map<std::string, Sight>;
 
-  static std::optional<Stamp> stamp_of(const struct stat& found);
+  static Sight sight_of(const std::string& path, const struct stat* found);
   static void see_directory(const std::string& directory, Seen& seen);
+  static bool is_hidden(const std::string& path, const Seen& seen);
+  static void fail(const std::string& path, Entry& entry, const std::string& failure, std::vector<FileChange>& changes);
   Seen see() const;
   bool is_named(const std::string& path) const;
 

@@ -1,8 +1,12 @@
 // Files that change, and what is kept of what was brought: Access with real files and a journal in memory.
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 
 #include <chrono>
+#include <cstdlib>
 #include <ctime>
 
 #include "access_options.hpp"
@@ -23,6 +27,24 @@ Settings settings_of(json::object options) {
   return {std::make_shared<const Schema>(access_schema()),
           std::make_shared<const ConfigValue>(ConfigValue::from_json(json::value(std::move(options)), "test"))};
 }
+
+// Permissions do not stop root.
+class Unreadable {
+ public:
+  explicit Unreadable(std::string path) : path_(std::move(path)) {
+    ::chmod(path_.c_str(), is_root_ ? 0700 : 0);
+    if (is_root_ && ::seteuid(65534) != 0) throw std::runtime_error("cannot be somebody else");
+  }
+  ~Unreadable() {
+    if (is_root_ && ::seteuid(0) != 0) std::abort();
+    if (!is_root_) ::chmod(path_.c_str(), 0700);
+  }
+  Unreadable(const Unreadable&) = delete;
+
+ private:
+  const std::string path_;
+  const bool is_root_ = ::geteuid() == 0;
+};
 
 // A directory with an authority, and an Access that is asked.
 struct Fixture {
@@ -142,6 +164,38 @@ TEST_CASE("each file of a directory is a key, and removing it takes the key away
   std::filesystem::remove(file);
   CHECK(f.becomes(false, key));
   CHECK(f.is_in(later));
+}
+
+TEST_CASE("a directory or a file of keys that cannot be read for a while lets nobody out, is told, and is read when it can be",
+          "[access]") {
+  Fixture f;
+  const auto key = new_key(), later = new_key();
+  std::filesystem::permissions(f.scratch.path, std::filesystem::perms(0755));
+  const std::string name = GENERATE("authorized_keys", "authorized_keys/web1.pub");
+  const auto file = f.scratch.write(name, key + "\n");
+  const auto place = f.scratch.path + "/authorized_keys";
+  const auto told = [&] { return to_text(json::value(f.access->describe())); };
+  f.open(f.options("listed"));
+  REQUIRE(f.is_in(key));
+  {
+    const Unreadable unreadable(place);
+    bool was_always_in = true;
+    for (int i = 0; i < 35; ++i) {
+      f.agent.run_for(100ms);
+      was_always_in = was_always_in && f.is_in(key);
+    }
+    CHECK(was_always_in);
+    CHECK_THAT(told(), Catch::Contains("cannot be read: Permission denied; what was read before holds on"));
+    const auto before = f.changes;
+    f.agent.run_for(2500ms);
+    CHECK(f.changes == before);
+  }
+  f.agent.run_for(3500ms);
+  CHECK(f.is_in(key));
+  CHECK_THAT(told(), !Catch::Contains("cannot be read"));
+  f.scratch.write(name, later + "\n");
+  CHECK(f.becomes(true, later));
+  CHECK(f.becomes(false, key));
 }
 
 TEST_CASE("a certificate in the directory lets its key in, and a list of revocations takes that back", "[access]") {
