@@ -78,7 +78,7 @@ void QueueWriter::put(const std::string& topic, SharedFrames message, std::funct
   if (const auto outside = outside_bytes(envelope); outside > connection_.payload_max())
     refusal = Error{fmt::format("the message is {} bytes, max_payload of the NATS servers is {}", outside, connection_.payload_max()),
                     "too_large"};
-  else if (names_.subject(topic).size() > subject_bytes_max)
+  else if (!names_.can_name(topic))
     refusal =
         Error{fmt::format("the topic is too long to be kept, expected a subject of {} bytes at most", subject_bytes_max), "too_large"};
   // In the journal already are those that came before.

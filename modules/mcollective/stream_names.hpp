@@ -33,6 +33,9 @@ class StreamNames {
   std::string owner(const std::string& topic) const { return prefix_ + ".owner." + subject_of(topic); }
   std::string news(const std::string& topic) const { return prefix_ + ".news." + subject_of(topic); }
 
+  /// False where its subjects are longer than a subject may be: that in its stream is the longest.
+  bool can_name(const std::string& topic) const { return subject(topic).size() <= subject_bytes_max; }
+
   /// The configurations of all streams, for JetStream::ensure().
   std::vector<json::object> configurations() const;
 

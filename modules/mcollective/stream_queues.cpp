@@ -8,6 +8,7 @@ namespace {
 
 constexpr auto look_every = std::chrono::seconds(1);
 constexpr auto ensure_again_after = std::chrono::seconds(2);
+constexpr auto complaint_every = std::chrono::seconds(60);
 constexpr std::int64_t use_every_s = 10, renew_every_s_max = 3600;
 
 std::int64_t now_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
@@ -120,7 +121,17 @@ void StreamQueues::put(const std::string& topic, SharedFrames message, std::func
 }
 
 bool StreamQueues::attach(const std::string& topic, const std::string& identity, const IdentityKey& key) {
-  return is_persistent(topic) && reader_.attach(topic, identity, key);
+  if (!is_persistent(topic)) return false;
+  if (names_.can_name(topic)) return reader_.attach(topic, identity, key);
+  const auto now = std::chrono::steady_clock::now();
+  if (now < complain_after_) return false;
+  complain_after_ = now + complaint_every;
+  agent_.log().warning(
+      "\"{}\" is given no queue of topic \"{}\": it has {} bytes and is too long to be kept, expected one whose NATS subject has at most "
+      "{} "
+      "(topic_length_max)",
+      printable(identity), printable(topic, 80), topic.size(), subject_bytes_max);
+  return false;
 }
 
 void StreamQueues::stored(const std::string& topic) {

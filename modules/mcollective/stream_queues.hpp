@@ -54,6 +54,7 @@ class StreamQueues final : public KeptQueues {
   bool is_ready_ = false, were_made_ = false;
   std::string last_error_;
   std::map<std::string, JetStream::Use> uses_;
+  std::chrono::steady_clock::time_point complain_after_{};
   asio::steady_timer ages_, again_;
   std::int64_t renew_at_s_ = 0, ask_use_at_s_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

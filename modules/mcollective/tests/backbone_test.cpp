@@ -346,6 +346,20 @@ TEST_CASE_METHOD(Fixture, "a queue that its owner gives up goes to who asks for 
   CHECK(a->offers[reply].back() == "second");
 }
 
+TEST_CASE_METHOD(Fixture, "a topic too long for a subject is given to nobody, and the connection holds") {
+  auto a = open_up("a");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  const auto topic = "mcollective reply web1 " + std::string(5000, 'x');
+  CHECK_FALSE(a->queues().attach(topic, "web1", {}));
+  a->queues().disown(topic, "web1");
+  a->queues().nobody_here(topic);
+  a->put(topic, "m");
+  a->run_for(2s);
+  CHECK(a->results["m"].find("too long to be kept") != std::string::npos);
+  CHECK(a->is_up());
+  CHECK(a->backbone().describe().at("reconnects") == 0);
+}
+
 TEST_CASE(
     "a stream that is lost with its server's disk is made anew and read from its beginning, and a late word of what it held harms "
     "nothing") {
