@@ -78,7 +78,7 @@ struct AccessState : std::enable_shared_from_this<AccessState> {
   asio::awaitable<std::chrono::milliseconds> look();
   asio::awaitable<void> read_brought();
   static asio::awaitable<void> run(std::shared_ptr<AccessState> self, std::chrono::milliseconds pause);
-  void take(Certificate certificate, const std::string& text);
+  Result<void> take(Certificate certificate, const std::string& text);
   void drop(const std::vector<std::string>& serials);
 };
 
@@ -207,11 +207,11 @@ void AccessState::drop(const std::vector<std::string>& serials) {
   for (const auto& serial : serials) agent.journal().drop_kept(certificate_collection, serial);
 }
 
-void AccessState::take(Certificate certificate, const std::string& text) {
+Result<void> AccessState::take(Certificate certificate, const std::string& text) {
   const auto serial = certificate.serial;
   const auto superseded = table.take(std::move(certificate), now_s());
-  // An older one than that which holds: nothing has changed.
-  if (std::find(superseded.begin(), superseded.end(), serial) != superseded.end()) return;
+  if (std::find(superseded.begin(), superseded.end(), serial) != superseded.end())
+    return Error{fmt::format("certificate {} is not taken: one of the same key that was made later holds", serial), "superseded"};
   auto done = [weak = weak_from_this(), serial](const Result<void>& kept) {
     const auto self = weak.lock();
     if (self && !kept) self->agent.log().warning("access: certificate {} is not known after a restart: {}", serial, kept.error().message);
@@ -219,6 +219,7 @@ void AccessState::take(Certificate certificate, const std::string& text) {
   agent.journal().keep(certificate_collection, serial, text, std::move(done));
   drop(superseded);
   tell_changed();
+  return {};
 }
 
 namespace {
@@ -272,8 +273,7 @@ class FileAccess final : public Access {
                                time_text(now))};
     if (state_->table.is_revoked(*read)) return Error{fmt::format("certificate {} or its key is revoked", read->serial)};
     // A client brings the same one at each CONNECT.
-    if (!state_->table.has(*read)) state_->take(std::move(*read), text);
-    return {};
+    return state_->table.has(*read) ? Result<void>{} : state_->take(std::move(*read), text);
   }
 
   Result<void> forget_pin(const std::string& identity) override {

@@ -55,7 +55,8 @@ class Access {
   /// Key in Z85, empty without CURVE. An Error says why not, for the log.
   virtual Result<Grant> grant(const std::string& key, const std::string& routing_id) = 0;
   /// A certificate (or a list of revocations, signed as well) that a client or the API brought: kept where it is good. An Error says what
-  /// is wrong with it. Costs about 0.1 ms, good or not: a client that brings a bad one should be closed.
+  /// is wrong with it; with the code "superseded" nothing is, but that a later one of its key holds. Costs about 0.1 ms, good or not: a
+  /// client that brings a bad one should be closed.
   virtual Result<void> take_certificate(const std::string& text) = 0;
   /// Policy `first`: forgets the key that an identity is pinned to, ends its connections, and pins the next other one. A second time: the
   /// next one, whatever it is. An Error where none is pinned.

@@ -241,7 +241,7 @@ std::vector<std::string> AccessTable::take(Certificate certificate, std::int64_t
   auto& held = taken_[certificate.key];
   held.push_back({std::move(certificate), "kept"});
   std::sort(held.begin(), held.end(), [](const auto& a, const auto& b) { return a.certificate.serial > b.certificate.serial; });
-  const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return other.certificate.not_before_s <= now_s; });
+  const auto newest = std::find_if(held.begin(), held.end(), [&](const auto& other) { return is_valid(other.certificate, now_s); });
   std::vector<std::string> dropped;
   while (newest != held.end() && newest + 1 != held.end()) {
     dropped.push_back(held.back().certificate.serial);

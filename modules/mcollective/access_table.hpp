@@ -51,7 +51,7 @@ class AccessTable {
 
   bool has(const Certificate& certificate) const;
   /// A certificate that did not come from a file. The serials that have no more use, perhaps its own: of the same
-  /// key, what is older than the newest one that has begun.
+  /// key, what is older than the newest one that is valid now.
   std::vector<std::string> take(Certificate certificate, std::int64_t now_s);
   /// An Error where a newer list of that issuer is known or, with the code "differs", another one of the same number.
   Result<void> take(Revocations revocations);

@@ -116,7 +116,8 @@ void Broker::connect(Client& caller, const Command& command) {
   const auto ttl = ttl_of(command);
   if (!ttl) return refuse(caller, ttl.error().message, id);
   if (const auto* const certificate = command.header("CERTIFICATE")) {
-    if (const auto taken = parts_.access.take_certificate(*certificate); !taken) {
+    // Its connector brings what it was given once, also where the operator has brought us a later one.
+    if (const auto taken = parts_.access.take_certificate(*certificate); !taken && taken.error().code != "superseded") {
       note_refusal(caller, "its certificate is refused: " + taken.error().message);
       return refuse_and_close(caller, "the certificate is refused: " + taken.error().message, id);
     }

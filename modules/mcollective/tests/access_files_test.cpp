@@ -266,7 +266,9 @@ TEST_CASE("a certificate that is brought again and again is told and written onc
   auto& records = f.agent.recorded().records["mcollective.certificate"];
   for (int i = 0; i < 20; ++i) {
     REQUIRE(f.access->take_certificate(newer).has_value());
-    REQUIRE(f.access->take_certificate(older).has_value());
+    const auto taken = f.access->take_certificate(older);
+    REQUIRE(taken.has_error());
+    CHECK(taken.error().code == "superseded");
     if (i == 0) {
       CHECK(records.size() == 1);
       records.clear();

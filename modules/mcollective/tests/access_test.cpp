@@ -171,6 +171,17 @@ TEST_CASE("a revoked certificate is worth nothing, and another of the same key s
   CHECK(given.table().grant(key, "web1", now)->awaits_certificate);
 }
 
+TEST_CASE("a certificate that is revoked takes no other's place", "[access]") {
+  Given given(AccessPolicy::listed, true);
+  const auto key = new_key();
+  const auto older = given.certificate(key, "web1"), newer = given.certificate(key, "web1");
+  auto table = given.table();
+  CHECK(table.take(newer, now).empty());
+  REQUIRE(table.take(Revocations{1, now, given.issuer, {newer.serial}, {}}).has_value());
+  CHECK(table.take(older, now).empty());
+  CHECK_THAT(table.grant(key, "web1", now)->source, Catch::Contains(older.serial));
+}
+
 TEST_CASE("an issuer cannot take back the certificates of another, and a list of a stranger revokes nothing", "[access]") {
   Given given(AccessPolicy::listed, true);
   const auto key = new_key();

@@ -387,6 +387,10 @@ TEST_CASE("who awaits a certificate may only CONNECT with one") {
   world.open(3, "a");
   world.say(3, {"CONNECT", "ID", "3", "CERTIFICATE", "good"});
   CHECK(only(world.heard(3)) == "OK ID 3");
+  // One that the broker has a later one in place of, by which the client is let in.
+  world.open(4, "b");
+  world.say(4, {"CONNECT", "ID", "4", "CERTIFICATE", "older"});
+  CHECK(only(world.heard(4)) == "OK ID 4");
 }
 
 TEST_CASE("connections that await a certificate are bounded, the oldest goes, and nobody who is let in") {

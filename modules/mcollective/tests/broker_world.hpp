@@ -75,6 +75,7 @@ struct FakeAccess final : Access {
     return grant;
   }
   Result<void> take_certificate(const std::string& text) override {
+    if (text == "older") return gorgone::Error{"a later one holds", "superseded"};
     if (text != "good") return Error{"it is not signed by anybody known"};
     awaiting_keys.clear();
     return {};
