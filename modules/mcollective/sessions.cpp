@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <set>
 #include <utility>
 
 #include "broker.hpp"
@@ -10,6 +11,7 @@ namespace gorgone::mcollective {
 namespace {
 
 constexpr std::int64_t longest_s = 366 * 86400;
+constexpr std::size_t shown = 80;
 
 std::int64_t wall_s() { return static_cast<std::int64_t>(std::time(nullptr)); }
 
@@ -122,6 +124,18 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
   const std::chrono::seconds away(read->away_s == 0 ? 0 : std::clamp<std::int64_t>(wall_s() - read->away_s, 0, longest_s));
   const milliseconds ttl(std::clamp<std::int64_t>(read->ttl_ms, 0, ttl_ms_max));
   if (away >= std::min(patience_with(ttl), limits_.idle)) return Error{fmt::format("it has been away for {} s", away.count())};
+  std::set<std::string_view> topics;
+  std::vector<std::string_view> forbidden;
+  for (const auto name : read->topics) {
+    if (grant->may_subscribe(name))
+      topics.insert(name);
+    else
+      forbidden.push_back(name);
+  }
+  // Its connector would not know which of them it does not hear any more; where there is no session it connects, asks for them and is
+  // answered.
+  if (topics.size() > limits_.topics)
+    return Error{fmt::format("it has {} topics, expected {} at most (topics_max)", topics.size(), limits_.topics)};
   Peer peer;
   peer.routing_id = routing_id;
   peer.key = read->key;
@@ -134,12 +148,13 @@ Result<void> Broker::restore(const std::string& routing_id, std::string_view rec
   client.is_kept_away = read->away_s != 0;
   restore_claim(client, read->claim);
   set_grant(client, std::move(*grant));
-  for (const auto name : read->topics) {
-    const auto* const topic = topics_.find(name);
-    if (topic && Topics::find(client, *topic)) continue;
-    if (client.subscriptions.size() < limits_.topics && client.grant.may_subscribe(name)) add_subscription(client, name);
-  }
+  for (const auto name : topics) add_subscription(client, name);
   schedule(client);
+  if (forbidden.empty()) return {};
+  counters_.not_allowed += forbidden.size();
+  log_.notice("client \"{}\", who was here before, may not subscribe to {} of its {} topics any more, \"{}\" among them",
+              printable(routing_id), forbidden.size(), read->topics.size(), printable(forbidden.front(), shown));
+  parts_.session_changed(routing_id);
   return {};
 }
 

@@ -374,6 +374,26 @@ TEST_CASE("a topic that a session's record has twice is subscribed to once") {
   CHECK(world.heard(1) == Lines{"MESSAGE TOPIC t | x"});
 }
 
+TEST_CASE(
+    "of a session's topics those that are forbidden meanwhile are counted, and one with more than a client may have is not restored") {
+  World before;
+  before.join(1, "a", {"t", "u", "v"});
+  const auto record = *before.broker->record_of("a");
+  auto limits = World::quick_limits();
+  limits.topics = 2;
+  World after(limits);
+  const auto restored = after.broker->restore("a", record, after.now);
+  REQUIRE(restored.has_error());
+  CHECK(restored.error().message == "it has 3 topics, expected 2 at most (topics_max)");
+  CHECK(after.broker->topics().subscriptions() == 0);
+  // What it may not have any more does not count.
+  after.access.patterns = {"t", "u"};
+  REQUIRE(after.broker->restore("a", record, after.now).has_value());
+  CHECK(after.broker->topics().subscriptions() == 2);
+  CHECK(after.broker->counters().not_allowed == 1);
+  CHECK(after.changed.contains("a"));
+}
+
 TEST_CASE("a session of a key that is revoked meanwhile is not restored") {
   World before;
   before.join(1, "a", {"t"});
