@@ -148,10 +148,26 @@ void print_topics(const json::value& rows) {
   print_table(rows.get_array(), {plain("TOPIC", "topic"), plain("SUBSCRIBERS", "subscribers"), plain("PERSISTENT", "persistent")});
 }
 
+// Of rows about an entry of `persistent` its pattern.
+std::string topic_of(const json::value& queue) {
+  for (const auto* name : {"topic", "pattern", "stream"})
+    if (const auto text = text_at(queue, name); !text.empty()) return text;
+  return "(all)";
+}
+
 void print_queues(const json::value& rows) {
-  print_table(rows.get_array(), {plain("TOPIC", "topic"), plain("OWNER", "owner"), plain("MESSAGES", "messages"), plain("BYTES", "bytes"),
-                                 rounded("OLDEST_S", "oldest"), plain("TAKEN", "taken"), plain("EXPIRED", "expired"),
-                                 plain("REFUSED", "refused"), plain("LOST", "lost")});
+  print_table(rows.get_array(), {{"TOPIC", topic_of},
+                                 plain("OWNER", "owner"),
+                                 plain("STREAM", "stream"),
+                                 plain("STATE", "state"),
+                                 plain("PLACE", "place"),
+                                 plain("MESSAGES", "messages"),
+                                 plain("BYTES", "bytes"),
+                                 rounded("OLDEST_S", "oldest"),
+                                 plain("TAKEN", "taken"),
+                                 plain("EXPIRED", "expired"),
+                                 plain("REFUSED", "refused"),
+                                 plain("LOST", "lost")});
 }
 
 void print_status(const json::value& status) { print_tree(status, {}); }

@@ -64,7 +64,7 @@ asio::awaitable<Result<Kept>> kept_records(Journal& journal, const std::string& 
 }
 
 KeptStore::KeptStore(Agent& agent, const std::vector<KeptLimits>& limits) : agent_(agent), limits_(limits) {
-  of_no_pattern_.age_max = std::chrono::hours(7 * 24);
+  of_no_pattern_.age_max = unmatched_age_max;
 }
 
 const KeptLimits& KeptStore::limits(const std::string& topic) const {

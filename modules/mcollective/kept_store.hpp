@@ -44,6 +44,8 @@ class KeptStore {
 
   /// What a topic with messages takes in memory, and is charged beside them: anybody can think of ever new ones.
   static constexpr std::size_t queue_bytes = 800;
+  /// How long messages are kept that were there before the options were changed.
+  static constexpr std::chrono::hours unmatched_age_max{7 * 24};
 
   /// `limits` outlives this.
   KeptStore(Agent& agent, const std::vector<KeptLimits>& limits);

@@ -39,7 +39,8 @@ void QueueWriter::set_ready(bool is_ready) {
   is_ready_ = is_ready;
   if (!is_ready) return;
   std::vector<std::string> topics;
-  for (const auto& [topic, queue] : store_.queues()) topics.push_back(topic);
+  for (const auto& [topic, queue] : store_.queues())
+    if (names_.limits(topic)) topics.push_back(topic);  // the others have no stream
   for (const auto& [topic, state] : topics_)
     if (!state.waiting.empty()) topics.push_back(topic);
   for (const auto& topic : topics) pump(topic);

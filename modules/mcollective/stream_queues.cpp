@@ -31,13 +31,30 @@ StreamQueues::StreamQueues(Agent& agent, NatsConnection& connection, std::vector
 asio::awaitable<Result<void>> StreamQueues::start(Events events) {
   events_ = std::move(events);
   auto known = co_await store_.start();
-  if (!known || limits_.empty()) co_return known;
+  if (!known) co_return known;
+  tell_unmatched();
+  look();
+  if (limits_.empty()) co_return known;
   connection_.on_change([this, alive = std::weak_ptr<bool>(alive_)](bool is_up) {
     if (!alive.expired()) changed(is_up);
   });
   if (connection_.is_up()) changed(true);
-  look();
   co_return known;
+}
+
+void StreamQueues::tell_unmatched() {
+  std::size_t messages = 0, topics = 0;
+  std::string one;
+  for (const auto& [topic, queue] : store_.queues()) {
+    if (is_persistent(topic)) continue;
+    messages += queue.entries.size();
+    if (topics++ == 0) one = topic;
+  }
+  if (topics > 0)
+    agent_.log().warning(
+        "{} messages of {} topics, \"{}\" among them, wait in the journal and belong to no stream: no entry of `persistent` matches their "
+        "topics, expected one; without it they are dropped when they are {} days old",
+        messages, topics, printable(one), std::chrono::duration_cast<std::chrono::days>(KeptStore::unmatched_age_max).count());
 }
 
 void StreamQueues::changed(bool is_up) {
@@ -174,6 +191,7 @@ json::array StreamQueues::describe() const {
     json::object about;
     about["topic"] = printable(topic);
     about["place"] = "journal";
+    if (!is_persistent(topic)) about["state"] = "no entry of persistent matches";
     about["messages"] = queue.entries.size();
     about["bytes"] = queue.bytes;
     about["oldest"] = queue.entries.empty() ? 0 : now - queue.entries.front().time_s;

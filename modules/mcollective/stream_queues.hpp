@@ -34,6 +34,8 @@ class StreamQueues final : public KeptQueues {
   }
 
  private:
+  /// What lies in the journal of topics that no entry of `persistent` matches any more.
+  void tell_unmatched();
   void changed(bool is_up);
   /// Makes the streams, one after the other; then the queues are ready.
   void ensure(std::size_t place, std::uint64_t connects);

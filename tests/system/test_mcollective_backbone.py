@@ -197,6 +197,16 @@ class One(BackboneCase):
         self.wait_ready(self.a)
         self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(50, 20), [str(number) for number in range(50)])
 
+    def test_the_tool_shows_each_stream_with_its_pattern_and_what_waits_in_the_journal(self):
+        shown = lambda: [line.split() for line in gorgonectl("mcollective", "queues", "--api", f"http://127.0.0.1:{self.a.http_port}").splitlines()]
+        self.assertEqual(shown()[0][:5], ["TOPIC", "OWNER", "STREAM", "STATE", "PLACE"])
+        self.assertEqual(shown()[1][:6], [*PATTERN.split(), "mcollective_mcollective_reply_=2A_=2A", "up"])
+        self.nats.kill()
+        self.wait_up(self.a, False)
+        self.client(self.a, "publisher").ok("PUT", {"TOPIC": REPLY}, ["x"])
+        self.assertEqual(shown()[1][5], "away")
+        self.assertEqual([line[:6] for line in shown() if "journal" in line], [[*REPLY.split(), "journal", "1"]])
+
 
 class Moves(BackboneCase):
     servers = 1

@@ -160,3 +160,37 @@ TEST_CASE("of a journal full of large messages few megabytes are read at once wh
   }
   CHECK(of_each.size() == topics);
 }
+
+TEST_CASE("what the journal has of topics that no entry matches any more stays there, and is named and not sent") {
+  Directory directory;
+  {
+    Bench bench(directory.file("history.sdb"), "persistent:\n  - topic: other *\n");
+    bench.put("other x", "m0");
+    REQUIRE(within(10s, {&bench}, [&] { return bench.results.size() == 1; }));
+  }
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  bench.put(reply, "m1");
+  REQUIRE(within(10s, {&bench}, [&] { return bench.results.size() == 1; }));
+  bench.run_for(200ms);
+  CHECK(bodies(server) == std::vector<std::string>{"m1"});
+  const auto queue = bench.queues().describe().at(1);
+  CHECK(queue.at("topic") == "other x");
+  CHECK(queue.at("state") == "no entry of persistent matches");
+}
+
+TEST_CASE("what is too old is dropped from the journal beside a backbone without any kept topic, too") {
+  Directory directory;
+  {
+    Bench bench(directory.file("history.sdb"), "persistent: []\n");
+    bool is_kept = false;
+    const Envelope old{1, {}, message("old")};
+    bench.agent().journal().keep("mcollective.queue", "other.x 0000000000000001", seal(old),
+                                 [&](Result<void> kept) { is_kept = kept.has_value(); });
+    REQUIRE(within(10s, {&bench}, [&] { return is_kept; }));
+  }
+  FakeNats server;
+  Bench bench(directory.file("history.sdb"), server.yaml());
+  CHECK(within(5s, {&bench}, [&] { return bench.queues().describe().size() == 1; }));
+}
