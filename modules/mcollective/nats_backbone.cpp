@@ -13,7 +13,7 @@
 namespace gorgone::mcollective {
 namespace {
 
-constexpr std::size_t told_at_once = 200;
+constexpr std::size_t told_at_once = std::size_t{32} << 10;
 // All tell what they have when one joins.
 constexpr auto heard_after = std::chrono::seconds(1);
 
@@ -43,13 +43,12 @@ class NatsBackbone final : public Backbone {
   bool hears() const override { return connection_.is_up() && std::chrono::steady_clock::now() - up_since_ >= heard_after; }
 
   void tell_session(const SessionPlace& place) override {
-    if (connection_.is_up()) send(sessions_, write_places({place}, 0, 1));
+    if (connection_.is_up()) send_all(sessions_, write_places({place}, told_bytes_max()));
   }
 
   void tell_pins(const Pins& pins) override {
     if (!connection_.is_up()) return;  // all of them, when it is
-    for (std::size_t from = 0; from < pins.size(); from += told_at_once)
-      send(pins_, write_pins(pins, from, std::min(pins.size(), from + told_at_once)));
+    send_all(pins_, write_pins(pins, told_bytes_max()));
   }
 
   Result<void> publish(const std::string& topic, SharedFrames message) override {
@@ -117,6 +116,12 @@ class NatsBackbone final : public Backbone {
     connection_.send(std::move(told));
   }
 
+  std::size_t told_bytes_max() const { return std::min(told_at_once, connection_.payload_max()); }
+
+  void send_all(const std::string& subject, std::vector<std::string> payloads) {
+    for (auto& payload : payloads) send(subject, std::move(payload));
+  }
+
   void tell_pins_here() {
     if (events_.pins_here) tell_pins(events_.pins_here());
   }
@@ -133,9 +138,7 @@ class NatsBackbone final : public Backbone {
 
   void tell_sessions() {
     if (!events_.sessions_here) return;
-    const auto all = events_.sessions_here();
-    for (std::size_t from = 0; from < all.size(); from += told_at_once)
-      send(sessions_, write_places(all, from, std::min(all.size(), from + told_at_once)));
+    send_all(sessions_, write_places(events_.sessions_here(), told_bytes_max()));
   }
 
   void sessions_told(const std::string& payload) {

@@ -5,6 +5,22 @@
 #include "fields.hpp"
 
 namespace gorgone::mcollective {
+namespace {
+
+template <class Items, class Write>
+std::vector<std::string> in_messages(const Items& items, std::size_t bytes_max, Write write) {
+  std::vector<std::string> messages;
+  for (const auto& item : items) {
+    std::string one;
+    write(one, item);
+    if (one.size() > bytes_max) continue;
+    if (messages.empty() || messages.back().size() + one.size() > bytes_max) messages.emplace_back();
+    messages.back() += one;
+  }
+  return messages;
+}
+
+}  // namespace
 
 bool is_newer(const SessionClaim& theirs, const SessionClaim& ours) {
   const bool are_believed = std::max(theirs.number, ours.number) < claim_number_max;
@@ -12,25 +28,21 @@ bool is_newer(const SessionClaim& theirs, const SessionClaim& ours) {
   return theirs.number > ours.number;
 }
 
-std::string write_places(const std::vector<SessionPlace>& places, std::size_t from, std::size_t until) {
-  std::string out;
-  for (auto i = from; i < until; ++i) {
-    put_number(out, static_cast<std::uint64_t>(places[i].claim.number), 8);
-    put_number(out, static_cast<std::uint64_t>(places[i].claim.age_us), 8);
-    put_number(out, places[i].claim.is_alone ? 1 : 0, 1);
-    put_text(out, places[i].routing_id);
-    put_text(out, places[i].key);
-  }
-  return out;
+std::vector<std::string> write_places(const std::vector<SessionPlace>& places, std::size_t bytes_max) {
+  return in_messages(places, bytes_max, [](std::string& out, const SessionPlace& place) {
+    put_number(out, static_cast<std::uint64_t>(place.claim.number), 8);
+    put_number(out, static_cast<std::uint64_t>(place.claim.age_us), 8);
+    put_number(out, place.claim.is_alone ? 1 : 0, 1);
+    put_text(out, place.routing_id);
+    put_text(out, place.key);
+  });
 }
 
-std::string write_pins(const Pins& pins, std::size_t from, std::size_t until) {
-  std::string out;
-  for (auto i = from; i < until; ++i) {
-    put_text(out, pins[i].first);
-    put_text(out, pins[i].second);
-  }
-  return out;
+std::vector<std::string> write_pins(const Pins& pins, std::size_t bytes_max) {
+  return in_messages(pins, bytes_max, [](std::string& out, const Pins::value_type& pin) {
+    put_text(out, pin.first);
+    put_text(out, pin.second);
+  });
 }
 
 Result<Pins> read_pins(std::string_view bytes) {

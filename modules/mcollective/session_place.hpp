@@ -34,11 +34,12 @@ struct SessionPlace {
   SessionClaim claim;
 };
 
-/// Identities and their pins, each "<identity> <pin>", texts as above.
-std::string write_pins(const Pins& pins, std::size_t from, std::size_t until);
+/// Identities and their pins, each "<identity> <pin>", texts as above. Messages of `bytes_max` at most; what is larger by itself is left
+/// out.
+std::vector<std::string> write_pins(const Pins& pins, std::size_t bytes_max);
 Result<Pins> read_pins(std::string_view bytes);
 
-std::string write_places(const std::vector<SessionPlace>& places, std::size_t from, std::size_t until);
+std::vector<std::string> write_places(const std::vector<SessionPlace>& places, std::size_t bytes_max);
 Result<std::vector<SessionPlace>> read_places(std::string_view bytes);
 
 }  // namespace gorgone::mcollective

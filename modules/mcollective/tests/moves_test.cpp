@@ -140,16 +140,16 @@ TEST_CASE("a number at the end of what is believed does not keep a client's sess
 
 TEST_CASE("pins come out of a message as they went in, and one that was cut off is none") {
   const Pins pins{{"web1", "key"}, {"a b\xff", "!key"}, {"web2", ""}};
-  const auto bytes = write_pins(pins, 0, pins.size());
+  const auto bytes = write_pins(pins, 1000).at(0);
   CHECK(*read_pins(bytes) == pins);
-  CHECK(*read_pins(write_pins(pins, 1, 2)) == Pins{pins[1]});
+  CHECK(*read_pins(write_pins({pins[1]}, 1000).at(0)) == Pins{pins[1]});
   CHECK(read_pins(std::string_view(bytes).substr(0, bytes.size() - 1)).has_error());
 }
 
 TEST_CASE("places of sessions come out of a message as they went in, and one that was cut off is none") {
   const std::vector<SessionPlace> places{
       {"web1 1 #<Thread>", "key", {1795331138123456, 17, true}}, {std::string("\0x", 2), "", {-1, -1, false}}, {"c", "k", {0, 0, false}}};
-  const auto bytes = write_places(places, 0, 3);
+  const auto bytes = write_places(places, 1000).at(0);
   const auto read = read_places(bytes);
   REQUIRE(read.has_value());
   REQUIRE(read->size() == 3);
@@ -160,7 +160,23 @@ TEST_CASE("places of sessions come out of a message as they went in, and one tha
     CHECK((*read)[i].claim.age_us == places[i].claim.age_us);
     CHECK((*read)[i].claim.is_alone == places[i].claim.is_alone);
   }
-  const auto first = write_places(places, 0, 1).size(), second = write_places(places, 0, 2).size();
+  const auto first = write_places({places[0]}, 1000).at(0).size(), second = write_places({places[0], places[1]}, 1000).at(0).size();
   for (std::size_t cut = 1; cut < bytes.size(); ++cut)
     if (cut != first && cut != second) CHECK_FALSE(read_places(std::string_view(bytes).substr(0, cut)).has_value());
+}
+
+TEST_CASE("what brokers tell each other is cut into messages that the servers take") {
+  Pins pins;
+  for (int i = 0; i < 100; ++i) pins.emplace_back("web" + std::to_string(i), std::string(40, 'k'));
+  pins.emplace_back(std::string(2000, 'w'), "too large by itself");
+  Pins read;
+  const auto messages = write_pins(pins, 500);
+  CHECK(messages.size() < 20);
+  for (const auto& message : messages) {
+    CHECK(message.size() <= 500);
+    for (const auto& pin : *read_pins(message)) read.push_back(pin);
+  }
+  pins.pop_back();
+  CHECK(read == pins);
+  CHECK(write_pins({}, 500).empty());
 }

@@ -80,6 +80,7 @@ class Bench {
     if (!backbone_) return;
     Backbone::Events of_backbone;
     of_backbone.message = [this](const std::string& topic, SharedFrames frames) { heard[topic].push_back(frames->back()); };
+    of_backbone.sessions_here = [this] { return sessions; };
     backbone_->start(std::move(of_backbone));
   }
 
@@ -108,6 +109,7 @@ class Bench {
   bool takes = true;  ///< each message at once
   std::map<std::string, std::vector<std::string>> offers, heard;
   std::map<std::string, std::string> results;
+  std::vector<SessionPlace> sessions;
   std::vector<std::string> refused_owners, rightful_owners, freed;
 
  private:

@@ -194,3 +194,15 @@ TEST_CASE("what is too old is dropped from the journal beside a backbone without
   Bench bench(directory.file("history.sdb"), server.yaml());
   CHECK(within(5s, {&bench}, [&] { return bench.queues().describe().size() == 1; }));
 }
+
+TEST_CASE("sessions are told to other brokers in messages that servers with a small max_payload take") {
+  Directory directory;
+  FakeNats server(1024);
+  Bench bench(directory.file("history.sdb"), server.yaml() + persistent);
+  for (int i = 0; i < 50; ++i) bench.sessions.push_back({"web" + std::to_string(i) + std::string(200, 'x'), std::string(40, 'k'), {}});
+  REQUIRE(within(10s, {&bench}, [&] { return is_ready(bench); }));
+  const auto described = bench.backbone().describe();
+  CHECK(described.at("dropped").at("not_sent") == 0);
+  CHECK(described.at("last_error") == "");
+  CHECK(described.at("out").to_number<int>() > 50 / 4);
+}
