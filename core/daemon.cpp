@@ -203,8 +203,8 @@ class Daemon {
     // The door for clients opens last, when the nodes are known.
     std::stable_partition(loaded.begin(), loaded.end(), [this](const std::string& name) { return !modules_.serves_clients(name); });
     for (const auto& name : loaded) {
-      const auto outcome = co_await modules_.start(name);
-      if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
+      if (router_.is_stopping()) co_return;
+      co_await modules_.start_in_turn(name);
     }
     log_.info("started: {} modules", modules_.names().size());
   }

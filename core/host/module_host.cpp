@@ -1,6 +1,7 @@
 #include "core/host/module_host.hpp"
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/redirect_error.hpp>
 
 #include <algorithm>
 
@@ -9,7 +10,7 @@
 namespace gorgone {
 namespace {
 
-constexpr auto end_limit = std::chrono::seconds(5);
+constexpr auto start_limit = std::chrono::seconds(10), end_limit = std::chrono::seconds(5);
 constexpr auto starting_pause = std::chrono::milliseconds(10);
 constexpr std::size_t waiting_max = 10000;
 
@@ -70,6 +71,7 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   if (found == slots_.end()) co_return Error{"module '" + name + "' is not loaded"};
   auto& slot = found->second;  // unload() waits while it is starting
   slot.starting = true;
+  const auto begun = std::chrono::steady_clock::now();
   Result<void> outcome;
   try {
     outcome = co_await slot.module->start();
@@ -86,11 +88,40 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   }
   slot.started = outcome.has_value();
   if (slot.stopping) co_return outcome;
-  log_.debug("module '{}' started", name);
+  const auto took = std::chrono::steady_clock::now() - begun;
+  if (took < start_limit)
+    log_.debug("module '{}' started", name);
+  else
+    log_.notice("module '{}' has started after {} s", name, std::chrono::duration_cast<std::chrono::seconds>(took).count());
   auto waiting = std::move(slot.waiting);
   slot.waiting.clear();
   for (auto& message : waiting) deliver(name, std::move(message));
   co_return outcome;
+}
+
+void ModuleHost::start_and_tell(std::string name, std::function<void()> done) {
+  auto ended = [this, name, done = std::move(done)](const std::exception_ptr&, const Result<void>& outcome) {
+    if (!outcome) log_.error("module '{}' did not start: {}", name, outcome.error().message);
+    if (done) done();
+  };
+  asio::co_spawn(services_.loop, start(name), std::move(ended));
+}
+
+asio::awaitable<void> ModuleHost::start_in_turn(std::string name) {
+  struct Turn {
+    asio::steady_timer limit;
+    bool has_ended = false;
+  };
+  const auto turn = std::make_shared<Turn>(Turn{asio::steady_timer(services_.loop, start_limit)});
+  start_and_tell(name, [turn] {
+    turn->has_ended = true;
+    turn->limit.cancel();
+  });
+  boost::system::error_code ignored;
+  auto token = asio::redirect_error(asio::use_awaitable, ignored);
+  if (!turn->has_ended) co_await turn->limit.async_wait(token);
+  if (!turn->has_ended)
+    log_.error("module '{}' has not started within {} s: what it is sent waits for it, all others go on", name, start_limit.count());
 }
 
 void ModuleHost::deliver(const std::string& name, Message message) {
@@ -208,9 +239,7 @@ Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {
       loaded = Error{failure.what()};
     }
     if (!loaded) return Error{named + loaded.error().message};
-    asio::co_spawn(services_.loop, start(type), [this, type](const std::exception_ptr&, const Result<void>& outcome) {
-      if (!outcome) log_.error("module '{}' did not start: {}", type, outcome.error().message);
-    });
+    start_and_tell(type);
   }
   // Starting may have failed at once.
   const auto found = slots_.find(type);

@@ -23,6 +23,8 @@ class ModuleHost {
   Result<void> load(const AgentConfig::ModuleEntry& entry);
   /// Starts a loaded module; one that does not start is taken out again.
   asio::awaitable<Result<void>> start(std::string name);
+  /// As start(), with what comes of it in the log. One that takes long is told and goes on without the caller.
+  asio::awaitable<void> start_in_turn(std::string name);
   /// Stops gently: no new messages, what runs is cancelled and waited for.
   asio::awaitable<Result<void>> unload(std::string name);
   /// All, in the opposite order of their loading.
@@ -47,6 +49,7 @@ class ModuleHost {
     std::deque<Message> waiting;  // until it has started
   };
   Result<void> load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links);
+  void start_and_tell(std::string name, std::function<void()> done = {});
   void deliver(const std::string& name, Message message);
   void refuse(const Message& message, const std::string& why);
   static asio::awaitable<void> run(Module& module, ModuleAgent& agent, Message message);

@@ -21,8 +21,7 @@ class ContentModule final : public Module {
       : agent_(agent), ground_{read_options(settings, agent.gorgone_config()), {}, {}, {}}, keeper_(agent, ground_) {}
 
   asio::awaitable<Result<void>> start() override {
-    co_await keeper_.resume_all();
-    agent_.spawn(keeper_.every_hour());
+    agent_.spawn(keeper_.run());
     co_return Result<void>{};
   }
 

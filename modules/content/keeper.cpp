@@ -21,14 +21,18 @@ struct Looked {
   std::string wrong;
 };
 
+Result<Staging> staging_of(const std::string& path) {
+  const auto at = locate(path);
+  return at ? Staging::open(*at, false) : Result<Staging>(at.error());
+}
+
+bool is_there(const Result<Staging>& staging) { return staging || staging.error().code != "missing"; }
+
 Looked look(const std::string& path) {
   Looked looked;
-  const auto at = locate(path);
-  const auto staging = at ? Staging::open(*at, false) : Result<Staging>(at.error());
-  if (!staging) {
-    looked.is_there = staging.error().code != "missing";
-    return looked;
-  }
+  const auto staging = staging_of(path);
+  looked.is_there = is_there(staging);
+  if (!staging) return looked;
   const auto resumed = resume(*staging);
   if (!resumed) looked.wrong = resumed.error().message;
   looked.was_finished = resumed && *resumed;
@@ -42,8 +46,7 @@ bool is_older(const Staging& staging, const char* name, std::chrono::seconds age
 }
 
 void remove_stale(const std::string& path, std::chrono::seconds age) {
-  const auto at = locate(path);
-  const auto staging = at ? Staging::open(*at, false) : Result<Staging>(at.error());
+  const auto staging = staging_of(path);
   if (!staging) return;
   for (const auto* name : {"blobs", "tree", "trash"})
     if (is_older(*staging, name, age)) staging->remove(name);
@@ -57,19 +60,28 @@ asio::awaitable<std::vector<std::string>> Keeper::places() {
   co_return co_await agent_.blocking(list);
 }
 
+asio::awaitable<void> Keeper::run() {
+  co_await resume_all();
+  co_await every_hour();
+}
+
 asio::awaitable<void> Keeper::resume_all() {
   std::vector<std::string> gone;
   const auto all = co_await places();
   for (const auto& path : all) {
+    const auto stays = [] { return false; };
+    if (!ground_.destinations.lock(path, lock_owner, stays)) continue;  // whoever has it has looked himself
     auto work = [path] { return look(path); };
     const auto looked = co_await agent_.blocking(work);
+    ground_.destinations.unlock(lock_owner);
     if (!looked.wrong.empty())
       agent_.log().error("a switch of '{}' that was interrupted cannot be finished: {}", printable(path), looked.wrong);
     if (looked.was_finished) agent_.log().info("'{}': a switch that was interrupted is finished", printable(path));
     if (!looked.is_there) gone.push_back(path);
   }
   if (gone.empty()) co_return;
-  auto remove = [places = Places(ground_.options.state_dir), gone] {
+  auto remove = [places = Places(ground_.options.state_dir), gone]() mutable {
+    std::erase_if(gone, [](const auto& path) { return is_there(staging_of(path)); });  // a push has come meanwhile
     places.remove(gone);
     return true;
   };

@@ -11,12 +11,12 @@ namespace gorgone::content {
 class Keeper {
  public:
   Keeper(Agent& agent, Ground& ground) : agent_(agent), ground_(ground) {}
-  /// Finishes interrupted switches; nothing else may touch a destination before.
-  asio::awaitable<void> resume_all();
-  /// Named by its caller, see Agent::spawn.
-  asio::awaitable<void> every_hour();
+  /// Until the module stops. A place that hangs holds up the other places' turn, and no push: each finishes itself what it finds.
+  asio::awaitable<void> run();
 
  private:
+  asio::awaitable<void> resume_all();
+  asio::awaitable<void> every_hour();
   asio::awaitable<std::vector<std::string>> places();
 
   Agent& agent_;

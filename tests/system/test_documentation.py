@@ -1,22 +1,11 @@
 """docs/adding-a-module.md: its module is taken from the page, built exactly as written, loaded and asked."""
 import re
-import subprocess
 import unittest
 
-from fleet import BIN, ROOT, FleetCase
+from fleet import ROOT, FleetCase
+from own_module import build_module
 
 PAGE = ROOT / "docs" / "adding-a-module.md"
-# What cmake/options.cmake gives to every target.
-FLAGS = ["-std=c++20", "-O0", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-fno-gnu-unique", "-Wall", "-Wextra", "-Wpedantic",
-         "-Wshadow", "-Wnon-virtual-dtor", "-Wold-style-cast", "-Werror", "-DBOOST_ASIO_SEPARATE_COMPILATION", "-DBOOST_ASIO_DYN_LINK",
-         "-DBOOST_ASIO_NO_DEPRECATED", "-DFMT_SHARED"]
-
-
-def sanitizers():
-    """A module is built with what the daemon is built with."""
-    cache = BIN.parent / "CMakeCache.txt"
-    found = re.search(r"^GORGONE_SANITIZE:\w+=(.+)$", cache.read_text(), re.MULTILINE) if cache.exists() else None
-    return [f"-fsanitize={found[1]}"] if found else []
 
 
 def blocks(text):
@@ -41,9 +30,7 @@ class Documentation(FleetCase):
         includes = {line for path in sources for line in re.findall(r"#include\s+(\S+)", files[path])}
         self.assertFalse({line for line in includes if "core/" in line}, "a module includes <gorgone/…> and its own files only")
         library = self.directory / f"{name}.so"
-        built = subprocess.run(["g++", *FLAGS, *sanitizers(), "-shared", f"-I{ROOT}/include", *(self.directory / path for path in sources),
-                                "-o", library, f"-L{BIN.parent}/lib/gorgone", "-lgorgone", "-lboost_json", "-lfmt"], capture_output=True, text=True)
-        self.assertEqual(built.returncode, 0, built.stderr[-4000:])
+        build_module(library, *(self.directory / path for path in sources))
 
         method, path = re.search(r'"(GET|POST)"\s*,\s*"(/[\w/]+)"', files[sources[0]]).groups()
         central = self.make_central()

@@ -1,10 +1,13 @@
 """Modules are loaded, stopped and replaced while the daemon runs; a bad one never ends it."""
 import json
+import pathlib
 import shutil
 import subprocess
+import tempfile
 import unittest
 
-from fleet import BIN, FleetCase
+from fleet import BIN, FleetCase, eventually
+from own_module import SLOW, build_module
 
 PACKAGE = "gorgone::modules::core::action::hooks"
 
@@ -105,6 +108,33 @@ class Modules(FleetCase):
         self.poller.replace_module("action", enable=False)
         dialer = self.start()
         self.assertEqual(dialer.call("COMMAND", {"content": []}).body["data"]["error"], "unknown_action")
+
+
+class SlowModules(FleetCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.mkdtemp(prefix="gorgone-test-")
+        cls.addClassCleanup(shutil.rmtree, folder)
+        source = pathlib.Path(folder, "slow.cpp")
+        source.write_text(SLOW)
+        cls.library = build_module(pathlib.Path(folder, "slow.so"), source)
+
+    def setUp(self):
+        self.start_file, self.stop_file = self.directory / "may-start", self.directory / "may-stop"
+        self.entry = {"name": "slow", "library": str(self.library), "start_file": str(self.start_file)}
+
+    def test_a_module_that_does_not_start_is_named_and_holds_up_no_other(self):
+        central = self.make_central()
+        central.configure("35-slow", {"modules": [self.entry]})  # before those of the example
+        central.start()
+        central.wait_log(r"ERROR - \[core\] module 'slow' has not started within 10 s")
+        central.wait_log(r"\[core\] started: \d+ modules")
+        api = central.api()
+        token = api.request("POST", "/api/core/slow/ask", {})[1]["token"]
+        self.assertEqual(api.run(None, "echo on")[-1]["code"], 2)
+        self.start_file.touch()
+        self.assertEqual(api.poll(None, token)[-1]["code"], 2, "what came meanwhile runs when it has started")
+        self.assertRegex(central.log(), r"NOTICE - \[core\] module 'slow' has started after \d+ s")
 
 
 if __name__ == "__main__":
