@@ -158,7 +158,10 @@ asio::awaitable<void> unload_module(CoreParts parts, Message message, Reply repl
   const auto name = content_name(message);
   const auto outcome = co_await parts.modules.unload(name);
   if (!outcome) {
-    answer(reply, kind, message, 1, {{"action", action}, {"message", kill ? "cannot find module" : "cannot find unload module"}});
+    // Deployed peers know these words.
+    const std::string unknown = kill ? "cannot find module" : "cannot find unload module";
+    const auto& error = outcome.error();
+    answer(reply, kind, message, 1, {{"action", action}, {"message", error.code == "unknown_module" ? unknown : error.message}});
     co_return;
   }
   answer(reply, kind, message, 2, {{"action", action}, {"message", "module '" + name + "' " + (kill ? "killed" : "unloaded")}});

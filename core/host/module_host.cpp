@@ -11,7 +11,7 @@ namespace gorgone {
 namespace {
 
 constexpr auto start_limit = std::chrono::seconds(10), end_limit = std::chrono::seconds(5);
-constexpr auto starting_pause = std::chrono::milliseconds(10);
+constexpr auto looking_pause = std::chrono::milliseconds(10);
 constexpr std::size_t waiting_max = 10000;
 
 Settings settings_of(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
@@ -39,7 +39,8 @@ Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
 }
 
 Result<void> ModuleHost::load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links) {
-  if (slots_.contains(entry.name)) return Error{"module '" + entry.name + "' is loaded already"};
+  if (const auto found = slots_.find(entry.name); found != slots_.end())
+    return Error{"module '" + entry.name + "' is " + (found->second.stopping ? "stopping: try again when it has ended" : "loaded already")};
   const auto info = open_module(modules_dir_, entry.library);
   if (!info) return info.error();
   if (only_links && !(*info)->offers_links) return Error{"module '" + entry.name + "' is no way to reach a node"};
@@ -68,8 +69,8 @@ Result<void> ModuleHost::load_or_throw(const AgentConfig::ModuleEntry& entry, bo
 
 asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
   const auto found = slots_.find(name);
-  if (found == slots_.end()) co_return Error{"module '" + name + "' is not loaded"};
-  auto& slot = found->second;  // unload() waits while it is starting
+  if (found == slots_.end() || found->second.stopping) co_return Error{"module '" + name + "' is not loaded"};
+  auto& slot = found->second;  // stays while it is starting
   slot.starting = true;
   const auto begun = std::chrono::steady_clock::now();
   Result<void> outcome;
@@ -79,15 +80,22 @@ asio::awaitable<Result<void>> ModuleHost::start(std::string name) {
     outcome = Error{failure.what()};
   }
   slot.starting = false;
-  if (!outcome && !slot.stopping) {
-    services_.router.remove_module(name);
-    for (const auto& message : slot.waiting) refuse(message, "module '" + name + "' did not start: " + outcome.error().message);
-    co_await end(slot);
-    slots_.erase(name);
+  slot.started = outcome.has_value();
+  if (slot.stopping) {
+    if (slot.is_given_up) {
+      co_await take_out(name, slot);
+      log_.info("module '{}' unloaded", name);
+      outcome = Error{"it was unloaded while it started"};
+    }
     co_return outcome;
   }
-  slot.started = outcome.has_value();
-  if (slot.stopping) co_return outcome;
+  if (!outcome) {
+    services_.router.remove_module(name);
+    for (const auto& message : slot.waiting) refuse(message, "module '" + name + "' did not start: " + outcome.error().message);
+    slot.waiting.clear();
+    co_await take_out(name, slot);
+    co_return outcome;
+  }
   const auto took = std::chrono::steady_clock::now() - begun;
   if (took < start_limit)
     log_.debug("module '{}' started", name);
@@ -186,31 +194,42 @@ asio::awaitable<void> ModuleHost::end(Slot& slot) {
     slot.agent.reset();
     co_return;
   }
-  // What still runs may use them: they are left behind.
   slot.agent->log().error("tasks still run {} s after they were cancelled", end_limit.count());
+  leave_behind(slot);
+}
+
+// What still runs may use them.
+void ModuleHost::leave_behind(Slot& slot) {
   (void)slot.module.release();
   (void)slot.agent.release();
 }
 
+asio::awaitable<void> ModuleHost::take_out(std::string name, Slot& slot) {
+  // At a stop of the daemon what it has taken runs at the next start.
+  for (const auto& message : slot.waiting)
+    if (message.delivery.empty() || !services_.router.is_stopping()) refuse(message, "module '" + name + "' is stopping");
+  co_await end(slot);
+  slots_.erase(name);
+}
+
 asio::awaitable<Result<void>> ModuleHost::unload(std::string name) {
   const auto found = slots_.find(name);
-  if (found == slots_.end() || found->second.stopping) co_return Error{"cannot find unload module"};
+  if (found == slots_.end()) co_return Error{"module '" + name + "' is not loaded", "unknown_module"};
+  auto& slot = found->second;
+  if (slot.stopping) co_return Error{"module '" + name + "' is stopping already"};
   services_.router.remove_module(name);
-  found->second.stopping = true;
+  slot.stopping = true;
   const auto until = std::chrono::steady_clock::now() + end_limit;
   asio::steady_timer pause(services_.loop);
-  while (found->second.starting) {
-    if (std::chrono::steady_clock::now() > until) co_return Error{"module '" + name + "' is still starting"};
-    pause.expires_after(starting_pause);
+  while (slot.starting) {
+    if (std::chrono::steady_clock::now() > until) {
+      slot.is_given_up = true;
+      co_return Error{"module '" + name + "' is still starting: it is unloaded as soon as that has ended"};
+    }
+    pause.expires_after(looking_pause);
     co_await pause.async_wait(asio::use_awaitable);
   }
-  // A module that failed to start is gone by itself.
-  if (!slots_.contains(name)) co_return Result<void>{};
-  // At a stop of the daemon what it has taken runs at the next start.
-  for (const auto& message : found->second.waiting)
-    if (message.delivery.empty() || !services_.router.is_stopping()) refuse(message, "module '" + name + "' is stopping");
-  co_await end(found->second);
-  slots_.erase(name);
+  co_await take_out(name, slot);
   log_.info("module '{}' unloaded", name);
   co_return Result<void>{};
 }
@@ -223,6 +242,17 @@ asio::awaitable<void> ModuleHost::stop_all() {
     const auto outcome = co_await unload(name);
     if (!outcome) log_.debug("module '{}': {}", name, outcome.error().message);
   }
+  // Those that somebody else has begun to unload.
+  asio::steady_timer pause(services_.loop);
+  const auto is_ending = [](const auto& entry) {
+    const Slot& slot = entry.second;
+    return slot.stopping && !(slot.is_given_up && slot.starting);
+  };
+  while (std::any_of(slots_.begin(), slots_.end(), is_ending)) {
+    pause.expires_after(looking_pause);
+    co_await pause.async_wait(asio::use_awaitable);
+  }
+  for (auto& [name, slot] : slots_) leave_behind(slot);
 }
 
 Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {

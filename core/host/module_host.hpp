@@ -25,9 +25,10 @@ class ModuleHost {
   asio::awaitable<Result<void>> start(std::string name);
   /// As start(), with what comes of it in the log. One that takes long is told and goes on without the caller.
   asio::awaitable<void> start_in_turn(std::string name);
-  /// Stops gently: no new messages, what runs is cancelled and waited for.
+  /// Stops gently: no new messages, what runs is cancelled and waited for. One that is long in starting is left to itself, with an Error,
+  /// and unloaded when that ends.
   asio::awaitable<Result<void>> unload(std::string name);
-  /// All, in the opposite order of their loading.
+  /// All, in the opposite order of their loading; the last that is asked of the host.
   asio::awaitable<void> stop_all();
 
   Result<LinkFactory*> link_factory(const std::string& type);
@@ -46,6 +47,7 @@ class ModuleHost {
     int order = 0;
     bool serves_clients = false;
     bool starting = false, started = false, stopping = false;
+    bool is_given_up = false;     // by unload(): start() takes it out when it ends
     std::deque<Message> waiting;  // until it has started
   };
   Result<void> load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links);
@@ -54,6 +56,8 @@ class ModuleHost {
   void refuse(const Message& message, const std::string& why);
   static asio::awaitable<void> run(Module& module, ModuleAgent& agent, Message message);
   asio::awaitable<void> end(Slot& slot);
+  asio::awaitable<void> take_out(std::string name, Slot& slot);
+  static void leave_behind(Slot& slot);
 
   Services services_;
   std::filesystem::path modules_dir_;

@@ -2,12 +2,15 @@
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
 
 from fleet import BIN, FleetCase, eventually
 from own_module import SLOW, build_module
+from pace import SLOWNESS
+from protocol import request
 
 PACKAGE = "gorgone::modules::core::action::hooks"
 
@@ -135,6 +138,47 @@ class SlowModules(FleetCase):
         self.start_file.touch()
         self.assertEqual(api.poll(None, token)[-1]["code"], 2, "what came meanwhile runs when it has started")
         self.assertRegex(central.log(), r"NOTICE - \[core\] module 'slow' has started after \d+ s")
+
+    def test_a_module_that_is_unloaded_while_it_starts_is_gone_when_that_has_ended(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint()).start()
+        client = self.dial(poller, central)
+        client.send(request("LOADMODULE", {"content": self.entry}, "load"))
+        poller.wait_log(r"\[slow\] is starting")
+        answer = client.call("UNLOADMODULE", {"content": {"name": "slow"}}, token="unload", timeout=15)
+        self.assertEqual((answer.token, answer.body["code"]), ("unload", 1), answer)
+        self.assertIn("still starting", answer.body["data"]["message"])
+        answer = client.call("UNLOADMODULE", {"content": {"name": "slow"}})
+        self.assertIn("stopping", answer.body["data"]["message"])
+        self.start_file.touch()
+        poller.wait_log(r"INFO - \[core\] module 'slow' unloaded")
+        self.assertEqual(client.take().token, "load")
+        self.assertEqual(client.call("LOADMODULE", {"content": self.entry}).body["code"], 2)
+        self.assertEqual(client.call("UNLOADMODULE", {"content": {"name": "slow"}}).body["code"], 2)
+
+    def test_a_daemon_that_is_stopped_waits_for_a_module_that_is_being_unloaded(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        poller.configure("60-slow", {"modules": [{**self.entry, "start_file": "", "stop_file": str(self.stop_file)}]})
+        client = self.dial(poller.start(), central)
+        poller.wait_log(r"\[core\] started: \d+ modules")
+        client.send(request("UNLOADMODULE", {"content": {"name": "slow"}}))
+        poller.wait_log(r"\[slow\] is stopping")
+        poller.process.send_signal(signal.SIGTERM)
+        poller.wait_log(r"\[core\] signal 15: stopping")
+        with self.assertRaises(subprocess.TimeoutExpired):
+            poller.process.wait(1)
+        self.stop_file.touch()
+        self.assertEqual(poller.process.wait(10 * SLOWNESS), 0)
+        poller.process = None
+        self.assertIn("[slow] has stopped", poller.log())
+
+    def test_a_module_that_never_starts_does_not_keep_the_daemon(self):
+        poller = self.make_poller("x")
+        poller.configure("60-slow", {"modules": [self.entry]})
+        poller.start()
+        poller.wait_log(r"\[slow\] is starting")
+        self.assertLess(poller.stop(), 10)
 
 
 if __name__ == "__main__":
