@@ -220,7 +220,9 @@ void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(b
   probe_.async_wait([self](const ErrorCode& error) {
     if (!error && self->probe_done_) self->end_probe(false);
   });
-  stream_.async_ping({}, [self](const ErrorCode&) {});
+  // An earlier one may still wait for a frame to be written, and serves as well: the stream has room for a single ping that waits.
+  if (std::exchange(pinging_, true)) return;
+  stream_.async_ping({}, [self](const ErrorCode&) { self->pinging_ = false; });
 }
 
 void BeastWebSocket::end_probe(bool answered) {

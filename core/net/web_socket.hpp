@@ -45,7 +45,7 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
 
   const Limits limits_;
   const std::string peer_;
-  bool open_ = false, ending_ = false, writing_ = false, refused_ = false;
+  bool open_ = false, ending_ = false, writing_ = false, refused_ = false, pinging_ = false;
   std::string why_, why_code_;  // it ended, the first reason
   std::deque<std::string> queue_;
   std::size_t unsent_ = 0, written_ = 0;  // bytes of the queue, of its first message
