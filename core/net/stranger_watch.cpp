@@ -16,6 +16,7 @@
 #include <set>
 
 #include "core/net/tcp_received.hpp"
+#include "core/net/zmq_socket.hpp"
 
 namespace gorgone::net {
 namespace {
@@ -119,8 +120,8 @@ void StrangerWatch::look() {
   std::set<int> gone;
   for (;;) {
     zmq::message_t event, address;
-    if (!monitor_.recv(event, zmq::recv_flags::dontwait)) break;
-    if (event.more()) (void)monitor_.recv(address);
+    if (!uninterrupted([&] { return monitor_.recv(event, zmq::recv_flags::dontwait); })) break;
+    if (event.more()) (void)uninterrupted([&] { return monitor_.recv(address); });
     if (event.size() < sizeof(std::uint16_t) + sizeof(std::int32_t)) continue;
     std::uint16_t kind = 0;
     std::int32_t connection = 0;

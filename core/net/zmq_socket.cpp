@@ -53,13 +53,13 @@ ZmqSocket::~ZmqSocket() {
 }
 
 ZmqSocket::Sent ZmqSocket::send(std::string_view routing_id, std::string_view frame) {
-  auto& socket = shared_->socket;
+  const auto give = [this](std::string_view bytes, zmq::send_flags flags) {
+    const auto send_now = [&] { return shared_->socket.send(zmq::buffer(bytes), flags | zmq::send_flags::dontwait); };
+    return uninterrupted(send_now).has_value();
+  };
   auto sent = Sent::yes;
   try {
-    if (!routing_id.empty() && !socket.send(zmq::buffer(routing_id), zmq::send_flags::sndmore | zmq::send_flags::dontwait))
-      sent = Sent::full;
-    else if (!socket.send(zmq::buffer(frame), zmq::send_flags::dontwait))
-      sent = Sent::full;
+    if ((!routing_id.empty() && !give(routing_id, zmq::send_flags::sndmore)) || !give(frame, zmq::send_flags::none)) sent = Sent::full;
   } catch (const zmq::error_t& error) {
     if (error.num() != EHOSTUNREACH) throw;
     sent = Sent::no_route;
@@ -92,7 +92,7 @@ void ZmqSocket::drain(const std::shared_ptr<Shared>& shared) {
     // Nothing there arms the descriptor's edge again, as asking for ZMQ_EVENTS would, but at no system call for each message.
     auto& frames = shared->begun;
     zmq::message_t frame;
-    if (!shared->socket.recv(frame, zmq::recv_flags::dontwait)) return;
+    if (!uninterrupted([&] { return shared->socket.recv(frame, zmq::recv_flags::dontwait); })) return;
     const bool more = frame.more();
     if (frames.count++ == 0) {
       if (names_connections) frames.connection = zmq_msg_get(frame.handle(), ZMQ_SRCFD);

@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 
+#include <cerrno>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -27,6 +28,19 @@ struct Frames : std::vector<zmq::message_t> {
 
 /// Bytes that a frame takes on the wire (ZMTP 3): flags and length stand before it.
 inline std::uint64_t wire_size(std::size_t frame_bytes) { return frame_bytes + (frame_bytes > 255 ? 9 : 2); }
+
+/// Until no signal interrupts it: the library looks for one even where it does not wait. To take that for "nothing there" would lose the
+/// edge.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  for (;;) {
+    try {
+      return call();
+    } catch (const zmq::error_t& error) {
+      if (error.num() != EINTR) throw;
+    }
+  }
+}
 
 class ZmqSocket {
  public:
