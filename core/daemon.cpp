@@ -35,7 +35,7 @@
 namespace gorgone {
 namespace {
 
-constexpr int pool_threads = 2, crypto_threads = 1;
+constexpr int pool_threads = 2, computing_threads = 1, crypto_threads = 1;
 constexpr unsigned last_steps_s = 5;
 
 // libzmq reads into 8 kB for each connection. To hand messages on without a copy it keeps 10 kB more of them, for each node that dials;
@@ -133,11 +133,11 @@ class Daemon {
         deliveries_(loop_, journal_, router_),
         log_waiters_(loop_, journal_),
         log_answers_(
-            loop_, journal_, [this](std::function<void()> work) { asio::post(pool_, std::move(work)); },
+            loop_, journal_, [this](std::function<void()> work) { asio::post(computing_, std::move(work)); },
             [this] { return router_.own_id(); }, static_cast<std::size_t>(config_.core.integer("max_log_answer_size"))),
         listener_(loop_, zmq_, keys_, journal_,
                   {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
-                   [this](std::function<void()> work) { asio::post(pool_, std::move(work)); }},
+                   [this](std::function<void()> work) { asio::post(computing_, std::move(work)); }},
                   [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
         modules_(Services{loop_, pool_, crypto_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
                  std::move(modules_dir)) {}
@@ -178,6 +178,7 @@ class Daemon {
     end_well_where_libzmq_aborts();
     alarm(last_steps_s);
     pool_.join();
+    computing_.join();
     crypto_.join();
     return 0;
   }
@@ -245,7 +246,7 @@ class Daemon {
   std::shared_ptr<const net::KeyRing> keys_;
   std::string hostname_;
   asio::io_context loop_{1};
-  asio::thread_pool pool_{pool_threads}, crypto_{crypto_threads};
+  asio::thread_pool pool_{pool_threads}, computing_{computing_threads}, crypto_{crypto_threads};
   zmq::context_t zmq_ = lean_context();
   JournalFile journal_;
   Router router_;
@@ -259,7 +260,7 @@ class Daemon {
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{loop_};
-  HeapTrimmer trimmer_{loop_, pool_};
+  HeapTrimmer trimmer_{loop_, computing_};
 };
 
 // True where one of them is an error; each is told.

@@ -11,6 +11,11 @@
 #include "core/net/listener.hpp"
 
 namespace gorgone {
+namespace {
+
+constexpr auto late_after = std::chrono::seconds(30);
+
+}  // namespace
 
 ModuleAgent::ModuleAgent(const Services& services, ModuleHost& host, std::string name)
     : services_(services), host_(host), log_(std::move(name)), idle_(services.loop) {}
@@ -37,10 +42,15 @@ void ModuleAgent::spawn(asio::awaitable<void> work) {
 void ModuleAgent::on_pool(std::function<void()> work) {
   // Counted as what is spawned: the module's code must not be unmapped under it.
   const auto signal = running_.emplace(running_.end());
-  run_off_loop(services_.loop, services_.pool, std::move(work), [this, signal] {
+  auto done = [this, signal] {
     running_.erase(signal);
     if (running_.empty()) idle_.cancel();
-  });
+  };
+  auto tell = [this] {
+    log_.error("its work beside the loop has run for {} s and goes on, as where a disk or a mount hangs: other work waits for its thread",
+               late_after.count());
+  };
+  run_off_loop(services_.loop, services_.pool, std::move(work), std::move(done), {late_after, std::move(tell)});
 }
 
 std::optional<Endpoint> ModuleAgent::endpoint(const std::string& method, const std::string& path) const {

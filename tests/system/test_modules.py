@@ -1,5 +1,6 @@
 """Modules are loaded, stopped and replaced while the daemon runs; a bad one never ends it."""
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -111,6 +112,34 @@ class Modules(FleetCase):
         self.poller.replace_module("action", enable=False)
         dialer = self.start()
         self.assertEqual(dialer.call("COMMAND", {"content": []}).body["data"]["error"], "unknown_action")
+
+
+class HungDisk(FleetCase):
+    def test_a_disk_that_hangs_is_told_and_holds_up_no_answer_to_a_question_for_the_log(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        places = poller.database.parent / "content" / "places"  # what content reads at its start and for CONTENTSTATUS
+        places.parent.mkdir(exist_ok=True)
+        os.mkfifo(places)  # whoever reads it waits, as for a mount that is dead
+        self.addCleanup(self.release, places)
+        client = self.dial(poller.start(), central)
+        for number in range(4):
+            client.call("CONTENTSTATUS", token=f"status-{number}")
+        client.call("PUTLOG", {"token": "long", "code": 2, "data": {"text": "x" * 300000}})
+        rows = client.rows(ctime=0)
+        self.assertIn("long", {row["token"] for row in rows})
+        told = "ERROR - [content] its work beside the loop has run for 30 s"
+        eventually(lambda: poller.log().count(told) == 2, 45, "a line for each thread that is held")
+        self.release(places)
+        self.assertEqual(client.outcome("status-3")[-1]["code"], 2)
+
+    @staticmethod
+    def release(places):
+        """Whoever waits for the file goes on, and nobody does any more."""
+        if places.exists():
+            writer = os.open(places, os.O_RDWR | os.O_NONBLOCK)
+            places.unlink()
+            os.close(writer)
 
 
 class SlowModules(FleetCase):
