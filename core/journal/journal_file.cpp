@@ -196,10 +196,11 @@ void JournalFile::command(std::function<void(Store&)> work, std::function<void(R
   enqueue(std::move(job));
 }
 
-void JournalFile::write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done) {
+void JournalFile::write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done,
+                             std::size_t bytes) {
   auto stored = std::make_shared<Rows>();
   Job job;
-  if (!more) job.bytes = bytes_of(rows);
+  job.bytes = bytes;
   job.work = [rows = std::move(rows), more = std::move(more), stored](Store& store) {
     *stored = store.insert(rows);
     if (more) more(store);
@@ -212,12 +213,14 @@ void JournalFile::write_then(std::vector<NewRow> rows, std::function<void(Store&
 }
 
 void JournalFile::write(std::vector<NewRow> rows, std::function<void(Result<void>)> done) {
-  write_then(std::move(rows), {}, std::move(done));
+  const auto bytes = bytes_of(rows);
+  write_then(std::move(rows), {}, std::move(done), bytes);
 }
 
 void JournalFile::store_fetched(std::string node, double newest_ctime, std::vector<NewRow> rows, std::function<void(Result<void>)> done) {
   auto mark = [node = std::move(node), newest_ctime](Store& store) { store.set_fetched_until(node, newest_ctime); };
-  write_then(std::move(rows), std::move(mark), std::move(done));
+  const auto bytes = bytes_of(rows);
+  write_then(std::move(rows), std::move(mark), std::move(done), bytes);
 }
 
 void JournalFile::read(HistoryFilter filter, std::function<void(Result<Rows>)> done) {
@@ -255,7 +258,8 @@ void JournalFile::forget_outgoing(std::string delivery, std::function<void(Resul
 void JournalFile::give_up_outgoing(std::string delivery, NewRow row) {
   std::vector<NewRow> rows;
   rows.push_back(std::move(row));
-  write_then(std::move(rows), [delivery = std::move(delivery)](Store& store) { store.forget_outgoing(delivery); }, {});
+  write_then(
+      std::move(rows), [delivery = std::move(delivery)](Store& store) { store.forget_outgoing(delivery); }, {}, 0);
 }
 
 void JournalFile::outgoing(std::function<void(Result<std::vector<StoredMessage>>)> done) {

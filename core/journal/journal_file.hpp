@@ -86,7 +86,7 @@ class GORGONE_API JournalFile final : public Journal {
   void purge_on(Purge what, Purged before, std::function<void(Result<Purged>)> done);
   void command(std::function<void(Store&)> work, std::function<void(Result<void>)> done, std::size_t bytes = 0);
   /// Rows, and `more` in the same transaction.
-  void write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done);
+  void write_then(std::vector<NewRow> rows, std::function<void(Store&)> more, std::function<void(Result<void>)> done, std::size_t bytes);
   template <class T>
   void ask(std::function<T(Store&)> query, std::function<void(Result<T>)> done, std::size_t bytes = 0);
 

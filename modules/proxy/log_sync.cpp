@@ -124,6 +124,7 @@ void LogSync::ask(std::int64_t now) {
   question_->deadline = now + limits_.answer_s + (question_->is_held ? held_s : 0);
   question_->again = can_hold_ ? question_->deadline : now + again_s;
   next_ = now + limits_.every_s;
+  if (is_storing_) return;  // how that ends says from where on to ask
   if (fetched_until_) return send_question();
   agent_.journal().fetched_until(node_, [this, number = questions_, alive = std::weak_ptr<bool>(alive_)](const Result<double>& ctime) {
     if (alive.expired() || !question_ || question_->number != number) return;
@@ -203,16 +204,20 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
     rows.back().unless_known = is_from_the_beginning_ || ctime > now_here + clock_difference_s;
     if (can_hold_ || ctime <= now_here + clock_error_s_max) newest = std::max(newest, ctime);
   }
-  // At once, so that another question, should the link break now, does not bring the same rows.
   fetched_until_ = newest;
-  auto stored = [this, before, has_more, now, number = question_->number,
+  is_storing_ = true;
+  auto stored = [this, before, newest, has_more, now, number = question_->number,
                  alive = std::weak_ptr<bool>(alive_)](const Result<void>& outcome) {
     if (alive.expired()) return;
-    if (!outcome) fetched_until_ = before;
+    is_storing_ = false;
+    if (!outcome && fetched_until_ == newest) fetched_until_ = before;  // not where another journal has begun meanwhile
     // Deployed daemons above learn by this that there is something to fetch.
     json::object synclogs{{"data", json::object{{"id", agent_.node_id()}}}};
     if (outcome) agent_.tell_parents(Message{"SYNCLOGS", {}, {}, Payload(json::value(std::move(synclogs)))});
-    if (question_ && question_->number == number) finish(outcome, now, has_more);
+    if (question_ && question_->number == number)
+      finish(outcome, now, has_more);
+    else if (question_)
+      send_question();
   };
   agent_.journal().store_fetched(node_, newest, std::move(rows), std::move(stored));
 }
@@ -254,7 +259,7 @@ void LogSync::on_clock(std::int64_t now) {
   if (question_ && now >= question_->again) {
     question_->again = now + 2 * std::max(again_s, now - question_->asked);
     // Before the journal has said what is here already, nothing has been asked yet.
-    if (fetched_until_) send_question();
+    if (fetched_until_ && !is_storing_) send_question();
   }
   if (is_up_ && !question_ && now >= next_) ask(now);
 }

@@ -71,6 +71,7 @@ class LogSync {
   Flow flow_;
   bool is_up_ = false, can_hold_ = false;
   bool is_caught_up_ = false;  // the last answer left nothing behind
+  bool is_storing_ = false;    // its rows, which the journal may refuse: no question goes meanwhile
   std::optional<Question> question_;
   std::map<std::string, Waiters> wishes_;  // for the next questions, by subnode
   std::uint64_t questions_ = 0;

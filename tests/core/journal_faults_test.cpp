@@ -265,6 +265,25 @@ TEST_CASE("what waits for a disk that hangs is bounded, and what comes beyond it
   CHECK(other == 0);
 }
 
+TEST_CASE("rows of other nodes that wait for a disk that hangs are bounded too") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  read(loop, journal, of_token("none"));
+  const Lock lock(directory.file());
+  int stored = 0, busy = 0, other = 0;
+  auto count = [&](const Result<void>& result) { ++(result ? stored : result.error().code == "busy" ? busy : other); };
+  for (int i = 0; i < 80; ++i) journal.store_fetched("2", i, {NewRow{"token", 2, std::string(1 << 20, 'x')}}, count);
+  journal.give_up_outgoing("0", NewRow{"given up", 1, "{}"});  // never refused
+  loop.restart();
+  auto work = boost::asio::make_work_guard(loop);
+  while (stored + busy + other < 80) loop.run_one();
+  CHECK(busy >= 16);
+  CHECK(stored >= 60);
+  CHECK(other == 0);
+  CHECK(read(loop, journal, of_token("given up")).size() == 1);
+}
+
 TEST_CASE("while the file cannot be read, what it keeps is not said to be nothing") {
   Directory directory;
   boost::asio::io_context loop;

@@ -81,6 +81,29 @@ TEST_CASE("whichever question is answered first counts, and the others' answers 
   CHECK_FALSE(is_done);
 }
 
+TEST_CASE("nothing is asked while rows are being stored, and where they are refused they are asked for again") {
+  AskingOf<LateAgent> node;
+  const auto asked_from = [&node] { return number_of(member(**node.sent.back().data.json(), "ctime")).value_or(-1); };
+  node.log.link_up(100);
+  CHECK(node.log.take_answer(node.answer(node.sent[0], "a"), 100));
+  REQUIRE(node.agent.late.owed.size() == 1);
+  node.log.link_down("lost");
+  node.log.link_up(101);
+  for (std::int64_t now = 101; now < 120; ++now) node.log.on_clock(now);
+  CHECK(node.sent.size() == 1);
+  node.agent.late.owed[0](Error{"64 MB wait for its disk already", "busy"});
+  REQUIRE(node.sent.size() == 2);
+  CHECK(asked_from() == 0);
+
+  CHECK(node.log.take_answer(node.answer(node.sent[1], "a"), 120));
+  REQUIRE(node.agent.late.owed.size() == 2);
+  node.log.link_down("lost");
+  node.log.link_up(121);
+  node.agent.late.owed[1](Result<void>{});
+  REQUIRE(node.sent.size() == 3);
+  CHECK(asked_from() == 1.5);
+}
+
 TEST_CASE("a node that holds the question is not asked again meanwhile") {
   Asking node;
   node.log.set_can_hold(true);
