@@ -91,24 +91,31 @@ asio::awaitable<Result<WebStream>> WebStream::connect(asio::io_context& loop, co
 }
 
 asio::awaitable<Result<void>> WebStream::tls_as_client(TlsContext context, const std::string& host, bool verify, Milliseconds limit) {
-  tls_ = std::make_unique<Tls>(*tcp_, *context);
+  begin_tls(std::move(context));
+  turns_->pass();
   expect_server(tls_->native_handle(), host, verify);
-  auto outcome = co_await handshake(std::move(context), asio::ssl::stream_base::client, limit);
+  auto outcome = co_await handshake(asio::ssl::stream_base::client, limit);
   co_return outcome;
 }
 
 asio::awaitable<Result<void>> WebStream::tls_as_server(TlsContext context, Milliseconds limit) {
-  tls_ = std::make_unique<Tls>(*tcp_, *context);
-  auto outcome = co_await handshake(std::move(context), asio::ssl::stream_base::server, limit);
+  begin_tls(std::move(context));
+  auto outcome = co_await handshake(asio::ssl::stream_base::server, limit);
   co_return outcome;
 }
 
-asio::awaitable<Result<void>> WebStream::handshake(TlsContext context, asio::ssl::stream_base::handshake_type side, Milliseconds limit) {
+void WebStream::begin_tls(TlsContext context) {
   context_ = std::move(context);
+  turns_ = std::make_unique<TlsInTurn<Tcp>>(*tcp_);
+  tls_ = std::make_unique<Tls>(*turns_, *context_);
+}
+
+asio::awaitable<Result<void>> WebStream::handshake(asio::ssl::stream_base::handshake_type side, Milliseconds limit) {
   tcp_->expires_after(limit);
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
   co_await tls_->async_handshake(side, token);
+  turns_->pass();
   tcp_->expires_never();
   if (!error) co_return Result<void>{};
   if (error == boost::beast::error::timeout) co_return Error{fmt::format("TLS: no answer within {} ms", limit.count())};

@@ -4,6 +4,7 @@
 
 #include <gorgone/agent.hpp>
 #include <gorgone/tls.hpp>
+#include <gorgone/tls_in_turn.hpp>
 
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
@@ -55,11 +56,13 @@ class GORGONE_API WebStream {
   }
 
  private:
-  using Tls = boost::beast::ssl_stream<Tcp&>;
-  asio::awaitable<Result<void>> handshake(TlsContext context, asio::ssl::stream_base::handshake_type side, std::chrono::milliseconds limit);
+  using Tls = boost::beast::ssl_stream<TlsInTurn<Tcp>&>;
+  void begin_tls(TlsContext context);
+  asio::awaitable<Result<void>> handshake(asio::ssl::stream_base::handshake_type side, std::chrono::milliseconds limit);
 
   std::unique_ptr<Tcp> tcp_;
   TlsContext context_;
+  std::unique_ptr<TlsInTurn<Tcp>> turns_;
   std::unique_ptr<Tls> tls_;
 };
 

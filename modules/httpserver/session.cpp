@@ -1,6 +1,7 @@
 #include "session.hpp"
 
 #include <gorgone/log.hpp>
+#include <gorgone/tls_in_turn.hpp>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/stream.hpp>
@@ -28,7 +29,7 @@ constexpr std::size_t farewell_bytes = 1 << 20;
 constexpr std::size_t slowest_client = 64 * 1024;  // bytes in a second, for the time a long answer may take
 
 Socket& socket_of(Socket& stream) { return stream; }
-Socket& socket_of(asio::ssl::stream<Socket&>& stream) { return stream.next_layer(); }
+Socket& socket_of(asio::ssl::stream<TlsInTurn<Socket>&>& stream) { return stream.next_layer().next_layer(); }
 
 /// A connection, over either kind of stream.
 template <class Stream>
@@ -262,11 +263,13 @@ asio::awaitable<void> Session<Stream>::say_farewell() {
 }
 
 asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address client) {
-  asio::ssl::stream<Socket&> stream(socket, *shared.tls);
+  TlsInTurn<Socket> turns(socket);
+  asio::ssl::stream<TlsInTurn<Socket>&> stream(turns, *shared.tls);
   Session session(shared, stream, std::move(client));
   ErrorCode error;
   session.deadline().set(shared.options.request_timeout);
   co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
+  turns.pass();
   if (error) {
     shared.agent.log().debug("the TLS handshake failed: {}", printable(error.message()));
     co_return;

@@ -362,18 +362,61 @@ class Bodies(Hostile):
         self.assertEqual(self.central.api().request("POST", "/api/core/action/command", json.dumps([{"command": "true " + "x" * 4_000_000}]))[0], 200)
 
 
-class Tls(Hostile):
+class TlsCase(Hostile):
+    key, request_timeout = "rsa:2048", 2
+
     def setUp(self):
         key, certificate = self.directory / "http.key", self.directory / "http.crt"
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x",
+        subprocess.run(["openssl", "req", "-x509", "-newkey", self.key, "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x",
                         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-        self.options = {"ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "request_timeout": 2}
+        self.options = {"ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "request_timeout": self.request_timeout}
         self.trusted = ssl.create_default_context(cafile=certificate)
         super().setUp()
 
     def is_served(self):
         self.assertEqual(Api("127.0.0.1", self.port, tls=self.trusted).request("GET", "/api/internal/constatus")[0], 200)
 
+
+class ManyHandshakes(TlsCase):
+    key, request_timeout = "rsa:4096", 60  # five milliseconds to sign
+
+    def hello(self):
+        """What a client says first."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
+        return outgoing.read()
+
+    def test_handshakes_of_very_many_at_once_hold_up_no_open_connection_and_all_are_answered(self):
+        live = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.trusted, timeout=60 * SLOWNESS)
+        self.addCleanup(live.close)
+
+        def seconds_of_a_request():
+            began = clock()
+            live.request("GET", "/api/internal/constatus")
+            answer = live.getresponse()
+            self.assertEqual((answer.status, json.loads(answer.read())["action"]), (200, "constatus"))
+            return clock() - began
+
+        seconds_of_a_request()
+        hello = self.hello()
+        many = [connect(self.port) for _ in range(600)]
+        for connection in many:
+            self.addCleanup(connection.close)
+        began = clock()
+        for connection in many:
+            connection.sendall(hello)
+        slowest = max(seconds_of_a_request() for _ in range(5))
+        for connection in many:
+            connection.settimeout(60 * SLOWNESS)
+            self.assertEqual(connection.recv(1), b"\x16", "the server's part of the handshake")
+        all_of_them = clock() - began
+        print(f"SECONDS {slowest:6.2f} for a request beside {len(many)} TLS handshakes that took {all_of_them:.2f}", flush=True)
+        self.assertLess(slowest, all_of_them / 4)
+        self.is_served()
+
+
+class Tls(TlsCase):
     def test_handshakes_that_stop_or_are_noise_are_ended_and_harm_nobody(self):
         before = descriptors(self.pid)
         hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
