@@ -29,9 +29,9 @@ std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const M
   return problems;
 }
 
-Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry) {
+Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry, bool only_links) {
   try {
-    return load_or_throw(entry, false);
+    return load_or_throw(entry, only_links);
   } catch (const std::exception& failure) {
     services_.router.remove_module(entry.name);
     return Error{std::string("it failed to be made: ") + failure.what()};
@@ -262,13 +262,7 @@ Result<LinkFactory*> ModuleHost::link_factory(const std::string& type) {
     AgentConfig::ModuleEntry entry;
     entry.name = entry.library = type;
     if (type.empty() || type.find('/') != std::string::npos) return Error{named + "expected the name of a link module, such as push_zmq"};
-    Result<void> loaded;
-    try {
-      loaded = load_or_throw(entry, true);
-    } catch (const std::exception& failure) {
-      loaded = Error{failure.what()};
-    }
-    if (!loaded) return Error{named + loaded.error().message};
+    if (const auto loaded = load(entry, true); !loaded) return Error{named + loaded.error().message};
     start_and_tell(type);
   }
   // Starting may have failed at once.

@@ -19,8 +19,8 @@ class ModuleHost {
  public:
   ModuleHost(Services services, std::filesystem::path modules_dir) : services_(std::move(services)), modules_dir_(std::move(modules_dir)) {}
 
-  /// Makes the module and opens its actions; messages wait until start() has ended well.
-  Result<void> load(const AgentConfig::ModuleEntry& entry);
+  /// Makes the module and opens its actions; messages wait until start() has ended well. `only_links`: one that offers links, or an Error.
+  Result<void> load(const AgentConfig::ModuleEntry& entry, bool only_links = false);
   /// Starts a loaded module; one that does not start is taken out again.
   asio::awaitable<Result<void>> start(std::string name);
   /// As start(), with what comes of it in the log. One that takes long is told and goes on without the caller.

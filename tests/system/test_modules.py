@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from fleet import BIN, FleetCase, eventually
+from fleet import BIN, HTTP_LINE, FleetCase, eventually
 from own_module import SLOW, build_module
 from pace import SLOWNESS
 from protocol import request
@@ -108,6 +108,20 @@ class Modules(FleetCase):
         self.poller.wait_log(r"\[core\] listening on")
         self.assertTrue(self.poller.alive())
 
+    def test_a_way_to_a_node_that_fails_to_be_made_serves_nothing(self):
+        folder = self.directory / "modules"
+        shutil.copytree(BIN.parent / "lib" / "gorgone" / "modules", folder)
+        source = self.directory / "push_ssh.cpp"
+        source.write_text(SLOW.replace("info.create =", "info.offers_links = true;\n  info.create =")
+                          .replace("return std::make_unique<Slow>", 'if (agent.node_id() != "none") throw std::runtime_error("no luck");\n    return std::make_unique<Slow>'))
+        build_module(folder / "push_ssh.so", source)
+        self.central.nodes({"id": 9, "type": "push_ssh", "address": "127.0.0.1", "port": 1})
+        self.central.launch("--modules", str(folder))
+        self.central.http_port = int(self.central.wait_log(HTTP_LINE)[1])
+        api = self.central.api()
+        eventually(lambda: "no luck" in str(api.nodes().get("9", {}).get("last_error")), 10, "the reason why the node cannot be reached")
+        self.assertNotIn("POST_/core/slow/ask", api.get("/api/internal/information")["data"]["api_endpoints"])
+
     def test_a_disabled_module_is_not_loaded(self):
         self.poller.replace_module("action", enable=False)
         dialer = self.start()
@@ -145,11 +159,10 @@ class HungDisk(FleetCase):
 class SlowModules(FleetCase):
     @classmethod
     def setUpClass(cls):
-        folder = tempfile.mkdtemp(prefix="gorgone-test-")
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-test-"))
         cls.addClassCleanup(shutil.rmtree, folder)
-        source = pathlib.Path(folder, "slow.cpp")
-        source.write_text(SLOW)
-        cls.library = build_module(pathlib.Path(folder, "slow.so"), source)
+        (folder / "slow.cpp").write_text(SLOW)
+        cls.library = build_module(folder / "slow.so", folder / "slow.cpp")
 
     def setUp(self):
         self.start_file, self.stop_file = self.directory / "may-start", self.directory / "may-stop"
