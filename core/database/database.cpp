@@ -39,6 +39,21 @@ struct Call {
   std::weak_ptr<Waiting> caller;
 };
 
+// While it lives, and for threads that are made meanwhile: signals are for the loop's thread.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_{};
+};
+
 }  // namespace
 
 struct Database::Worker {
@@ -122,15 +137,11 @@ struct Database::Worker {
     return true;
   }
 
-  // Signals are for the loop's thread.
   void start(const std::shared_ptr<Worker>& self) {
     static std::once_flag once;
     std::call_once(once, [] { mysql_library_init(0, nullptr, nullptr); });
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const SignalsBlocked blocked;
     thread = std::thread([self] { self->run(); });
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
   }
 };
 
