@@ -76,7 +76,7 @@ Schema database_options() {
           "whether each commit is forced to the disk (full), so that what was accepted survives a loss of power too; normal survives any "
           "end of the process"}
           .one_of({"normal", "full"}),
-      Option{"gorgone_db_autocreate_schema", boolean, "1", "whether missing tables are made"},
+      Option{"gorgone_db_autocreate_schema", boolean, "1", "missing tables are always made"}.ignored(),
       Option{"gorgone_db_host", text, "", "a file has no host"}.ignored(),
       Option{"gorgone_db_port", text, "", "a file has no port"}.ignored(),
       Option{"gorgone_db_user", text, "", "a file has no user"}.ignored(),
@@ -87,7 +87,7 @@ Schema database_options() {
 Schema daemon_options() {
   return {
       Option{"timeout", integer, "50", "how long modules and children get to end at a stop"}.range(1, 3600).in("seconds"),
-      Option{"proxy_name", text, "proxy", "the module that knows the ways to other nodes"},
+      Option{"proxy_name", text, "proxy", "the ways to other nodes are always those of the module proxy"}.ignored(),
       Option{"modules_dir", path, "", "folder of the modules; missing: ../lib/gorgone/modules beside the program"},
       Option{"internal_com_*", anything, "", "modules talk to the core in the same process"}.ignored(),
   };
