@@ -33,10 +33,10 @@ struct ListenerSpec {
   bool handover = true;
   int tcp_keepalive = 1;
   bool ipv6 = false;
-  std::int64_t max_message_size = 100 << 20;
-  std::int64_t max_strangers_bytes = 200 << 20;  ///< of unfinished messages of all connections without a session; one message at least
-  std::size_t max_strangers = 2000;              ///< connections without a session
-  std::size_t max_unread_bytes = 32 << 20;       ///< answers of one client; more, and its session ends
+  std::int64_t max_message_size = 0;
+  std::int64_t max_strangers_bytes = 0;  ///< of unfinished messages of all connections without a session; one message at least
+  std::size_t max_strangers = 0;         ///< connections without a session
+  std::size_t max_unread_bytes = 0;      ///< answers of one client; more, and its session ends
   wire::ServerSessions::Config sessions;
 };
 

@@ -69,7 +69,6 @@ class ServerSessions {
 
   /// So many nodes may dial us: each has a place beside max_handshakes and one beside max_unused, for all of them may greet at once.
   void make_room(std::size_t nodes) { nodes_ = nodes; }
-  void set_hostname(std::string hostname) { config_.hostname = std::move(hostname); }
 
   /// A frame of a client whose routing id begins with `gorgone-`.
   Steps on_frame(const std::string& routing_id, std::string_view frame, std::int64_t now);

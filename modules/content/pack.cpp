@@ -73,7 +73,6 @@ Result<std::string> Packer::next() {
       have += static_cast<std::uint64_t>(got);
     }
     offset_ += count;
-    raw_ += count;
     if (offset_ < blob.size) continue;
     offset_ = 0;
     file_ = FileDescriptor();

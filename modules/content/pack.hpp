@@ -31,7 +31,6 @@ class Packer {
   bool at_end() const { return next_ == wanted_.size(); }
   /// The next piece, compressed. An Error with code "changed" where a file is not any more what the manifest says.
   Result<std::string> next();
-  std::uint64_t raw_bytes() const { return raw_; }
 
  private:
   Result<void> open(const Blob& blob);
@@ -41,7 +40,7 @@ class Packer {
   std::vector<Blob> blobs_;
   std::vector<std::size_t> wanted_;
   std::size_t next_ = 0;
-  std::uint64_t offset_, raw_ = 0;
+  std::uint64_t offset_;
   std::optional<Walker> walker_;
   FileDescriptor file_;
 };

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -68,8 +67,6 @@ void FileWatch::fail(const std::string& path, Entry& entry, const std::string& f
   entry.failure = failure;
   changes.push_back({path, Error{failure + "; what was read before holds on", unreadable}});
 }
-
-bool FileWatch::is_named(const std::string& path) const { return std::find(paths_.begin(), paths_.end(), path) != paths_.end(); }
 
 std::vector<FileChange> FileWatch::look() {
   std::vector<FileChange> changes;

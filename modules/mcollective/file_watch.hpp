@@ -57,7 +57,6 @@ class FileWatch {
   static bool is_hidden(const std::string& path, const Seen& seen);
   static void fail(const std::string& path, Entry& entry, const std::string& failure, std::vector<FileChange>& changes);
   Seen see() const;
-  bool is_named(const std::string& path) const;
 
   std::vector<std::string> paths_;
   std::size_t bytes_max_;

@@ -58,6 +58,8 @@ TEST_CASE_METHOD(Fixture, "nodes that dialled before the start have their places
   net::Listener listener(loop, context, keys(), journal, {inline_pool, inline_pool}, [](Message, const Reply&) {});
   net::ListenerSpec spec;
   spec.path = "127.0.0.1:*";
+  spec.max_message_size = spec.max_strangers_bytes = 1 << 20;
+  spec.max_unread_bytes = 1 << 20;
   spec.max_strangers = 10;
   REQUIRE(listener.start(spec).has_value());
   bool is_read = false;  // by then the listener has its answers, too
