@@ -3,6 +3,8 @@
 #include <gorgone/link.hpp>
 #include <gorgone/log.hpp>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <random>
 
@@ -136,6 +138,10 @@ LinkMachine::Steps LinkMachine::on_frame(std::string_view frame, std::int64_t no
     case State::asking_key: {
       const auto pem = parse_pubkey(frame);
       if (!pem) return {};  // a late answer of the session before
+      if (frame.size() > greeting_size_max)
+        return fail(
+            Error{fmt::format("the server's public key came in a frame of {} bytes, expected at most {}", frame.size(), greeting_size_max)},
+            now);
       auto key = RsaPublicKey::from_pem(*pem);
       if (!key) return fail(Error{"the server's public key does not load: " + key.error().message}, now);
       if (config_.server_key && !(*config_.server_key == *key))

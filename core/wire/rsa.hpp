@@ -20,7 +20,8 @@ inline constexpr int rsa_bits_max = 16384;
 
 class GORGONE_API RsaPublicKey {
  public:
-  /// PKCS#1 or SPKI under whatever label, 1024 to 16384 bits, an odd exponent above 1.
+  /// PKCS#1 or SPKI under whatever label, 1024 to 16384 bits, an odd exponent above 1. Costs little whatever a peer wrote: nothing is
+  /// computed with its numbers.
   static Result<RsaPublicKey> from_pem(std::string_view text);
 
   /// SPKI, "BEGIN PUBLIC KEY": the form that every peer reads.
@@ -43,7 +44,8 @@ class GORGONE_API RsaPublicKey {
 
 class GORGONE_API RsaPrivateKey {
  public:
-  /// PKCS#1 or PKCS#8 under whatever label, encrypted or not. A key whose halves do not belong together is refused.
+  /// PKCS#1 or PKCS#8 under whatever label, encrypted or not. A key whose halves do not belong together is refused. For files of this
+  /// machine: a key that is made for it costs minutes.
   static Result<RsaPrivateKey> from_pem(std::string_view text, std::string_view passphrase = {});
   /// Draws a key; takes from 0.1 s (2048 bits) to many seconds (above 4096).
   static Result<RsaPrivateKey> generate(int bits);

@@ -33,6 +33,9 @@ Pkey decode_public(const std::string& der) {
   return key;
 }
 
+bool is_named_private(const PemBlock& block) { return block.label.find("PRIVATE") != std::string::npos; }
+
+/// Of our own files only, never of what a peer sent: see RsaPublicKey::from_pem.
 Pkey decode_private(const std::string& der) {
   return decoded(der, [](const unsigned char** at, long size) { return d2i_AutoPrivateKey(nullptr, at, size); });
 }
@@ -97,7 +100,9 @@ Result<RsaPublicKey> RsaPublicKey::from_pem(std::string_view text) {
   const auto block = find_pem_key(text);
   if (!block) return no_key("public", block.error().message);
   Pkey key = decode_public(block->der);
-  if (!key && (block->encrypted || decode_private(block->der))) return no_key("public", "it is a private key");
+  // Told by the label alone: OpenSSL works out the public half of what it decodes as a private key, and a stranger's DSA key of 60 KB
+  // would cost minutes.
+  if (!key && (block->encrypted || is_named_private(*block))) return no_key("public", "it is a private key");
   if (!key) return no_key("public", fmt::format("what its {} block holds is neither PKCS#1 nor SPKI", block->label));
   if (const auto flaw = flaw_of(key.get()); !flaw.empty()) return no_key("public", flaw);
   return RsaPublicKey{std::shared_ptr<EVP_PKEY>{std::move(key)}};
@@ -125,8 +130,7 @@ Result<RsaPublicKey> load_public_key(const std::string& file) {
   const auto whole = RsaPrivateKey::from_pem(*text);
   if (whole) return whole->public_key();
   const auto block = find_pem_key(*text);
-  const bool meant_private = block && block->label.find("PRIVATE") != std::string::npos;
-  return in_file(file, meant_private ? whole.error() : key.error());
+  return in_file(file, block && is_named_private(*block) ? whole.error() : key.error());
 }
 
 Result<RsaPrivateKey> load_private_key(const std::string& file, std::string_view passphrase) {

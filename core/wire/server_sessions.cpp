@@ -7,8 +7,6 @@ namespace gorgone::wire {
 namespace {
 
 constexpr std::int64_t save_every_s = 300;
-// A key of 16384 bits in PEM, twice in base64, and the sealed word are below 16 KB.
-constexpr std::size_t helo_size_max = 65536;
 
 }  // namespace
 
@@ -77,8 +75,8 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
       return steps;
     }
   }
-  if (frame.size() > helo_size_max)
-    return refuse(fmt::format("{} bytes that no session opens; a HELO has at most {}", frame.size(), helo_size_max));
+  if (frame.size() > greeting_size_max)
+    return refuse(fmt::format("{} bytes that no session opens; a HELO has at most {}", frame.size(), greeting_size_max));
   auto helo = parse_helo(frame);
   if (!helo) return refuse(found != sessions_.end() ? "a frame that its session's key does not open" : "neither a session nor a HELO");
   if (verifying_.contains(routing_id)) return refuse("a second HELO while the first is under verification");

@@ -35,6 +35,9 @@ Payload read_data(std::string_view data);
 /// PONG and SYNCLOGS have an empty target bracket, other answers none.
 std::string format_answer(const Answer& answer);
 
+/// PUBKEY and HELO have at most so many bytes: a key of 16384 bits in PEM, twice in base64, and the sealed word are below 16 KB.
+inline constexpr std::size_t greeting_size_max = 65536;
+
 inline constexpr std::string_view get_pubkey = "[GETPUBKEY]";
 bool is_get_pubkey(std::string_view frame);
 std::string format_pubkey(std::string_view pem);

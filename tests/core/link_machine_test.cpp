@@ -176,6 +176,18 @@ TEST_CASE("a refusal by the server is told as such") {
   CHECK(find<LinkMachine::Down>(steps)->why.code == down::handshake);
 }
 
+TEST_CASE("a server's key in a frame beyond what a key takes is refused before it is read") {
+  LinkMachine machine(config());
+  machine.start(0);
+  connect(machine);
+  const auto large = format_pubkey(server_key().public_key().pem() + std::string(60000, '\n'));
+  const auto steps = machine.on_frame(large, 0);
+  REQUIRE(find<LinkMachine::Down>(steps));
+  CHECK(find<LinkMachine::Down>(steps)->why.message ==
+        "the server's public key came in a frame of " + std::to_string(large.size()) + " bytes, expected at most 65536");
+  CHECK(machine.state() == State::pausing);
+}
+
 TEST_CASE("a pinned key that differs ends the attempt") {
   LinkMachine machine(config());
   machine.start(0);

@@ -28,6 +28,22 @@ std::string replaced(std::string text, const std::string& what, const std::strin
   return text;
 }
 
+std::string der(char tag, const std::string& content) {
+  const auto size = content.size();
+  return std::string{tag, '\x82', static_cast<char>(size >> 8U), static_cast<char>(size)} + content;
+}
+
+/// A DSA key in PKCS#8, made up. Its decoding as a private key raises `content` to a power of that size, modulo one of that size.
+std::string dsa_private_key(const std::string& label, std::size_t size) {
+  const std::string number = "\x7f" + std::string(size, '\xff');
+  const std::string kind("\x06\x07\x2a\x86\x48\xce\x38\x04\x01");
+  const auto small = der('\x02', "\x03");
+  const auto parameters = der('\x30', der('\x02', number) + der('\x02', "\x7f" + std::string(31, '\xff')) + small);
+  const auto secret = der('\x02', "\x3f" + std::string(size, '\xff'));
+  const auto key = der('\x30', der('\x02', std::string(1, '\0')) + der('\x30', kind + parameters) + der('\x04', secret));
+  return "-----BEGIN " + label + "-----\n" + wire::base64_encode(key) + "\n-----END " + label + "-----\n";
+}
+
 boost::json::value first_key() { return test::own_vectors().at("keys").at(0); }
 
 RsaPrivateKey first_private_key() { return RsaPrivateKey::from_pem(test::text_at(first_key(), "pkcs1_private")).value(); }
@@ -121,6 +137,20 @@ TEST_CASE("text that holds no key is refused with what it holds") {
   const auto pem = test::text_at(first_key(), "spki");
   CHECK(refusal(pem.substr(0, pem.size() / 2)) == "no RSA public key: its \"-----END …-----\" line is missing, it was cut short");
   CHECK(RsaPrivateKey::from_pem(pem).error().message == "no RSA private key: it is a public key");
+}
+
+// 2048 bits took milliseconds, each doubling eight times as long.
+TEST_CASE("a peer's key is not decoded as a private one to word its refusal") {
+  for (const std::size_t size : {256U, 18000U}) {
+    const auto hidden = RsaPublicKey::from_pem(dsa_private_key("PUBLIC KEY", size));
+    REQUIRE(hidden.has_error());
+    CHECK(hidden.error().message == "no RSA public key: what its PUBLIC KEY block holds is neither PKCS#1 nor SPKI");
+    const auto named = RsaPublicKey::from_pem(dsa_private_key("PRIVATE KEY", size));
+    REQUIRE(named.has_error());
+    CHECK(named.error().message == "no RSA public key: it is a private key");
+  }
+  // What is tested is a key: for a file of this machine it is read.
+  CHECK(RsaPrivateKey::from_pem(dsa_private_key("PRIVATE KEY", 256)).error().message == "no RSA private key: it is of the kind DSA");
 }
 
 TEST_CASE("a peer's PEM label reaches a message without its control characters") {

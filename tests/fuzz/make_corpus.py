@@ -146,6 +146,19 @@ def link_machine():
     yield "bad_key", b"\x00" + start + pubkey + checked + made + frame + b"\x08\x00" + text('[KEY] {"key":"00","iv":"00","cipher":"AES"}')
 
 
+def dsa_private_key(bits):
+    """PKCS#8, made up: g to the power of x modulo p is what its decoding as a private key works out."""
+    def part(tag, content):
+        return bytes([tag]) + b"\x82" + struct.pack(">H", len(content)) + content
+
+    def integer(value):
+        return part(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+    parameters = part(0x30, integer((1 << bits) - 1) + integer((1 << 256) - 1) + integer(3))
+    kind = part(0x30, bytes.fromhex("06072a8648ce380401") + parameters)
+    return part(0x30, integer(0) + kind + part(4, integer((1 << bits - 1) - 1)))
+
+
 def keys():
     forms = {"spki": 0, "pkcs1_public": 1, "pkcs8_private": 2, "pkcs1_private": 3}
     key = next(k for k in vectors["keys"] if k["bits"] == 1024)
@@ -158,6 +171,8 @@ def keys():
         for i, pem in enumerate(vectors[which].values()):
             yield f"{which}_{i}", b"\x05" + raw(pem)
     yield "even_exponent", b"\x05" + raw(vectors["refused_even_exponent"])
+    for label in (0, 2):
+        yield f"dsa_private_bytes_{label}", bytes([label]) + dsa_private_key(1024)
     yield "cut_short", b"\x05-----BEGIN RSA PUBLIC KEY-----\nMIIB"
     yield "headers", b"\x05-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
 

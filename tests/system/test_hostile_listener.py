@@ -194,6 +194,19 @@ class Handshakes(Strangers):
             self.assertEqual(self.answer(self.stranger(), self.helo(pem)), HANDSHAKE_ISSUE)
             self.assertLess(cpu_seconds(self.pid) - started, 0.2)
 
+    def test_a_private_key_of_another_kind_in_a_helo_costs_little(self):
+        # DSA in PKCS#8, made up: who decodes it as a private key works out a power of 140,000 bits, for minutes.
+        number = (1 << 140_000) - 1
+        parameters = der(0x30, der_integer(number) + der_integer((1 << 255) - 1) + der_integer(3))
+        kind = der(0x30, bytes.fromhex("06072a8648ce380401") + parameters)
+        key = base64.encodebytes(der(0x30, der_integer(0) + kind + der(4, der_integer(number >> 1))))
+        for label in (b"PUBLIC KEY", b"PRIVATE KEY"):
+            started = cpu_seconds(self.pid)
+            pem = b"-----BEGIN " + label + b"-----\n" + key + b"-----END " + label + b"-----\n"
+            self.assertEqual(self.answer(self.stranger(), self.helo(pem)), HANDSHAKE_ISSUE)
+            self.assertLess(cpu_seconds(self.pid) - started, 0.2)
+        self.dial(self.poller, self.central)
+
     def test_a_helo_of_128_kilobytes_of_brackets_costs_little(self):
         for text in (b"[" * 131_072, b"]" * 131_072, b"[x] " * 32_000, b"[a] [b] [c" + b"]" * 60_000, b"[" * 30_000 + b"] [" * 10_000, b"[ " * 32_000 + b"]"):
             started, used = clock(), cpu_seconds(self.pid)
@@ -592,18 +605,19 @@ def outputs_of(rows):
     return [json.loads(row["data"])["result"]["stdout"] for row in rows if int(row["code"]) == 100]
 
 
+def der(tag, content):
+    size = len(content)
+    return bytes([tag]) + (bytes([size]) if size < 128 else b"\x82" + struct.pack(">H", size)) + content
+
+
+def der_integer(value):
+    return der(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+
+
 def made_up_key(modulus, exponent):
     """PKCS#1 in PEM, written by hand."""
-    def length(size):
-        return bytes([size]) if size < 128 else b"\x82" + struct.pack(">H", size)
-
-    def integer(value):
-        octets = value.to_bytes(value.bit_length() // 8 + 1, "big")
-        return b"\x02" + length(len(octets)) + octets
-
-    body = integer(modulus) + integer(exponent)
-    der = b"\x30" + length(len(body)) + body
-    return b"-----BEGIN RSA PUBLIC KEY-----\n" + base64.encodebytes(der) + b"-----END RSA PUBLIC KEY-----\n"
+    key = der(0x30, der_integer(modulus) + der_integer(exponent))
+    return b"-----BEGIN RSA PUBLIC KEY-----\n" + base64.encodebytes(key) + b"-----END RSA PUBLIC KEY-----\n"
 
 
 if __name__ == "__main__":
