@@ -15,12 +15,14 @@
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <functional>
 #include <string_view>
+#include <unordered_set>
 
 namespace gorgone::action {
 namespace {
 
-// What even an empty file takes on the disk.
+// What even an empty file or folder takes on the disk.
 constexpr std::uint64_t member_cost = 4096;
 constexpr auto folder_flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
@@ -133,6 +135,25 @@ class Unpacker {
   std::string name_ = unfinished_name();
 };
 
+/// Counts files and folders, those too that are made because something lies in them.
+class PlaceCount {
+ public:
+  /// How many this member adds: itself, and the folders it lies in that none before it needed.
+  std::size_t add(const Member& member) {
+    std::size_t added = 1, folder = 0;
+    for (std::size_t i = 0; i < member.path.size(); ++i) {
+      const bool is_itself = i + 1 == member.path.size();
+      if (is_itself && member.kind != Member::Kind::folder) break;
+      folder = std::hash<std::string>()(member.path[i]) + folder * 31;
+      if (folders_.insert(folder).second && !is_itself) ++added;
+    }
+    return added;
+  }
+
+ private:
+  std::unordered_set<std::size_t> folders_;  // their paths as numbers
+};
+
 /// Reads all of the archive and gives each member to `take`; the number of members.
 template <class Take>
 Result<std::size_t> for_each(const std::string& archive, Take take) {
@@ -187,8 +208,9 @@ Result<std::size_t> unpack_beside(const std::string& archive, int root, const st
 Result<std::size_t> unpack(const std::string& archive, const std::string& folder, const AttributeIds& ids, Notes& notes,
                            std::uint64_t bytes_max) {
   std::uint64_t bytes = 0;
+  PlaceCount places;
   auto judged = for_each(archive, [&](const Member& member, ArchiveReader&) -> Result<void> {
-    bytes += std::min(member.size, bytes_max) + member_cost;
+    bytes += std::min(member.size, bytes_max) + member_cost * places.add(member);
     if (bytes <= bytes_max) return {};
     return Error{fmt::format("archive refused: it unpacks to more than {} bytes (modules.action.max_unpacked)", bytes_max)};
   });

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <climits>
 
 namespace gorgone::action {
 namespace {
@@ -19,6 +20,9 @@ std::string text(const char* locale, const char* utf8) {
   if (locale != nullptr) return locale;
   return utf8 == nullptr ? "" : utf8;
 }
+
+constexpr std::size_t path_size_max = PATH_MAX - 1;
+constexpr std::size_t parts_max = 200;
 
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
@@ -31,7 +35,18 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
-Error refused(const std::string& name, const std::string& why) { return Error{fmt::format("archive refused: member '{}' {}", name, why)}; }
+/// For a message: a name may have megabytes.
+std::string shown(const std::string& name) { return name.size() <= 300 ? name : name.substr(0, 300) + "…"; }
+
+Error refused(const std::string& name, const std::string& why) {
+  return Error{fmt::format("archive refused: member '{}' {}", shown(name), why)};
+}
+
+Error link_refused(const std::string& name, const std::string& to, const std::string& why) {
+  return refused(name, fmt::format("is a link to '{}', which {}", shown(to), why));
+}
+
+std::string too_long(std::size_t size) { return fmt::format("has a path of {} bytes, expected at most {}", size, path_size_max); }
 
 Result<Member> judge(archive_entry* entry) {
   auto name = text(archive_entry_pathname(entry), archive_entry_pathname_utf8(entry));
@@ -50,16 +65,16 @@ Result<Member> judge(archive_entry* entry) {
   if (!hardlink.empty()) {
     member.kind = Member::Kind::hardlink;
     auto link = safe_path(hardlink);
-    if (!link || link->empty()) return refused(name, fmt::format("is a link to '{}', which leads out of the destination", hardlink));
+    if (!link) return link_refused(name, hardlink, link.error().message);
+    if (link->empty()) return link_refused(name, hardlink, "has no name");
     member.link = std::move(*link);
   } else if (type == AE_IFDIR) {
     member.kind = Member::Kind::folder;
   } else if (type == AE_IFLNK) {
     member.kind = Member::Kind::symlink;
     member.target = text(archive_entry_symlink(entry), archive_entry_symlink_utf8(entry));
-    if (!stays_inside(member.path, member.target)) {
-      return refused(name, fmt::format("is a link to '{}', which leads out of the destination", member.target));
-    }
+    if (member.target.size() > path_size_max) return link_refused(name, member.target, too_long(member.target.size()));
+    if (!stays_inside(member.path, member.target)) return link_refused(name, member.target, "leads out of the destination");
   } else if (type != AE_IFREG) {
     return refused(name, "is a device, a pipe or a socket, expected files, folders and links");
   }
@@ -71,8 +86,10 @@ Result<Member> judge(archive_entry* entry) {
 
 Result<Path> safe_path(const std::string& path) {
   if (path.empty()) return Error{"has no name"};
+  if (path.size() > path_size_max) return Error{too_long(path.size())};
   if (path.front() == '/') return Error{"has an absolute path, expected one below the destination"};
   auto parts = parts_of(path);
+  if (parts.size() > parts_max) return Error{fmt::format("has a path of {} parts, expected at most {}", parts.size(), parts_max)};
   for (const auto& part : parts) {
     if (part == "..") return Error{"has a path with '..', expected one below the destination"};
   }

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <sstream>
 
+using namespace std::string_literals;
 using namespace gorgone;
 using namespace gorgone::action;
 namespace fs = std::filesystem;
@@ -124,8 +125,8 @@ TEST_CASE_METHOD(ArchiveFixture, "one bad member refuses the whole archive befor
       {Entry{"l", "", AE_IFLNK, "../x"}, "which leads out"},
       {Entry{"a/l", "", AE_IFLNK, "../../x"}, "which leads out"},
       {Entry{"a/b/l", "", AE_IFLNK, "c/../x"}, "which leads out"},
-      {Entry{"h", "", AE_IFREG, "/etc/passwd"}, "which leads out"},
-      {Entry{"h", "", AE_IFREG, "../x"}, "which leads out"},
+      {Entry{"h", "", AE_IFREG, "/etc/passwd"}, "is a link to '/etc/passwd', which has an absolute path"},
+      {Entry{"h", "", AE_IFREG, "../x"}, "is a link to '../x', which has a path with '..'"},
       {Entry{"f", "", AE_IFIFO}, "is a device, a pipe or a socket"},
       {Entry{"c", "", AE_IFCHR}, "is a device, a pipe or a socket"},
   }));
@@ -135,6 +136,45 @@ TEST_CASE_METHOD(ArchiveFixture, "one bad member refuses the whole archive befor
   CHECK(result.error().message.find("archive refused: member '" + bad.path + "'") == 0);
   CHECK(result.error().message.find(why) != std::string::npos);
   CHECK_FALSE(fs::exists(destination));
+}
+
+// Folders within folders are checked, moved and removed by functions that call themselves: 60,000 took more than the stack.
+TEST_CASE_METHOD(ArchiveFixture,
+                 "a member in very many folders, or with a very long name, refuses the archive before anything is written") {
+  const auto nested = [](std::size_t folders, const std::string& folder = "d/") {
+    std::string path;
+    for (std::size_t i = 0; i < folders; ++i) path += folder;
+    return path + "f";
+  };
+  const auto refusal = [this](const Entry& entry) {
+    auto result = unpacked({entry});
+    CHECK_FALSE(fs::exists(destination));
+    return result ? "unpacked" : result.error().message;
+  };
+  const auto begin = "archive refused: member '" + nested(150).substr(0, 300) + "…' has a path of ";
+  CHECK(refusal({nested(60'000)}) == begin + "120001 bytes, expected at most 4095");
+  CHECK(refusal({nested(200)}) == begin + "201 parts, expected at most 200");
+  CHECK(refusal({nested(20, std::string(250, 'd') + '/')}).ends_with("' has a path of 5021 bytes, expected at most 4095"));
+  CHECK(refusal({"h", "", AE_IFREG, nested(200)}).ends_with("…', which has a path of 201 parts, expected at most 200"));
+  CHECK(refusal({"l", "", AE_IFLNK, nested(60'000)}).ends_with("…', which has a path of 120001 bytes, expected at most 4095"));
+  REQUIRE(unpacked({{nested(199), "x"}}).has_value());
+  CHECK(content(nested(199)) == "x");
+}
+
+TEST_CASE_METHOD(ArchiveFixture, "folders that the archive does not list count as well, each once") {
+  bytes_max = 1 << 20;
+  std::vector<Entry> apart, together;
+  for (int i = 0; i < 20; ++i) {
+    apart.push_back({"d" + std::to_string(i) + "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/f"});
+    if (i < 15)
+      together.push_back({"x/a/b/c/d/e/f/g/h/i/j/k/l/m/n"s.substr(0, 1 + 2 * static_cast<std::size_t>(i)), "", AE_IFDIR, "", 0755});
+    together.push_back({(i % 2 == 0 ? "x" : "y") + std::string("/a/b/c/d/e/f/g/h/i/j/k/l/m/n/f") + std::to_string(i)});
+  }
+  auto large = unpacked(apart);
+  REQUIRE_FALSE(large.has_value());
+  CHECK(large.error().message == "archive refused: it unpacks to more than 1048576 bytes (modules.action.max_unpacked)");
+  CHECK_FALSE(fs::exists(destination));
+  CHECK(unpacked(together).has_value());
 }
 
 TEST_CASE_METHOD(ArchiveFixture, "nothing is written through a link, of the archive or of the folder") {
