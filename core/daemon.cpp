@@ -139,7 +139,7 @@ class Daemon {
                   {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
                    [this](std::function<void()> work) { asio::post(computing_, std::move(work)); }},
                   [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
-        modules_(Services{loop_, pool_, crypto_, journal_, router_, parents_, listener_, keys_, config_, hostname_},
+        modules_(Services{loop_, pool_, crypto_, journal_, log_answers_, router_, parents_, listener_, keys_, config_, hostname_},
                  std::move(modules_dir)) {}
 
   int run() {

@@ -99,22 +99,29 @@ void LogAnswers::ended(Lane& lane) {
 }
 
 void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Told done) {
+  auto write = [id = own_id_(), with_origins = filter.with_origins](const Rows& told, bool has_more) {
+    return text_of_answer(told, id, has_more, with_origins);
+  };
+  tell(filter, std::move(rows), std::move(place), std::move(write), std::move(done));
+}
+
+void LogAnswers::tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Write write, Told done) {
   if (!rows) return done(rows.error());
   std::size_t bytes = 0;
   for (const auto& row : *rows) bytes += row.data.size();
   const bool is_portion = filter.portion && (rows->size() >= *filter.portion || bytes >= HistoryFilter::portion_bytes);
   const bool has_more = is_portion || (!filter.portion && !filter.limit && bytes_of(*rows) >= bytes_max_);
-  if (bytes + rows->size() * bytes_of_a_row < long_bytes) return done(text_of_answer(*rows, own_id_(), has_more, filter.with_origins));
+  if (bytes + rows->size() * bytes_of_a_row < long_bytes) return done(write(*rows, has_more));
   struct Work {
     Rows rows;
-    std::string id;
     Place place;
+    Write write;
     Told done;
     std::string text = {};
   };
-  auto work = std::make_shared<Work>(Work{std::move(*rows), own_id_(), std::move(place), std::move(done)});
-  pool_([this, work, has_more, with_origins = filter.with_origins, alive = std::weak_ptr<bool>(alive_)]() mutable {
-    work->text = text_of_answer(work->rows, work->id, has_more, with_origins);
+  auto work = std::make_shared<Work>(Work{std::move(*rows), std::move(place), std::move(write), std::move(done)});
+  pool_([this, work, has_more, alive = std::weak_ptr<bool>(alive_)]() mutable {
+    work->text = work->write(work->rows, has_more);
     Rows().swap(work->rows);  // here too: each row is some blocks of memory to give back
     boost::asio::post(loop_, [work = std::move(work), alive] {
       if (!alive.expired()) work->done(std::move(work->text));

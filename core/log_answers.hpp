@@ -29,6 +29,9 @@ class LogAnswers {
   void read(const HistoryFilter& filter, ReadDone done);
 
   using Told = std::function<void(Result<std::string>)>;
+  /// Makes the text of an answer, on the pool where it is long; whether there may be more rows.
+  using Write = std::function<std::string(const Rows&, bool)>;
+  void tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Write write, Told done);
   /// The data of the answer with these rows: {"action":"getlog","result":[…],"id":…}, and "more" where there may be.
   void tell(const HistoryFilter& filter, Result<Rows> rows, Place place, Told done);
 

@@ -59,9 +59,8 @@ Schema listener_options() {
           .range(65536, 2147483647)
           .in("bytes"),
       Option{"max_log_answer_size", integer, "16777216",
-             "about so much of rows is told in one answer to GETLOG; of more the oldest are told, and the next GETLOG, from the newest "
-             "ctime that came, brings the "
-             "rest"}
+             "about so much of rows is told in one answer to GETLOG, or of the HTTP API; of more the oldest are told, and the next "
+             "question, from the newest ctime that came, brings the rest"}
           .range(1048576, 1073741824)
           .in("bytes"),
   };

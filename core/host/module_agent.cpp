@@ -7,6 +7,7 @@
 #include "core/config/agent_config.hpp"
 #include "core/host/module_host.hpp"
 #include "core/host/off_loop.hpp"
+#include "core/log_answers.hpp"
 #include "core/net/dialer.hpp"
 #include "core/net/listener.hpp"
 
@@ -75,6 +76,26 @@ Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routin
   if (!services_.listener.is_open())
     return Error{"this daemon has no listener for it to connect to; set gorgonecore.external_com_type and external_com_path"};
   return services_.listener.attach(routing_id, owner);
+}
+
+asio::awaitable<Result<std::string>> ModuleAgent::log_text(HistoryFilter filter, WriteRows write) {
+  auto result = std::make_shared<std::optional<Result<std::string>>>();
+  auto start = [this, filter = std::move(filter), write = std::move(write), result](auto handler) mutable {
+    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
+    // Posted: a refusal comes before the caller waits.
+    auto done = [&loop = services_.loop, shared, result](Result<std::string> text) {
+      result->emplace(std::move(text));
+      asio::post(loop, [shared] { std::move (*shared)(); });
+    };
+    auto& answers = services_.log_answers;
+    auto tell = [&answers, filter, write = std::move(write), done = std::move(done)](Result<Rows> rows, LogAnswers::Place place) mutable {
+      answers.tell(filter, std::move(rows), std::move(place), std::move(write), std::move(done));
+    };
+    answers.read(filter, std::move(tell));
+  };
+  const auto& token = asio::use_awaitable;
+  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  co_return std::move(**result);
 }
 
 std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)> tell) { return services_.parents.add(std::move(tell)); }

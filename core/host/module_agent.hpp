@@ -21,6 +21,7 @@ class Listener;
 
 namespace gorgone {
 
+class LogAnswers;
 class ModuleHost;
 struct AgentConfig;
 
@@ -30,6 +31,7 @@ struct Services {
   asio::thread_pool& pool;
   asio::thread_pool& crypto;  ///< RSA only: no slow disk holds up a handshake
   Journal& journal;
+  LogAnswers& log_answers;
   Router& router;
   Parents& parents;
   net::Listener& listener;
@@ -50,6 +52,7 @@ class ModuleAgent final : public Agent {
   void submit(Message message, Reply reply) override;
   void spawn(asio::awaitable<void> work) override;
   void on_pool(std::function<void()> work) override;
+  asio::awaitable<Result<std::string>> log_text(HistoryFilter filter, WriteRows write) override;
   std::optional<Endpoint> endpoint(const std::string& method, const std::string& path) const override;
   std::vector<std::string> methods(const std::string& path) const override;
   Gateway* gateway() const override { return services_.router.gateway(); }

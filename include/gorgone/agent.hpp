@@ -58,6 +58,12 @@ class GORGONE_API Agent {
   template <class F, class R = std::invoke_result_t<F>>
   asio::awaitable<R> blocking(F f);
 
+  /// The text that `write` makes of rows of the history, read as for GETLOG: in portions, few readers at a time, and of more than
+  /// `gorgonecore.max_log_answer_size` the oldest (`has_more`), for whom the newest `ctime` among them says where the rest begins. Where
+  /// they are long `write` runs on the pool. An Error with code "busy" where too many wait.
+  using WriteRows = std::function<std::string(const Rows& rows, bool has_more)>;
+  virtual asio::awaitable<Result<std::string>> log_text(HistoryFilter filter, WriteRows write) = 0;
+
   /// The action registered for a method and a path without "/api" and "/nodes/<id>", such as "/core/action/command".
   virtual std::optional<Endpoint> endpoint(const std::string& method, const std::string& path) const = 0;
   /// The methods registered for a path, for 405.

@@ -47,13 +47,14 @@ HttpAnswer token_answer(std::string_view token) {
   return answer;
 }
 
-HttpAnswer log_answer(std::string_view token, const Rows& rows) {
+HttpAnswer log_answer(std::string_view token, const Rows& rows, bool has_more) {
   HttpAnswer answer;
   if (rows.empty()) append_member(answer.body, "error", "no_log");
   append_member(answer.body, "message", rows.empty() ? "No log found for token" : "Logs found");
   append_member(answer.body, "token", token);
   answer.body += ",\"data\":";
   answer.body += rows_to_json(rows);
+  if (has_more) answer.body += ",\"more\":1";
   answer.body += '}';
   return answer;
 }

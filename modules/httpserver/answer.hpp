@@ -27,7 +27,7 @@ HttpAnswer method_unknown();
 HttpAnswer method_not_allowed(std::string allow);
 
 HttpAnswer token_answer(std::string_view token);
-/// "Logs found", or the documented no_log answer (status 200) where there are no rows.
-HttpAnswer log_answer(std::string_view token, const Rows& rows);
+/// "Logs found", or the documented no_log answer (status 200) where there are no rows; "more" where the log goes on behind them.
+HttpAnswer log_answer(std::string_view token, const Rows& rows, bool has_more = false);
 
 }  // namespace gorgone::httpserver

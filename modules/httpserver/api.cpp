@@ -122,16 +122,27 @@ asio::awaitable<HttpAnswer> Api::read_log(Route route) {
   if (route.log_wait) {
     auto followed = follow(token);
     const auto limit = after(*route.log_wait);
-    HistoryFilter filter;
-    filter.token = token;
-    auto rows = co_await agent_.journal().read(std::move(filter));
-    if (rows && std::any_of(rows->begin(), rows->end(), ends_token)) followed->has_ended = true;
+    const bool has_been = co_await has_ended(token);
+    if (has_been) followed->has_ended = true;
     co_await wait_for_end(followed, node, limit);
   } else if (!node.empty()) {
     auto fetched = std::make_shared<Token>(agent_.loop(), stopping_);
     co_await fetch(fetched, node, after(route.sync_wait.value_or(standard_sync_wait)));
   }
   co_return co_await log_of(std::move(route.filter));
+}
+
+/// By the newest rows that may end it: a token may have more than fit into the memory.
+asio::awaitable<bool> Api::has_ended(std::string token) {
+  for (const int ending : {code::finished, code::failed}) {
+    HistoryFilter filter;
+    filter.token = token;
+    filter.code = ending;
+    filter.limit = 100;
+    auto rows = co_await agent_.journal().read(std::move(filter));
+    if (rows && std::any_of(rows->begin(), rows->end(), ends_token)) co_return true;
+  }
+  co_return false;
 }
 
 asio::awaitable<std::optional<Answer>> Api::submit(Message message) {
@@ -194,9 +205,11 @@ asio::awaitable<bool> Api::is_over(Clock::time_point limit) {
 
 asio::awaitable<HttpAnswer> Api::log_of(HistoryFilter filter) {
   const auto token = *filter.token;
-  auto rows = co_await agent_.journal().read(std::move(filter));
-  if (!rows) co_return refusal(500, "journal", rows.error().message, token);
-  co_return log_answer(token, *rows);
+  Agent::WriteRows write = [token](const Rows& rows, bool has_more) { return log_answer(token, rows, has_more).body; };
+  auto text = co_await agent_.log_text(std::move(filter), std::move(write));
+  if (text) co_return HttpAnswer{200, std::move(*text), {}};
+  const bool is_busy = text.error().code == "busy";
+  co_return refusal(is_busy ? 503 : 500, is_busy ? "busy" : "journal", text.error().message, token);
 }
 
 std::shared_ptr<Api::Token> Api::follow(const std::string& token) {

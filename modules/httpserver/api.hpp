@@ -32,6 +32,7 @@ class Api {
   asio::awaitable<void> wait_for_end(std::shared_ptr<Token> token, std::string node, Clock::time_point limit);
   asio::awaitable<void> fetch(std::shared_ptr<Token> token, std::string node, Clock::time_point limit);
   asio::awaitable<bool> is_over(Clock::time_point limit);
+  asio::awaitable<bool> has_ended(std::string token);
   asio::awaitable<HttpAnswer> log_of(HistoryFilter filter);
   std::shared_ptr<Token> follow(const std::string& token);
   /// The node to fetch rows from; empty where they are all written here.

@@ -67,6 +67,21 @@ TEST_CASE("a short log is told at once, a long one after its text was made on th
   CHECK(told.size() > 5000 * 50);
 }
 
+TEST_CASE("a caller's own text is made on the pool where it is long, and knows whether the bound was reached") {
+  Fixture test;
+  std::string told;
+  const auto write = [](const Rows& rows, bool has_more) { return std::to_string(rows.size()) + (has_more ? " and more" : ""); };
+  const auto done = [&told](Result<std::string> text) { told = *text; };
+  HistoryFilter filter;
+  filter.token = "t";
+  test.answers.tell(filter, rows_of(3), {}, write, done);
+  CHECK(told == "3");
+  test.answers.tell(filter, rows_of(5000), {}, write, done);
+  CHECK(told == "3");
+  test.run_work();
+  CHECK(told == "5000 and more");
+}
+
 TEST_CASE("few whole histories are read at once, the others wait until one is told, and too many are busy") {
   Fixture test;
   std::vector<LogAnswers::Place> places;
@@ -183,7 +198,9 @@ TEST_CASE("of a log without end as much is told as the bound allows, and who ask
   by_code.code = 2;
   auto by_id = HistoryFilter();
   by_id.id_after = 0;
-  for (const auto& filter : {whole(), by_code, by_id}) {
+  auto by_token = HistoryFilter();
+  by_token.token = "t";
+  for (const auto& filter : {whole(), by_code, by_id, by_token}) {
     std::multiset<std::string> seen;
     const int questions = history.fetch_all(filter, filter.id_after.has_value(), seen);
     CHECK(questions > 2);

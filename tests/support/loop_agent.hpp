@@ -105,6 +105,11 @@ class LoopAgent : public Agent {
     asio::co_spawn(loop_, std::move(work), asio::bind_cancellation_slot(signal.slot(), std::move(on_end)));
   }
   void on_pool(std::function<void()> work) override { asio::post(pool_, std::move(work)); }
+  asio::awaitable<Result<std::string>> log_text(HistoryFilter filter, WriteRows write) override {
+    auto rows = co_await journal().read(std::move(filter));
+    if (!rows) co_return rows.error();
+    co_return write(*rows, false);
+  }
   std::optional<Endpoint> endpoint(const std::string&, const std::string&) const override { return {}; }
   std::vector<std::string> methods(const std::string&) const override { return {}; }
   Gateway* gateway() const override { return nullptr; }

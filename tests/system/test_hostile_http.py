@@ -7,6 +7,7 @@ import http.client
 import json
 import resource
 import socket
+import sqlite3
 import ssl
 import subprocess
 import threading
@@ -360,6 +361,35 @@ class Bodies(Hostile):
             self.is_served()
         self.assertLess(peak.grown_kb, 60_000, "of 160 MB")
         self.assertEqual(self.central.api().request("POST", "/api/core/action/command", json.dumps([{"command": "true " + "x" * 4_000_000}]))[0], 200)
+
+
+class LongLogs(Hostile):
+    def setUp(self):
+        super().setUp()
+        self.central.stop()
+        self.central.configure("50-limit", {"gorgonecore": {"max_log_answer_size": 1_048_576}})
+        with sqlite3.connect(self.central.database) as database:
+            database.execute("WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 39999) INSERT INTO gorgone_history "
+                             "(token, code, etime, ctime, instant, data) SELECT 'long', iif(i = 0, 2, 0), 1, 1000 + i / 7 * 0.00001, 0, "
+                             "json_object('number', i, 'filler', hex(zeroblob(512))) FROM n")
+        database.close()
+        self.central.start()
+        self.pid = self.central.process.pid
+
+    def test_a_log_of_any_length_is_told_in_parts_of_bounded_size(self):
+        api, ctime, numbers = self.central.api(), 0, []
+        with Peak(self.pid) as peak:
+            while True:
+                # The token has ended, by its first row.
+                body = api.get(f"/api/log/long?ctime={ctime}&log_wait=30000000")
+                numbers += [json.loads(row["data"])["number"] for row in body["data"]]
+                self.assertLess(len(body["data"]) * 1000, 5_000_000)
+                if "more" not in body:
+                    break
+                self.assertEqual(body["more"], 1)
+                ctime = max(float(row["ctime"]) for row in body["data"])
+        self.assertEqual(sorted(numbers), list(range(40_000)))
+        self.assertLess(peak.grown_kb, 25_000, "of a log of 45 MB")
 
 
 class TlsCase(Hostile):

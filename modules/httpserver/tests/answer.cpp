@@ -51,6 +51,13 @@ TEST_CASE("a log holds its rows as deployed daemons write them") {
   CHECK(first.at("data").as_string() == R"({"message":"done"})");
 }
 
+TEST_CASE("a log that goes on says so behind its rows") {
+  HistoryRow row;
+  row.data = "{}";
+  CHECK(log_answer("t1", {row}, true).body.ends_with(R"(],"more":1})"));
+  CHECK(parsed(log_answer("t1", {row})).as_object().if_contains("more") == nullptr);
+}
+
 TEST_CASE("a method that is not allowed names those that are") {
   auto answer = method_not_allowed("GET, POST");
   CHECK(answer.status == 405);
