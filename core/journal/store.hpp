@@ -39,6 +39,7 @@ class Store {
   std::vector<StoredSession> sessions();
   void save_session(const StoredSession& session) { current().save_session(session); }
   void drop_session(const std::string& identity);
+  /// Refused while the file, which may have one, cannot be read.
   std::optional<std::string> fingerprint_of(const std::string& target);
   void pin_fingerprint(const std::string& target, const std::string& thumbprint) { current().pin_fingerprint(target, thumbprint); }
   double fetched_until(const std::string& node);

@@ -134,6 +134,8 @@ void Store::drop_session(const std::string& identity) { current().drop_session(i
 std::optional<std::string> Store::fingerprint_of(const std::string& target) {
   auto found = current().fingerprint_of(target);
   if (auto* file = readable(); file && !found) found = file->fingerprint_of(target);
+  // None that is pinned is not the same as none that can be read: the next key that comes would be pinned.
+  if (!found) refuse_blindly();
   return found;
 }
 

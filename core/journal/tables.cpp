@@ -383,7 +383,9 @@ std::optional<std::int64_t> Tables::take_rows(Tables& other) {
 void Tables::take_over(Tables& other) {
   for (const auto& session : other.sessions()) save_session(session);
   auto& pins = other.database_.prepare("SELECT target, fingerprint FROM gorgone_target_fingerprint");
-  while (pins.step()) pin_fingerprint(pins.text(0), pins.text(1));
+  // Of keys met for the first time; what stands here was pinned before, or by an administrator meanwhile.
+  while (pins.step())
+    if (!fingerprint_of(pins.text(0))) pin_fingerprint(pins.text(0), pins.text(1));
   auto& fetched = other.database_.prepare("SELECT id, ctime FROM gorgone_synchistory");
   while (fetched.step()) set_fetched_until(fetched.text(0), fetched.number(1));
   for (const auto& key : other.refused_keys()) add_refused_key(key);

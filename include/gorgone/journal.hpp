@@ -116,7 +116,8 @@ class GORGONE_API Journal {
   /// code 1. Asked once, at the start; an Error with code "unreadable" while the file cannot be read: ask again.
   virtual void incoming(std::function<void(Result<std::vector<StoredMessage>>)> done) = 0;
 
-  /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port".
+  /// Pinned server keys (gorgone_target_fingerprint): target is "tcp://address:port". An Error with code "unreadable" while the file
+  /// cannot be read: what is pinned there is not known.
   virtual void fingerprint_of(std::string target, std::function<void(Result<std::optional<std::string>>)> done) = 0;
   virtual void pin_fingerprint(std::string target, std::string thumbprint, std::function<void(Result<void>)> done) = 0;
   /// A key that was refused, for another is pinned: kept for whoever decides about it (gorgonectl trust).

@@ -307,6 +307,56 @@ TEST_CASE("while the file cannot be read, what it keeps is not said to be nothin
   CHECK(wait<Kept>(loop, [&](auto done) { journal.kept("test.records", done, {}); }).at("key") == "data");
 }
 
+TEST_CASE("a pinned key that cannot be read is not said to be missing, and is there again when it can be") {
+  Directory directory;
+  boost::asio::io_context loop;
+  const auto pinned = [&loop](JournalFile& journal, const std::string& target) {
+    std::optional<Result<std::optional<std::string>>> answer;
+    journal.fingerprint_of(target, [&](const Result<std::optional<std::string>>& found) { answer.emplace(found); });
+    auto work = boost::asio::make_work_guard(loop);
+    loop.restart();
+    while (!answer) loop.run_one();
+    return *answer;
+  };
+  {
+    JournalFile journal(loop, directory.file());
+    journal.pin_fingerprint("tcp://a:1", "thumb", {});
+    CHECK(pinned(journal, "tcp://a:1").value() == "thumb");
+  }
+  execute(directory.file(), "PRAGMA journal_mode = DELETE");
+  auto lock = std::make_unique<Lock>(directory.file());
+  JournalFile journal(loop, directory.file());
+  const auto refused = pinned(journal, "tcp://a:1");
+  REQUIRE(refused.has_error());
+  CHECK(refused.error().code == "unreadable");
+  lock.reset();
+  wait_for_file(journal);
+  CHECK(pinned(journal, "tcp://a:1").value() == "thumb");
+  CHECK(pinned(journal, "tcp://b:1").value() == std::nullopt);
+}
+
+TEST_CASE("a key that was pinned in memory does not take the place of one in the file") {
+  Directory directory;
+  boost::asio::io_context loop;
+  fs::create_directory(directory.file("made"));
+  {
+    JournalFile journal(loop, directory.file("made/history.sdb"));
+    journal.pin_fingerprint("tcp://a:1", "in the file", {});
+  }
+  JournalFile journal(loop, directory.file("later/history.sdb"));
+  journal.pin_fingerprint("tcp://a:1", "in memory", {});
+  journal.pin_fingerprint("tcp://b:1", "in memory", {});
+  const auto pinned = [&](const std::string& target) {
+    return wait<std::optional<std::string>>(loop, [&](auto done) { journal.fingerprint_of(target, done); });
+  };
+  CHECK(pinned("tcp://a:1") == "in memory");
+  REQUIRE(journal.in_memory());
+  fs::rename(directory.file("made"), directory.file("later"));
+  wait_for_file(journal);
+  CHECK(pinned("tcp://a:1") == "in the file");
+  CHECK(pinned("tcp://b:1") == "in memory");
+}
+
 /// A journal begins while its file, which holds "old", is locked.
 static void new_waits_for_old(boost::asio::io_context& loop, const std::string& file) {
   auto lock = std::make_unique<Lock>(file);

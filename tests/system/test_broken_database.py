@@ -162,6 +162,8 @@ class AtTheStart(Broken):
 class Unread(FleetCase):
     def setUp(self):
         self.central, self.poller = self.start_pair()
+        # Its pin cannot be read either.
+        self.central.nodes(self.poller.node(2, server_pubkey=str(self.poller.public_key)))
         self.marks = self.directory / "marks"
 
     def lock(self, daemon):

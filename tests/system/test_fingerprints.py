@@ -1,4 +1,5 @@
 """How a central trusts the keys of its pollers: fingerprint_mode."""
+import sqlite3
 import time
 import unittest
 
@@ -50,6 +51,32 @@ class Fingerprints(FleetCase):
         self.change_key()
         self.is_refused()
         self.assertEqual(self.pins(), pinned)
+
+    def test_a_changed_key_is_not_taken_while_the_pinned_one_cannot_be_read(self):
+        self.make_pair("first")
+        self.central.start()
+        self.works("one")
+        pinned = eventually(self.pins, 5, "a pin")
+        self.central.stop()
+        self.poller.stop()
+        right = {file: file.read_bytes() for file in (self.poller.private_key, self.poller.public_key)}
+        self.poller.make_keys(force=True)
+        self.poller.start()
+        other = sqlite3.connect(self.central.database, isolation_level=None)
+        self.addCleanup(other.close)
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        self.central.start()
+        self.central.wait_log(rf"WARNING - .*link \S+ cannot be made, trying again: cannot look up the pinned key: {self.central.database} cannot be "
+                              r"read now, and what it keeps is not known", 10)
+        other.execute("COMMIT")
+        self.central.wait_log(r"the server's key changed", 15)
+        self.assertEqual(self.pins(), pinned)
+        self.poller.stop()
+        for file, content in right.items():
+            file.write_bytes(content)
+        self.poller.start()
+        self.works("two")
 
     def test_strict_refuses_a_key_that_is_not_pinned(self):
         self.make_pair("strict")
