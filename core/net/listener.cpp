@@ -174,7 +174,10 @@ void Listener::perform(const std::string& routing_id, int connection, wire::Serv
   using Sessions = wire::ServerSessions;
   for (auto& step : steps) {
     if (auto* send = std::get_if<Sessions::Send>(&step)) {
-      transmit(routing_id, std::move(send->frame));
+      if (send->is_sealed)
+        transmit(routing_id, std::move(send->frame));
+      else
+        transmit_in_the_clear(routing_id, send->frame);
     } else if (auto* verification = std::get_if<Sessions::Verify>(&step)) {
       handshakes_.push(connection, routing_id, std::move(verification->helo));
       verify_next();
@@ -279,12 +282,23 @@ ZmqSocket::Sent Listener::give(const std::string& routing_id, const std::string&
   return sent;
 }
 
+bool Listener::is_used(const std::string& routing_id) const {
+  const auto* session = sessions_->session(routing_id);
+  return session && session->is_used;
+}
+
+// Nothing is kept of it: a handshake may have been overheard and repeated, and a routing id be another's. What the socket does not take is
+// gone, and so is what would overtake answers that are kept: a client knows by the answer to a greeting that what was before has ended.
+void Listener::transmit_in_the_clear(const std::string& routing_id, const std::string& frame) {
+  if (!socket_ || answers_->kept(routing_id) > 0) return;
+  give(routing_id, frame, is_used(routing_id) ? bytes_in_socket_max : strangers_bytes_in_socket_max);
+}
+
 AnswerQueue::Pushed Listener::transmit(const std::string& routing_id, std::string frame) {
   using Pushed = AnswerQueue::Pushed;
   if (!socket_) return Pushed::no_route;
-  // Nothing is kept for a stranger: what the socket does not take of an answer to a greeting is gone.
-  if (!sessions_->session(routing_id)) {
-    give(routing_id, frame, strangers_bytes_in_socket_max);
+  if (!is_used(routing_id)) {
+    transmit_in_the_clear(routing_id, frame);
     return Pushed::yes;
   }
   const auto pushed = answers_->push(routing_id, std::move(frame), now_ms());

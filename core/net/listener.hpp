@@ -84,6 +84,9 @@ class Listener final : private ClientSessions {
   void restore(const std::vector<StoredSession>& stored);
   ZmqSocket::Sent give(const std::string& routing_id, const std::string& frame, std::uint64_t waiting_max);
   AnswerQueue::Pushed transmit(const std::string& routing_id, std::string frame);
+  void transmit_in_the_clear(const std::string& routing_id, const std::string& frame);
+  /// Whether a message has come under its session's key.
+  bool is_used(const std::string& routing_id) const;
   void cut_off(const std::string& routing_id, const std::string& why);
   void retry_later(std::int64_t pause_ms);
   void tick();

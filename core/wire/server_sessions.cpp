@@ -66,7 +66,7 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
       use(session, now, steps);
       const auto parsed = parse_request(*text);
       if (!parsed) {
-        steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})")});
+        steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})"), true});
         return steps;
       }
       Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), read_data(parsed->data), {}};

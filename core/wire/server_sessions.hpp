@@ -51,6 +51,7 @@ class ServerSessions {
   // What the listener is to do.
   struct Send {
     std::string frame;
+    bool is_sealed = false;  ///< under the session's key: else anybody who has the routing id can have asked for it
   };
   struct Verify {  ///< run verify_helo() on the pool, then call verified()
     HeloText helo;

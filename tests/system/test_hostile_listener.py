@@ -162,6 +162,26 @@ class VeryManyConnections(Strangers):
         self.assertLess(max(live.answers), 1)
         self.is_served()
 
+    def test_neither_do_those_who_repeat_a_handshake_or_take_a_live_peers_routing_id(self):
+        question = b"\x00\x0b[GETPUBKEY]" * 8000
+        heard = self.helo(write_public_key(read_private_key(self.central.private_key)))
+        with Peak(self.pid) as peak:
+            for number in range(30):
+                connection = self.greeted(b"gorgone-%d" % number, receive_buffer=4096)
+                connection.sendall(b"\x02" + struct.pack(">Q", len(heard)) + heard)
+                take(connection, 300)  # there is a session now, which nobody can use
+                connection.sendall(question)
+            thief = self.greeted(self.live.routing_id.encode(), receive_buffer=4096)
+            for _ in range(6):
+                thief.sendall(question)
+            eventually(self.is_idle, 60, "the end of the questions")
+        self.assertLess(peak.grown_kb, 12_000, "30 connections leave 9 MB of answers each unread, and one 50 MB")
+        self.assertEqual(self.log_lines("max_unread_bytes"), [])
+        thief.close()
+        self.live.socket.close(0)
+        self.live.socket = self.stranger(self.live.routing_id)
+        self.is_served()
+
     def is_idle(self):
         before = cpu_seconds(self.pid)
         time.sleep(0.3)
