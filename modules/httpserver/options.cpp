@@ -33,7 +33,10 @@ Schema schema() {
       Option{"auth.password", text, "", "the user's password"}.secret(),
       {"allowed_hosts.enabled", boolean, "false", "whether only the addresses of `allowed_hosts.subnets` may use the API"},
       {"allowed_hosts.subnets", texts, "", "addresses and networks that may use the API, such as 192.0.2.0/24 or 2001:db8::/32"},
-      Option{"max_connections", integer, "1000", "connections at a time; further ones are answered with status 503"}.range(1, 100000),
+      Option{"max_connections", integer, "1000",
+             "connections at a time; for further ones the oldest without a request are closed, and where there are none, they are answered "
+             "with status 503"}
+          .range(1, 100000),
       Option{"header_limit", integer, "16384", "the longest head of a request; longer ones are answered with status 431"}
           .range(1024, 1048576)
           .in("bytes"),

@@ -124,15 +124,28 @@ asio::awaitable<void> Server::accept_all() {
 }
 
 void Server::welcome(tcp::socket socket) {
-  if (sessions_ < shared_.options.max_connections) {
-    agent_.spawn(counted(sessions_, run_session(shared_, std::move(socket))));
-    return;
+  ErrorCode error;
+  const auto client = socket.remote_endpoint(error).address();
+  if (error) return;
+  const auto& options = shared_.options;
+  if (options.subnets && !contains(*options.subnets, client)) {
+    shared_.refused(client, "the address is not in allowed_hosts.subnets");
+    return refuse(std::move(socket), unauthorized());
   }
-  if (Clock::now() - last_full_ > 10s) {
+  // Whoever connects and says nothing keeps nobody out who has something to ask.
+  const bool has_room = sessions_ < options.max_connections || shared_.without_request.make_room();
+  if (sessions_ >= options.max_connections && Clock::now() - last_full_ > 10s) {
     last_full_ = Clock::now();
-    agent_.log().warning("connections are refused: there are {} already (max_connections)", sessions_);
+    agent_.log().warning("{}: there are {} already (max_connections)",
+                         has_room ? "the oldest connections without a request are closed for others" : "connections are refused",
+                         sessions_);
   }
-  if (refusals_ < most_refusals) agent_.spawn(counted(refusals_, refuse_session(shared_, std::move(socket))));
+  if (!has_room) return refuse(std::move(socket), refusal(503, "http_error_503", "too many connections (max_connections)"));
+  agent_.spawn(counted(sessions_, run_session(shared_, std::move(socket))));
+}
+
+void Server::refuse(tcp::socket socket, HttpAnswer answer) {
+  if (refusals_ < most_refusals) agent_.spawn(counted(refusals_, refuse_session(shared_, std::move(socket), std::move(answer))));
 }
 
 }  // namespace gorgone::httpserver

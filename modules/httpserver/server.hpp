@@ -28,6 +28,7 @@ class Server {
   Result<void> listen(const asio::ip::tcp::endpoint& endpoint);
   asio::awaitable<void> accept_all();
   void welcome(asio::ip::tcp::socket socket);
+  void refuse(asio::ip::tcp::socket socket, HttpAnswer answer);
 
   Agent& agent_;
   Shared shared_;

@@ -12,6 +12,8 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 
+#include <optional>
+
 namespace gorgone::httpserver {
 
 namespace {
@@ -31,6 +33,22 @@ constexpr std::size_t slowest_client = 64 * 1024;  // bytes in a second, for the
 Socket& socket_of(Socket& stream) { return stream; }
 Socket& socket_of(asio::ssl::stream<TlsInTurn<Socket>&>& stream) { return stream.next_layer().next_layer(); }
 
+/// All of an answer but its body.
+http::response<http::string_body> head_of(const HttpAnswer& answer, unsigned version, bool keep_alive) {
+  http::response<http::string_body> response;
+  response.version(version);
+  response.result(answer.status);
+  response.set(http::field::content_type, "application/json");
+  if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"gorgone\", charset=\"UTF-8\"");
+  if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
+  if (answer.status == 503) response.set(http::field::retry_after, "1");
+  if (answer.status == 429)
+    response.set(http::field::retry_after, std::to_string(std::chrono::ceil<std::chrono::seconds>(Guesses::longest_delay).count()));
+  response.keep_alive(keep_alive);
+  response.content_length(answer.body.size());
+  return response;
+}
+
 /// A connection, over either kind of stream.
 template <class Stream>
 class Session {
@@ -43,8 +61,11 @@ class Session {
   asio::awaitable<void> run();
   /// Takes what the client still sends, for a while: closing at once would make its system throw away our last answer.
   asio::awaitable<void> say_farewell();
+  /// Nothing is known of what it wants: while that is so, its place may be needed for another.
+  void await_request();
 
   Deadline& deadline() { return deadline_; }
+  bool has_given_way() const { return has_given_way_; }
 
  private:
   /// False where the connection is to be closed without a word.
@@ -64,6 +85,8 @@ class Session {
   ErrorCode head_error_;
   bool is_reading_ = false;
   bool is_known_ = false;  // has shown the right password
+  std::optional<Undecided::Entry> without_request_;
+  bool has_given_way_ = false;
   Deadline deadline_;
   Stopping::Hook on_stop_;
   Budget::Share memory_{shared_.budget};
@@ -99,8 +122,18 @@ asio::awaitable<void> Session<Stream>::run() {
 }
 
 template <class Stream>
+void Session<Stream>::await_request() {
+  if (is_known_ || without_request_) return;
+  without_request_.emplace(shared_.without_request, [this] {
+    has_given_way_ = true;
+    deadline_.expire();
+  });
+}
+
+template <class Stream>
 asio::awaitable<bool> Session<Stream>::read_head(Request& request) {
   if (shared_.stopping.asked()) co_return false;
+  await_request();
   ErrorCode error;
   is_reading_ = true;
   if (buffer_.size() == 0) {
@@ -114,12 +147,13 @@ asio::awaitable<bool> Session<Stream>::read_head(Request& request) {
     co_await http::async_read_header(stream_, buffer_, request, asio::redirect_error(asio::use_awaitable, error));
   }
   is_reading_ = false;
+  without_request_.reset();
   head_error_ = error;
   if (!error) co_return true;
   // Only a client that has begun to speak HTTP is told what is wrong.
   const bool cancelled = co_await is_cancelled();
   const bool has_begun = request.got_some() || buffer_.size() > 0;
-  co_return !cancelled && !shared_.stopping.asked() && has_begun && refuse_broken(error).has_value();
+  co_return !cancelled && !shared_.stopping.asked() && !has_given_way_ && has_begun && refuse_broken(error).has_value();
 }
 
 template <class Stream>
@@ -150,10 +184,6 @@ asio::awaitable<HttpAnswer> Session<Stream>::handle(Request& request) {
 template <class Stream>
 asio::awaitable<std::optional<HttpAnswer>> Session<Stream>::check_access(const Request& request) {
   const auto& options = shared_.options;
-  if (options.subnets && !contains(*options.subnets, client_)) {
-    shared_.refused(client_, "the address is not in allowed_hosts.subnets");
-    co_return unauthorized();
-  }
   if (!options.credentials) co_return std::nullopt;
 
   const auto header = request.get()[http::field::authorization];
@@ -202,17 +232,7 @@ asio::awaitable<ErrorCode> Session<Stream>::read_body(Request& request) {
 
 template <class Stream>
 asio::awaitable<bool> Session<Stream>::write(const Request& request, HttpAnswer answer, bool keep_alive) {
-  http::response<http::string_body> response;
-  response.version(request.get().version() == 10 ? 10 : 11);
-  response.result(answer.status);
-  response.set(http::field::content_type, "application/json");
-  if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"gorgone\", charset=\"UTF-8\"");
-  if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
-  if (answer.status == 503) response.set(http::field::retry_after, "1");
-  if (answer.status == 429)
-    response.set(http::field::retry_after, std::to_string(std::chrono::ceil<std::chrono::seconds>(Guesses::longest_delay).count()));
-  response.keep_alive(keep_alive);
-  response.content_length(answer.body.size());
+  auto response = head_of(answer, request.get().version() == 10 ? 10 : 11, keep_alive);
   deadline_.set(shared_.options.request_timeout + std::chrono::seconds(answer.body.size() / slowest_client));
   if (request.get().method() != http::verb::head) response.body() = std::move(answer.body);
 
@@ -250,6 +270,7 @@ HttpAnswer Session<Stream>::no_room(const char* what) {
 
 template <class Stream>
 asio::awaitable<void> Session<Stream>::say_farewell() {
+  if (has_given_way_) co_return;
   auto& socket = socket_of(stream_);
   ErrorCode error;
   socket.shutdown(Socket::shutdown_send, error);
@@ -267,6 +288,7 @@ asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address 
   asio::ssl::stream<TlsInTurn<Socket>&> stream(turns, *shared.tls);
   Session session(shared, stream, std::move(client));
   ErrorCode error;
+  session.await_request();
   session.deadline().set(shared.options.request_timeout);
   co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
   turns.pass();
@@ -276,7 +298,7 @@ asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address 
   }
   co_await session.run();
   const bool cancelled = co_await is_cancelled();
-  if (cancelled) co_return;
+  if (cancelled || session.has_given_way()) co_return;
   session.deadline().set(farewell_limit);
   co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, error));
   co_await session.say_farewell();
@@ -308,18 +330,13 @@ asio::awaitable<void> run_session(Shared& shared, Socket socket) {
   if (!cancelled) co_await session.say_farewell();
 }
 
-asio::awaitable<void> refuse_session(Shared& shared, Socket socket) {
+asio::awaitable<void> refuse_session(Shared& shared, Socket socket, HttpAnswer answer) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  // No handshake for one who is not served.
   if (shared.tls) co_return;
-  const auto body = refusal(503, "http_error_503", "too many connections (max_connections)").body;
-  const auto text = fmt::format(
-      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: "
-      "{}\r\n\r\n{}",
-      body.size(), body);
+  auto response = head_of(answer, 11, false);
+  response.body() = std::move(answer.body);
   ErrorCode error;
-  const auto bytes = asio::buffer(text);
-  co_await asio::async_write(socket, bytes, asio::redirect_error(asio::use_awaitable, error));
+  co_await http::async_write(socket, response, asio::redirect_error(asio::use_awaitable, error));
   Session session(shared, socket, {});
   if (!error) co_await session.say_farewell();
 }

@@ -26,6 +26,7 @@ struct Shared {
   const Options options;
   std::shared_ptr<asio::ssl::context> tls;  ///< empty: plain HTTP
   Stopping stopping;
+  Undecided without_request;  ///< nor with the right password shown before
   Guesses guesses;
   ToldRefusals told;
   Budget budget;
@@ -34,7 +35,7 @@ struct Shared {
 
 /// Serves a connection until it ends.
 asio::awaitable<void> run_session(Shared& shared, asio::ip::tcp::socket socket);
-/// Tells a connection beyond the bound that there is no room (503).
-asio::awaitable<void> refuse_session(Shared& shared, asio::ip::tcp::socket socket);
+/// Answers a connection that gets no place, whatever it asks. Over TLS it is closed: no handshake for one who is not served.
+asio::awaitable<void> refuse_session(Shared& shared, asio::ip::tcp::socket socket, HttpAnswer answer);
 
 }  // namespace gorgone::httpserver

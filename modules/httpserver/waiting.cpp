@@ -58,6 +58,22 @@ void Deadline::expire() {
   socket_.cancel(ignored);
 }
 
+Undecided::Entry::Entry(Undecided& all, std::function<void()> give_way)
+    : all_(all), give_way_(std::move(give_way)), place_(all.entries_.insert(all.entries_.end(), this)) {}
+
+Undecided::Entry::~Entry() {
+  if (place_ != all_.entries_.end()) all_.entries_.erase(place_);
+}
+
+bool Undecided::make_room() {
+  if (entries_.empty()) return false;
+  auto* first = entries_.front();
+  entries_.pop_front();
+  first->place_ = entries_.end();
+  first->give_way_();
+  return true;
+}
+
 asio::awaitable<bool> is_cancelled() {
   auto state = co_await asio::this_coro::cancellation_state;
   co_return state.cancelled() != asio::cancellation_type::none;

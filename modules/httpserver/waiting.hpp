@@ -80,6 +80,31 @@ class Deadline {
   std::shared_ptr<State> state_;  // a timer's handler may run after all else has gone
 };
 
+/// Those who hold a place and have not said what for, the one that came first in front: when there are no places left, they make room.
+class Undecided {
+ public:
+  /// One of them, while it lives or until it has given way.
+  class Entry {
+   public:
+    Entry(Undecided& all, std::function<void()> give_way);
+    ~Entry();
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+
+   private:
+    friend class Undecided;
+    Undecided& all_;
+    std::function<void()> give_way_;
+    std::list<Entry*>::iterator place_;
+  };
+
+  /// Has the first give way; false where there is none.
+  bool make_room();
+
+ private:
+  std::list<Entry*> entries_;
+};
+
 /// True where the coroutine has been told to end.
 asio::awaitable<bool> is_cancelled();
 

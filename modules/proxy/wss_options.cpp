@@ -42,9 +42,11 @@ Schema wss_schema() {
       Option{"httpserver.bind_tokens", boolean, "true",
              "whether a node that has come with a token of Centreon's web API is let in by no other token as long as that one is good; "
              "without it every token that the API knows speaks for each node that is not connected"},
-      Option{"httpserver.max_connections", integer, "20000", "connections at a time; further ones are closed"}.range(1, 1000000),
+      Option{"httpserver.max_connections", integer, "20000",
+             "connections at a time; for further ones the oldest is closed that has not said which node it is, or they are"}
+          .range(1, 1000000),
       Option{"httpserver.max_greeting", integer, "1000",
-             "connections at a time that have not said yet which node they are; further ones are closed"}
+             "connections at a time that have not said yet which node they are; for further ones the oldest of them is closed"}
           .range(1, 100000),
       Option{"httpserver.max_message_size", integer, "67108864", "the largest message that is taken from a node"}
           .range(65536, 2147483647)

@@ -86,16 +86,24 @@ asio::awaitable<void> WssServer::run() {
       agent_.log().warning("httpserver: cannot accept a connection, trying again in 1 s: {} (connections={})", error.message(),
                            shared_.sessions);
       co_await pause(accept_again);
-    } else if (shared_.sessions >= shared_.options.max_connections || shared_.greeting >= shared_.options.max_greeting) {
-      if (shared_.may_log("full"))
-        agent_.log().warning(
-            "httpserver: a connection was closed, there are too many: {} (max_connections), {} of them without a node "
-            "(max_greeting)",
-            shared_.sessions, shared_.greeting);
-    } else {
+    } else if (has_room()) {
       agent_.spawn(serve(std::move(connection)));
     }
   }
+}
+
+// Whoever connects and does not say which node it is keeps no node out.
+bool WssServer::has_room() {
+  const auto& options = shared_.options;
+  if (shared_.sessions < options.max_connections && shared_.greeting.size() < options.max_greeting) return true;
+  if (shared_.may_log("full"))
+    agent_.log().warning(
+        "httpserver: a connection was closed, there are too many: {} (max_connections), {} of them without a node "
+        "(max_greeting){}",
+        shared_.sessions, shared_.greeting.size(), shared_.greeting.empty() ? "" : "; the oldest of these makes room");
+  if (shared_.greeting.empty()) return false;
+  shared_.greeting.front()->give_way();
+  return true;
 }
 
 asio::awaitable<void> WssServer::serve(tcp::socket connection) {

@@ -22,6 +22,8 @@ class WssServer {
  private:
   Result<void> listen();
   asio::awaitable<void> run();
+  /// For another connection, if need be in the place of one that has not greeted.
+  bool has_room();
   asio::awaitable<void> serve(asio::ip::tcp::socket connection);
   asio::awaitable<void> pause(std::chrono::milliseconds time);
 

@@ -47,7 +47,7 @@ std::optional<Message> of_subnodes(const Message& message, const WssNode& node) 
 
 WssSession::WssSession(WssShared& shared) : shared_(shared) {
   ++shared_.sessions;
-  ++shared_.greeting;
+  greeting_ = shared_.greeting.insert(shared_.greeting.end(), this);
 }
 
 WssSession::~WssSession() {
@@ -56,7 +56,16 @@ WssSession::~WssSession() {
 }
 
 void WssSession::end_greeting() {
-  if (std::exchange(is_greeting_, false)) --shared_.greeting;
+  if (greeting_) shared_.greeting.erase(*greeting_);
+  greeting_.reset();
+}
+
+void WssSession::give_way() {
+  end_greeting();
+  if (socket_)
+    socket_->cut("it gave way to another connection");
+  else if (stream_)
+    stream_->next_layer().cancel();
 }
 
 std::string WssSession::who() const {
@@ -71,16 +80,18 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
   co_await asio::this_coro::throw_if_cancelled(false);
   // Silence is noticed by the WebSocket; the system ends what that does not see.
   WebStream stream(std::move(connection), 6 * shared_.options.silence_timeout);
+  stream_ = &stream;
   peer_ = stream.peer();
   if (shared_.tls) {
     auto secured = co_await stream.tls_as_server(shared_.tls, greeting_limit);
     if (!secured) {
-      if (shared_.may_log(host())) shared_.agent.log().info("httpserver: {} from {}", printable(secured.error().message), peer_);
+      if (greeting_ && shared_.may_log(host()))
+        shared_.agent.log().info("httpserver: {} from {}", printable(secured.error().message), peer_);
       co_return;
     }
   }
-  const bool is_open = co_await open_socket(std::move(stream));
-  if (!is_open || shared_.is_stopping) co_return;
+  const bool is_open = co_await open_socket(stream);
+  if (!is_open || !greeting_ || shared_.is_stopping) co_return;
   const auto place = shared_.sockets.insert(shared_.sockets.end(), socket_);
   auto node = co_await greet();
   end_greeting();
@@ -101,7 +112,7 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
   shared_.sockets.erase(place);
 }
 
-asio::awaitable<bool> WssSession::open_socket(WebStream stream) {
+asio::awaitable<bool> WssSession::open_socket(WebStream& stream) {
   stream.expires_after(greeting_limit);
   boost::beast::flat_buffer buffer(head_limit);
   http::request_parser<http::empty_body> parser;
@@ -128,6 +139,7 @@ asio::awaitable<bool> WssSession::open_socket(WebStream stream) {
   limits.greeting = greeting_limit;
   limits.silence = shared_.options.silence_timeout;
   limits.stall = 3 * shared_.options.silence_timeout;
+  stream_ = nullptr;
   socket_ = WebSocket::make(std::move(stream), limits);
   auto accepted = co_await socket_->accept(request);
   co_return accepted.has_value();

@@ -21,11 +21,13 @@ class WssSession {
   WssSession& operator=(const WssSession&) = delete;
 
   asio::awaitable<void> run(asio::ip::tcp::socket connection);
+  /// It ends, for its place is needed: nobody knows for whom it has it.
+  void give_way();
 
  private:
   using Verdict = WssAccess::Verdict;
   /// False where the connection has ended.
-  asio::awaitable<bool> open_socket(WebStream stream);
+  asio::awaitable<bool> open_socket(WebStream& stream);
   asio::awaitable<void> refuse_request(WebStream& stream, unsigned status, std::string_view message);
   /// The node that it speaks for from now on; empty where it was refused.
   asio::awaitable<std::shared_ptr<WssNode>> greet();
@@ -43,7 +45,8 @@ class WssSession {
   std::string host() const;
 
   WssShared& shared_;
-  bool is_greeting_ = true;
+  std::optional<std::list<WssSession*>::iterator> greeting_;  // its place among those that greet
+  WebStream* stream_ = nullptr;                               // before there is a WebSocket
   std::string peer_, forwarded_for_, token_;
   std::optional<std::string> to_bind_;  // the name of a token, empty for the common one
   std::shared_ptr<WebSocket> socket_;

@@ -12,6 +12,8 @@
 
 namespace gorgone::proxy {
 
+class WssSession;
+
 struct WssShared {
   WssShared(Agent& agent_, WssOptions options_);
   /// False where there was a line about the same subject (an id, an address), or very many about others, in the last minute: what is
@@ -25,7 +27,8 @@ struct WssShared {
   CentreonTokens tokens;
   WssNodes nodes;
   std::list<std::weak_ptr<WebSocket>> sockets;
-  std::size_t sessions = 0, greeting = 0;  // greeting: not yet known which node it is
+  std::size_t sessions = 0;
+  std::list<WssSession*> greeting;  ///< not yet known which node it is; the one that came first in front
   bool is_stopping = false;
   std::shared_ptr<int> owed = std::make_shared<int>();  // held by all that the core will still call
 

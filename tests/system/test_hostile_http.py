@@ -152,7 +152,7 @@ class Requests(Hostile):
     def test_a_client_that_hangs_up_in_the_middle_leaves_nothing_behind(self):
         before = descriptors(self.pid)
         for number in range(300):
-            with connect(self.port, b"POST /api/core/action/command?log_wait=30000000 HTTP/1.1\r\nContent-Length: 26\r\n\r\n" +
+            with connect(self.port, b"POST /api/core/action/command?log_wait=10000000 HTTP/1.1\r\nContent-Length: 26\r\n\r\n" +
                          (b'[{"command":"sleep 0.01"}]' if number % 2 else b"[")) as connection:
                 if number % 3 == 0:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # a reset in place of an end
@@ -189,10 +189,26 @@ class SlowClients(Hostile):
         ended.set()
         thread.join()
 
-    def test_thousands_of_connections_are_bounded_and_the_next_ones_are_told(self):
+    def test_thousands_of_silent_connections_are_bounded_and_keep_nobody_out(self):
         before, memory = descriptors(self.pid), memory_kb(self.pid)
-        held = [connect(self.port) for _ in range(300)]
+        held = []
+        for _ in range(11):
+            held += [connect(self.port) for _ in range(300)]
+            self.is_served()
+        self.assertLess(descriptors(self.pid), before + 300 + 80)
+        self.assertLess(memory_kb(self.pid), memory + 30_000)
+        self.central.wait_log(r"WARNING - \[httpserver\] the oldest connections without a request are closed for others: there are 300 already "
+                              r"\(max_connections\)", 5)
+        self.assertLess(len([line for line in self.central.log().splitlines() if "are closed for others" in line]), 5)
+        for connection in held:
+            connection.close()
+        eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the closing of the descriptors")
+
+    def test_thousands_of_connections_that_ask_are_bounded_and_the_next_ones_are_told(self):
+        before, memory = descriptors(self.pid), memory_kb(self.pid)
+        held = [connect(self.port, b"GET /api/log/none?log_wait=30000000 HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(300)]
         eventually(lambda: descriptors(self.pid) >= before + 300, 2, "300 connections taken")
+        time.sleep(0.5)
         status, headers, body = self.exchange(b"")
         self.assertEqual((status, headers["retry-after"], body["error"]), (503, "1", "http_error_503"))
         more = [connect(self.port) for _ in range(3000)]
@@ -202,7 +218,7 @@ class SlowClients(Hostile):
         self.assertLess(len([line for line in self.central.log().splitlines() if "connections are refused" in line]), 5)
         for connection in held + more:
             connection.close()
-        eventually(lambda: self.can_be_reached(), 10, "an answer after the flood")
+        eventually(lambda: self.can_be_reached(), 20, "an answer after the flood")
         eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the closing of the descriptors")
 
     def can_be_reached(self):

@@ -2,6 +2,7 @@
 import contextlib
 import http.server
 import json
+import socket
 import threading
 import time
 import unittest
@@ -250,7 +251,6 @@ class Strangers(WssCase):
         self.assertTrue(9 < time.monotonic() - started < 13)
 
     def test_what_is_no_websocket_is_answered_in_http(self):
-        import socket
         self.central = self.listen()
 
         def ask(text):
@@ -329,15 +329,20 @@ class Strangers(WssCase):
         self.assertLess(len(lines), 10, lines)
         self.make_node(self.central.wss_port).start().wait_log("link up")
 
-    def test_connections_beyond_the_bound_are_closed_and_nodes_come_in_when_there_is_room(self):
+    def test_connections_that_say_nothing_are_bounded_and_keep_no_node_out(self):
         self.central = self.listen(max_greeting=5)
-        idle = [connect(self.central.wss_port, TOKEN) for _ in range(5)]
-        with self.assertRaises((Closed, OSError)):
-            connect(self.central.wss_port, TOKEN)
-        self.central.wait_log(r"there are too many: 5 \(max_connections\), 5 of them without a node \(max_greeting\)")
-        for socket in idle:
-            socket.end()
+        pid = self.central.process.pid
+        before = descriptors(pid)
+        # Some say nothing at all, some nothing behind the WebSocket's greeting.
+        silent = [socket.create_connection(("127.0.0.1", self.central.wss_port)) if number % 2 else connect(self.central.wss_port, TOKEN)
+                  for number in range(30)]
+        self.central.wait_log(r"there are too many: 5 \(max_connections\), 5 of them without a node \(max_greeting\); the oldest of these makes room")
+        eventually(lambda: descriptors(pid) <= before + 6, 5, "the closing of what is beyond the bound")
         self.make_node(self.central.wss_port).start().wait_log("link up")
+        with self.assertRaises((Closed, OSError)):
+            silent[0].take(1)
+        for one in silent:
+            one.close() if isinstance(one, socket.socket) else one.end()
 
     def test_a_central_stops_at_once_whatever_its_connections_do(self):
         self.central = self.listen()

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <list>
+
 using namespace gorgone;
 using namespace gorgone::httpserver;
 using namespace gorgone::httpserver::test;
@@ -132,21 +134,53 @@ TEST_CASE("a client that waits for leave to send its body gets it") {
   CHECK(has(client.read_all(), "HTTP/1.1 200 OK"));
 }
 
-TEST_CASE("a connection beyond the bound is told so and the next one is served when there is room") {
+TEST_CASE("a connection beyond the bound is told so while all others have asked, and has the place of the one that is silent for longest") {
   auto options = small();
   options.max_connections = 2;
   Running running(options);
   auto first = running.client(), second = running.client();
-  first.send(get("/api/log/abc"));
-  second.send(get("/api/log/abc"));
-  first.read_until("no_log");
-  second.read_until("no_log");
+  first.send(post("/api/core/action/command?log_wait=500000", "[]"));
+  REQUIRE(running.core.run_until([&] { return running.core.submitted.size() == 1; }));
+  second.send(post("/api/core/action/command?log_wait=500000", "[]"));
+  REQUIRE(running.core.run_until([&] { return running.core.submitted.size() == 2; }));
   auto answer = running.ask(get("/api/log/abc"));
   CHECK(answer.starts_with("HTTP/1.1 503 "));
+  CHECK(has(answer, "Retry-After: 1\r\n"));
   CHECK(has(answer, R"("error":"http_error_503")"));
-  first.close();
-  running.core.run_for(100ms);
+  first.read_until("no_log");
+  second.read_until("no_log");
+  first.received.clear();
   CHECK(running.ask(get("/api/log/abc", closing)).starts_with("HTTP/1.1 200 "));
+  CHECK(first.read_all().empty());
+  CHECK_FALSE(second.is_closed);
+}
+
+TEST_CASE("connections that say nothing, or half a request, keep nobody out") {
+  auto options = with_password();
+  options.max_connections = 3;
+  Running running(options);
+  auto known = running.client();
+  known.send(get("/api/log/abc", right_password));
+  known.read_until("no_log");
+  known.received.clear();
+  std::list<Client> silent;
+  for (int i = 0; i < 20; ++i) {
+    silent.push_back(running.client());
+    if (i % 2 == 1) silent.back().send("GET /api/log/abc HTTP/1.1\r\nHost:");
+    running.core.run_for(10ms);
+  }
+  for (int i = 0; i < 5; ++i) CHECK(running.ask(get("/api/log/abc", std::string(closing) + right_password)).starts_with("HTTP/1.1 200 "));
+  CHECK(silent.front().read_all().empty());
+  known.send(get("/api/log/abc"));
+  CHECK(has(known.read_until("}"), "HTTP/1.1 401 "));  // it was kept
+}
+
+TEST_CASE("who may not connect takes no place") {
+  auto options = small();
+  options.subnets = {*Subnet::parse("192.0.2.0/24")};
+  Running running(options);
+  auto client = running.client();
+  CHECK(client.read_all().starts_with("HTTP/1.1 401 "));  // before it has asked
 }
 
 TEST_CASE("an exception in one request is status 500 and ends nothing else") {
