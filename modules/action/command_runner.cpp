@@ -31,13 +31,14 @@ CommandRunner::CommandRunner(Agent& agent, const Options& options)
     : agent_(agent),
       options_(options),
       packages_(agent),
-      commands_(agent.loop(), options.concurrent_commands, options.queued_commands),
-      engine_(agent.loop(), options.concurrent_engine, options.queued_commands) {}
+      commands_(agent.loop(), options.concurrent_commands, options.queued_commands, options.queued_bytes),
+      engine_(agent.loop(), options.concurrent_engine, options.queued_commands, options.queued_bytes) {}
 
 std::shared_ptr<CommandRunner::Ticket> CommandRunner::ticket_of(const Message& message) {
   auto ticket = std::make_shared<Ticket>();
   ticket->message.token = message.token;
   ticket->message.delivery = message.delivery;
+  ticket->bytes = message.data.text().size();
   return ticket;
 }
 
@@ -61,16 +62,16 @@ asio::awaitable<void> CommandRunner::run_commands(Message message) {
     log.row(code::failed, commands.error().message);
     co_return;
   }
-  if (is_busy(commands_, log)) co_return;
-  json::value request(*member(**data, "content"));
   auto ticket = ticket_of(message);
+  if (is_busy(commands_, *ticket, log)) co_return;
+  json::value request(*member(**data, "content"));
   auto work = run_in_turn(log, ticket, std::move(*commands), std::move(request));
   co_await told_when_cut_off(log, "commands processing", ticket, std::move(work));
 }
 
 asio::awaitable<void> CommandRunner::run_in_turn(RequestLog log, std::shared_ptr<Ticket> ticket, std::vector<Command> commands,
                                                  json::value request) {
-  auto pass = co_await commands_.enter();
+  auto pass = co_await commands_.enter(ticket->bytes);
   co_await begin(*ticket);
   json::object begun;
   begun["message"] = "commands processing has started";
@@ -109,16 +110,16 @@ asio::awaitable<void> CommandRunner::run_engine(Message message) {
     log.row(code::failed, command.error().message);
     co_return;
   }
-  if (is_busy(engine_, log)) co_return;
-  auto plugins = text_of(member(*member(**data, "content"), "plugins")).value_or("");
   auto ticket = ticket_of(message);
+  if (is_busy(engine_, *ticket, log)) co_return;
+  auto plugins = text_of(member(*member(**data, "content"), "plugins")).value_or("");
   auto work = run_after_plugins(log, ticket, std::move(*command), std::move(plugins));
   co_await told_when_cut_off(log, "action engine", ticket, std::move(work));
 }
 
 asio::awaitable<void> CommandRunner::run_after_plugins(RequestLog log, std::shared_ptr<Ticket> ticket, Command command,
                                                        std::string plugins) {
-  auto pass = co_await engine_.enter();
+  auto pass = co_await engine_.enter(ticket->bytes);
   co_await begin(*ticket);
   log.row(code::begun, "action engine has started");
   auto verdict = Verdict::run;
@@ -159,9 +160,13 @@ CommandRunner::Verdict CommandRunner::judge(const RequestLog& log, const Command
   return Verdict::run;
 }
 
-bool CommandRunner::is_busy(const Gate& gate, const RequestLog& log) const {
-  if (!gate.is_full()) return false;
-  log.row(code::failed, fmt::format("busy: {} requests are waiting already (modules.action.max_queued_commands)", gate.waiting()));
+bool CommandRunner::is_busy(const Gate& gate, const Ticket& ticket, const RequestLog& log) const {
+  if (!gate.is_full(ticket.bytes)) return false;
+  if (gate.waiting() >= options_.queued_commands)
+    log.row(code::failed, fmt::format("busy: {} requests are waiting already (modules.action.max_queued_commands)", gate.waiting()));
+  else
+    log.row(code::failed,
+            fmt::format("busy: requests of {} bytes are waiting already (modules.action.max_queued_bytes)", gate.waiting_bytes()));
   return true;
 }
 

@@ -21,7 +21,8 @@ class CommandRunner {
 
   /// What a request under way remembers of its message.
   struct Ticket {
-    Message message;  // without its data
+    Message message;        // without its data
+    std::size_t bytes = 0;  // of those
     bool has_begun = false;
   };
 
@@ -35,7 +36,7 @@ class CommandRunner {
   asio::awaitable<void> begin(Ticket& ticket);
   asio::awaitable<Verdict> provide_packages(const RequestLog& log, const Command& command);
   Verdict judge(const RequestLog& log, const Command& command, const Result<void>& provided) const;
-  bool is_busy(const Gate& gate, const RequestLog& log) const;
+  bool is_busy(const Gate& gate, const Ticket& ticket, const RequestLog& log) const;
 
   Agent& agent_;
   const Options& options_;

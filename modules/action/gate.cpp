@@ -10,13 +10,14 @@
 
 namespace gorgone::action {
 
-boost::asio::awaitable<Gate::Pass> Gate::enter() {
+boost::asio::awaitable<Gate::Pass> Gate::enter(std::size_t bytes) {
   if (inside_ < inside_max_ && waiting_.empty() && waking_ == 0) {
     ++inside_;
     co_return Pass(this);
   }
-  auto waiter = std::make_shared<Waiter>(loop_);
+  auto waiter = std::make_shared<Waiter>(loop_, bytes);
   waiting_.push_back(waiter);
+  waiting_bytes_ += bytes;
   let_in();
   boost::system::error_code error;
   auto token = boost::asio::redirect_error(boost::asio::use_awaitable, error);
@@ -28,6 +29,7 @@ boost::asio::awaitable<Gate::Pass> Gate::enter() {
     --waking_;
     co_return Pass(this);
   }
+  waiting_bytes_ -= bytes;
   waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), waiter), waiting_.end());
   throw boost::system::system_error(boost::asio::error::operation_aborted);
 }
@@ -41,6 +43,7 @@ void Gate::let_in() {
   while (inside_ < inside_max_ && !waiting_.empty()) {
     auto next = std::move(waiting_.front());
     waiting_.pop_front();
+    waiting_bytes_ -= next->bytes;
     next->is_let_in = true;
     ++inside_;  // here, so that nobody passes it before it wakes
     ++waking_;

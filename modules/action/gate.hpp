@@ -5,6 +5,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <utility>
@@ -13,8 +14,9 @@ namespace gorgone::action {
 
 class Gate {
  public:
-  Gate(boost::asio::io_context& loop, std::size_t inside_max, std::size_t waiting_max)
-      : loop_(loop), inside_max_(inside_max), waiting_max_(waiting_max) {}
+  /// At most so many wait, and what they hold comes to no more than so many bytes, unless one alone holds more.
+  Gate(boost::asio::io_context& loop, std::size_t inside_max, std::size_t waiting_max, std::size_t waiting_bytes_max = SIZE_MAX)
+      : loop_(loop), inside_max_(inside_max), waiting_max_(waiting_max), waiting_bytes_max_(waiting_bytes_max) {}
 
   /// The right to be inside; leaves when it dies. The gate outlives it.
   class Pass {
@@ -30,18 +32,24 @@ class Gate {
     Gate* gate_;
   };
 
-  /// True where one more could not even wait.
-  bool is_full() const { return inside_ >= inside_max_ && waiting_.size() >= waiting_max_; }
+  /// True where one more, which holds so many bytes, could not even wait.
+  bool is_full(std::size_t bytes = 0) const {
+    return inside_ >= inside_max_ &&
+           (waiting_.size() >= waiting_max_ || (!waiting_.empty() && waiting_bytes_ + bytes > waiting_bytes_max_));
+  }
   std::size_t waiting() const { return waiting_.size(); }
+  std::size_t waiting_bytes() const { return waiting_bytes_; }
 
   /// Waits for its turn; is_full() is the caller's question.
-  boost::asio::awaitable<Pass> enter();
+  boost::asio::awaitable<Pass> enter(std::size_t bytes = 0);
 
  private:
   /// Its turn comes with the loop's next steps, behind those let in before it.
   struct Waiter {
-    explicit Waiter(boost::asio::io_context& loop) : timer(loop, boost::asio::steady_timer::time_point::max()) {}
+    Waiter(boost::asio::io_context& loop, std::size_t bytes_held)
+        : timer(loop, boost::asio::steady_timer::time_point::max()), bytes(bytes_held) {}
     boost::asio::steady_timer timer;
+    std::size_t bytes;
     bool is_let_in = false;
   };
 
@@ -49,7 +57,7 @@ class Gate {
   void let_in();
 
   boost::asio::io_context& loop_;
-  std::size_t inside_max_, waiting_max_, inside_ = 0;
+  std::size_t inside_max_, waiting_max_, waiting_bytes_max_, inside_ = 0, waiting_bytes_ = 0;
   std::size_t waking_ = 0;  // of those inside: let in, and not yet gone on
   std::deque<std::shared_ptr<Waiter>> waiting_;
 };

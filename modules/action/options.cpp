@@ -18,6 +18,10 @@ Schema schema() {
       Option{"paranoid_plugins", boolean, "false", "do not run a command whose plugins could not be installed"},
       Option{"max_concurrent_commands", integer, "20", "how many COMMAND requests run at the same time; the others wait"}.range(1, 1000),
       Option{"max_queued_commands", integer, "10000", "how many requests may wait; beyond it they are refused as busy"}.range(1, 1000000),
+      Option{"max_queued_bytes", integer, "67108864",
+             "how much the requests that wait may hold; beyond it they are refused as busy, but for one that waits alone"}
+          .range(1048576, 17179869184)
+          .in("bytes"),
       Option{"max_concurrent_engine", integer, "3", "how many ACTIONENGINE requests run at the same time"}.range(1, 100),
       Option{"max_output", integer, "1048576", "how much of a command's output is kept; the rest is dropped"}
           .range(1024, 67108864)
@@ -46,6 +50,7 @@ Result<Options> read_options(const Settings& settings) {
   options.concurrent_commands = size_of(settings, "max_concurrent_commands");
   options.concurrent_engine = size_of(settings, "max_concurrent_engine");
   options.queued_commands = size_of(settings, "max_queued_commands");
+  options.queued_bytes = size_of(settings, "max_queued_bytes");
   options.max_output = size_of(settings, "max_output");
   options.copy_queue_bytes = size_of(settings, "max_queued_copy");
   options.max_unpacked = static_cast<std::uint64_t>(settings.integer("max_unpacked"));

@@ -16,6 +16,7 @@ struct Options {
   std::size_t concurrent_commands = 20;
   std::size_t concurrent_engine = 3;
   std::size_t queued_commands = 10000;
+  std::size_t queued_bytes = 64 << 20;
   std::size_t max_output = 1 << 20;
   std::size_t copy_queue_bytes = 256 << 20;
   std::uint64_t max_unpacked = std::uint64_t{4} << 30;

@@ -164,6 +164,32 @@ TEST_CASE_METHOD(RunnerFixture, "as many requests run at a time as the bound say
   CHECK(codes(rows_of(agent.recorded(), "c")) == std::vector<int>{0, 0, 100, 2});
 }
 
+TEST_CASE_METHOD(RunnerFixture, "what waits is bounded in bytes as well, and room comes back") {
+  options.concurrent_commands = 1;
+  options.queued_bytes = 1 << 20;
+  started();
+  const auto request = [this](const char* token, std::size_t bytes) {
+    const auto text = R"({"content":[{"command":"sleep 0.3"}],"filler":")" + std::string(bytes, 'x') + "\"}";
+    agent.spawn(runner->run_commands(message("COMMAND", text, token)));
+  };
+  request("runs", 2 << 20);
+  request("a", 600'000);
+  request("b", 400'000);
+  request("c", 400'000);
+  request("small", 10);
+  agent.run_for(150ms);
+  auto refused = rows_of(agent.recorded(), "c");
+  REQUIRE(codes(refused) == std::vector<int>{1});
+  CHECK(refused[0].message().starts_with("busy: requests of 1000"));
+  CHECK(refused[0].message().ends_with(" bytes are waiting already (modules.action.max_queued_bytes)"));
+  agent.run();
+  for (const auto* token : {"runs", "a", "b", "small"}) CHECK(codes(rows_of(agent.recorded(), token)) == std::vector<int>{0, 0, 100, 2});
+  request("runs again", 10);
+  request("alone", 3 << 20);
+  agent.run();
+  CHECK(codes(rows_of(agent.recorded(), "alone")) == std::vector<int>{0, 0, 100, 2});
+}
+
 TEST_CASE_METHOD(RunnerFixture, "requests that the module's end cuts off get a last row, running or waiting") {
   options.concurrent_commands = 1;
   started();
