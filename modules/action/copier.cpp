@@ -16,6 +16,12 @@ namespace {
 constexpr std::size_t copies_max = 1000;
 const json::value no_data;
 
+struct Busy {
+  explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
+  ~Busy() { flag_ = false; }
+  bool& flag_;
+};
+
 /// All that the end of a copy does on the disk.
 Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint64_t max_unpacked) {
   auto md5 = partial.md5();
@@ -66,11 +72,6 @@ asio::awaitable<void> Copier::take(Message message) {
 }
 
 asio::awaitable<void> Copier::work_off(Copy& copy, std::string token) {
-  struct Busy {
-    explicit Busy(bool& flag) : flag_(flag) { flag_ = true; }
-    ~Busy() { flag_ = false; }
-    bool& flag_;
-  };
   {
     Busy busy(copy.is_busy);
     while (!copy.waiting.empty()) {
@@ -106,7 +107,11 @@ asio::awaitable<void> Copier::handle(Copy& copy, Message message) {
   } else {
     done = co_await take_chunk(copy, std::move(*request), message.token, log);
   }
-  if (!done) co_await fail(copy, done.error(), log);
+  if (done) co_return;
+  // What fails while we stop may fail because of that: its sender begins anew.
+  Error why = done.error();
+  if (is_stopping_) why.code = "stopping";
+  co_await fail(copy, std::move(why), log);
 }
 
 void Copier::end_other_tries(const std::string& token, const std::string& prefix) {
@@ -146,12 +151,13 @@ asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, co
   auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked] {
     return place(*partial, request, max_unpacked);
   };
+  const Busy placing(copy.is_placed_now);
   // One at a time: unpacking thousands of files takes a thread of the pool for long.
   auto pass = co_await placing_.enter();
   auto notes = co_await agent_.blocking(std::move(work));
   if (!notes) co_return notes.error();
   copy.is_ended = true;
-  co_await remove(std::exchange(copy.partial, {}));
+  if (copy.partial) co_await remove(std::exchange(copy.partial, {}));
   json::object row;
   row["message"] = "process copy finished successfully";
   for (const auto& note : notes->texts()) {
@@ -183,10 +189,11 @@ asio::awaitable<void> Copier::remove(std::shared_ptr<PartialFile> file) {
 }
 
 asio::awaitable<void> Copier::stop() {
+  is_stopping_ = true;
   std::vector<std::shared_ptr<PartialFile>> files;
   for (auto& [token, copy] : copies_) {
-    // What comes by other ways is written down on its way and goes on after a restart.
-    if (!copy.partial || tries_prefix(token).empty()) continue;
+    // What comes by other ways is written down on its way and goes on after a restart; what has come whole is put in place.
+    if (!copy.partial || copy.is_placed_now || tries_prefix(token).empty()) continue;
     copy.is_ended = true;
     files.push_back(std::move(copy.partial));
     copy.partial.reset();

@@ -36,6 +36,7 @@ class Copier {
   struct Copy {
     std::deque<Message> waiting;
     bool is_busy = false;
+    bool is_placed_now = false;            // all of it has come
     bool is_ended = false;                 // by its end or by a failure: what still comes is passed over
     bool has_last = false;                 // the message that ends it has come
     std::shared_ptr<PartialFile> partial;  // what its chunks are in
@@ -57,6 +58,7 @@ class Copier {
   std::map<std::string, Copy> copies_;  // by token
   std::set<std::string> known_caches_;  // swept of an earlier run's files
   std::size_t queued_bytes_ = 0;
+  bool is_stopping_ = false;
 };
 
 }  // namespace gorgone::action

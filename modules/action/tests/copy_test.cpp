@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
 
 using namespace gorgone;
@@ -332,6 +333,31 @@ TEST_CASE_METHOD(CopyFixture, "a stop takes away what tries have brought, and le
   agent.run();
   CHECK_FALSE(fs::exists(cache / "copy_job-try-00000001"));
   CHECK(fs::exists(cache / "copy_deployed"));
+}
+
+TEST_CASE_METHOD(CopyFixture,
+                 "a copy that is being put in place when the daemon stops is put there, and one that fails then may be tried again") {
+  const auto bytes = noise(2000);
+  for (const bool is_right : {true, false}) {
+    const std::string token = is_right ? "job-try-00000001" : "job-try-00000002";
+    send_file(bytes, token);
+    agent.run();
+    // No thread is free for it until the stop has been asked for.
+    std::promise<void> go_on;
+    const auto until = go_on.get_future().share();
+    for (int i = 0; i < 2; ++i) agent.on_pool([until] { until.wait(); });
+    send(data(is_right ? end(bytes) : end("other")), token);
+    agent.run_for(20ms);
+    agent.spawn(copier.stop());
+    agent.run_for(20ms);
+    go_on.set_value();
+    agent.run();
+    const auto last = rows_of(agent.recorded(), token).back();
+    CHECK(last.code == (is_right ? 2 : 1));
+    CHECK(got() == bytes);
+    CHECK_FALSE(fs::exists(cache / ("copy_" + token)));
+    if (!is_right) CHECK(last.data.at("error") == "stopping");
+  }
 }
 
 TEST_CASE_METHOD(CopyFixture, "a copy that needs more than the disk has is refused at its first chunk") {
