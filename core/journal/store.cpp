@@ -14,6 +14,10 @@ namespace {
 constexpr auto attempt_every = std::chrono::seconds(2);
 // For a lock of another program: once while the file is in use, and little in the attempts to come back, for all that is asked waits too.
 constexpr auto patience = std::chrono::milliseconds(2000), patience_of_attempt = std::chrono::milliseconds(100);
+// A disk that spoils each new file is given ever fewer of them, until one has lasted for as long as the longest pause.
+constexpr auto longest_pause = std::chrono::seconds(300);
+// Corrupt files that are kept beside the database.
+constexpr std::size_t kept_max = 10;
 constexpr auto complain_every = std::chrono::hours(1);
 
 // Failures of the file, not of what was asked of it.
@@ -37,6 +41,10 @@ bool is_of_the_file(int code) {
 
 // In gorgone_information: the corrupt file of which something is to be saved yet, whoever is stopped meanwhile.
 constexpr const char* to_be_saved = "gorgone_salvage";
+
+void remove_database(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-shm"}) std::remove((path + suffix).c_str());
+}
 
 bool is_corruption(int code) { return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB; }
 
@@ -92,7 +100,9 @@ void Store::open_for_reading() {
 
 void Store::use_memory() {
   if (memory_) return;
-  log_.error("history and sessions are kept in memory until {} can be written again; tried every {} s", path_, attempt_every.count());
+  const auto pause = pause_before_attempt();
+  log_.error("history and sessions are kept in memory until {} can be written again; tried {} {} s", path_,
+             pause > attempt_every ? "again in" : "every", std::max(pause, attempt_every).count());
   next_id_ = 1;
   try {
     if (file_) next_id_ = file_->newest_id() + 1;
@@ -104,21 +114,52 @@ void Store::use_memory() {
   held_ = {};
   waiting_bytes_ = dropped_ = taken_ = 0;
   complaint_.clear();
-  next_attempt_ = corrupt_ ? std::chrono::steady_clock::now() : std::chrono::steady_clock::now() + attempt_every;
+  next_attempt_ = std::chrono::steady_clock::now() + pause;
+}
+
+std::chrono::seconds Store::pause_before_attempt() {
+  if (!corrupt_) return attempt_every;
+  if (spoilt_ > 0 && std::chrono::steady_clock::now() > last_spoilt_ + longest_pause) spoilt_ = 0;
+  if (spoilt_ == 0) return std::chrono::seconds(0);
+  return std::min<std::chrono::seconds>(attempt_every * (1 << std::min(spoilt_ - 1, 16)), longest_pause);
 }
 
 void Store::put_aside() {
   corrupt_ = false;
-  auto when = std::time(nullptr);
-  // A disk that fails tells nothing: then the renaming does.
-  std::error_code unknown;
-  while (std::filesystem::exists(path_ + ".corrupt-" + std::to_string(when), unknown)) ++when;
-  const std::string aside = path_ + ".corrupt-" + std::to_string(when);
+  ++spoilt_;
+  last_spoilt_ = std::chrono::steady_clock::now();
+  // A file that was made since and spoilt at once holds nothing: what is to be saved is in the first.
+  if (!aside_.empty()) return remove_database(path_);
+  const auto aside = name_aside();
   if (std::rename(path_.c_str(), aside.c_str()) != 0) return;
   for (const char* suffix : {"-wal", "-shm"}) std::rename((path_ + suffix).c_str(), (aside + suffix).c_str());
   log_.error("the corrupt database is kept as {}; starting with an empty one", aside);
-  // A file that was made since and spoilt at once holds nothing: what is to be saved is in the first.
-  if (aside_.empty()) aside_ = aside;
+  aside_ = aside;
+}
+
+// The newest gives way where there are many: the first ones, of before the disk began to fail, hold the history.
+std::string Store::name_aside() {
+  const std::filesystem::path file(path_);
+  const auto begin = file.filename().string() + ".corrupt-";
+  std::vector<std::int64_t> kept;
+  std::error_code unknown;  // a disk that fails tells nothing: then the renaming does
+  for (std::filesystem::directory_iterator it(file.has_parent_path() ? file.parent_path() : ".", unknown), end; !unknown && it != end;
+       it.increment(unknown)) {
+    const auto name = it->path().filename().string();
+    const auto number = name.starts_with(begin) ? name.substr(begin.size()) : std::string();
+    if (!number.empty() && number.size() < 19 && number.find_first_not_of("0123456789") == std::string::npos)
+      kept.push_back(std::stoll(number));
+  }
+  std::ranges::sort(kept);
+  if (kept.size() >= kept_max) {
+    const auto newest = path_ + ".corrupt-" + std::to_string(kept.back());
+    log_.error("{} corrupt databases are kept beside {} already: the newest of them, {}, is replaced", kept.size(), path_, newest);
+    remove_database(newest);
+    return newest;
+  }
+  std::int64_t when = std::time(nullptr);
+  if (!kept.empty()) when = std::max(when, kept.back() + 1);
+  return path_ + ".corrupt-" + std::to_string(when);
 }
 
 void Store::salvage() {
@@ -170,6 +211,7 @@ void Store::recover() {
     come_back();
   } catch (const sqlite::Failure& failure) {
     if (is_corruption(failure.code())) corrupt_ = true;
+    next_attempt_ = std::chrono::steady_clock::now() + pause_before_attempt();
     try {
       if (file_) file_->rollback();
     } catch (const sqlite::Failure&) {

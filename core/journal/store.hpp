@@ -9,6 +9,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "core/journal/tables.hpp"
 
@@ -84,6 +85,10 @@ class Store {
   void open_for_reading();
   void use_memory();
   void put_aside();
+  /// Where the next corrupt file is kept.
+  std::string name_aside();
+  /// Before the file is tried again: none for the first that was found corrupt.
+  std::chrono::seconds pause_before_attempt();
   /// What could be read of the file that was put aside.
   void salvage();
   /// From memory to the file, which can be written.
@@ -107,10 +112,11 @@ class Store {
   std::int64_t waiting_bytes_ = 0;        // of messages in memory
   std::int64_t dropped_ = 0, taken_ = 0;  // rows that did not fit into memory; that are in the file again
   std::string aside_;                     // a corrupt file of which nothing was saved yet
+  int spoilt_ = 0;                        // files in a row that became corrupt
   std::string complaint_;
   bool is_inbox_read_ = false;
   std::optional<std::map<Progress, std::vector<StoredMessage>>> inbox_;  // of before the start, where what came since is in the file, too
-  std::chrono::steady_clock::time_point next_attempt_{}, complain_again_{}, dropped_told_{};
+  std::chrono::steady_clock::time_point next_attempt_{}, complain_again_{}, dropped_told_{}, last_spoilt_{};
 };
 
 }  // namespace gorgone

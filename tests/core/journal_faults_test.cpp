@@ -1,6 +1,7 @@
 // The journal while its file cannot be used: what is kept, what is bounded, what is told at the end.
 #include "journal_fixture.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -197,6 +198,63 @@ TEST_CASE("corruption that shows while the journal runs costs no message either"
   CHECK(outgoing(loop, journal).size() == 2);
   CHECK_FALSE(journal.in_memory());
   CHECK(read(loop, journal, of_token("tok")).size() == 1);
+}
+
+namespace {
+
+std::vector<std::string> kept_aside(const Directory& directory) {
+  std::vector<std::string> kept;
+  for (const auto& entry : fs::directory_iterator(fs::path(directory.file()).parent_path()))
+    if (const auto name = entry.path().string();
+        name.starts_with(directory.file() + ".corrupt-") && !name.ends_with("-wal") && !name.ends_with("-shm"))
+      kept.push_back(name);
+  std::ranges::sort(kept);
+  return kept;
+}
+
+}  // namespace
+
+TEST_CASE("a disk that spoils each new file is given one at once and the next ones later, and nothing is lost by that") {
+  Directory directory;
+  boost::asio::io_context loop;
+  JournalFile journal(loop, directory.file());
+  CHECK_FALSE(store(loop, journal, message("one")));
+  const auto spoil_it = [&] {
+    execute(directory.file(), "PRAGMA wal_checkpoint(TRUNCATE)");
+    spoil(directory.file(), "gorgone_refused_key");
+    spoil(directory.file(), "gorgone_history");
+    execute(directory.file(), "INSERT INTO gorgone_information VALUES ('changed', 'by another')");
+    journal.write(NewRow{"tok", 2, "{}"});
+    read(loop, journal, of_token("tok"));
+  };
+  spoil_it();
+  CHECK_FALSE(journal.in_memory());
+  CHECK(kept_aside(directory).size() == 1);
+  spoil_it();
+  CHECK(journal.in_memory());
+  CHECK(kept_aside(directory).size() == 1);
+  CHECK_FALSE(store(loop, journal, message("two")));
+  wait_for_file(journal);
+  CHECK(kept_aside(directory).size() == 2);
+  CHECK(outgoing(loop, journal).size() == 2);
+}
+
+TEST_CASE("of corrupt files no more than ten are kept, the first ones among them") {
+  Directory directory;
+  boost::asio::io_context loop;
+  std::vector<std::string> first;
+  for (int i = 0; i < 13; ++i) {
+    std::ofstream(directory.file(), std::ios::binary) << "SQLite format 3" << std::string(5000, static_cast<char>('a' + i));
+    JournalFile journal(loop, directory.file());
+    CHECK(read(loop, journal, of_token("tok")).empty());
+    if (i == 8) first = kept_aside(directory);
+  }
+  const auto kept = kept_aside(directory);
+  REQUIRE(kept.size() == 10);
+  REQUIRE(first.size() == 9);
+  CHECK(std::equal(first.begin(), first.end(), kept.begin()));
+  std::ifstream newest(kept.back(), std::ios::binary);
+  CHECK(std::string(std::istreambuf_iterator<char>(newest), {}).back() == 'm');
 }
 
 TEST_CASE("rows in memory are bounded in bytes: the oldest go, and the newest are in the file afterwards") {
