@@ -7,8 +7,8 @@
 
 namespace gorgone {
 
-/// An Error where another process holds the lock, with its pid. Where no lock file can be made nothing is locked: the journal will
-/// tell what is wrong with the directory.
+/// An Error where another process holds the lock, with its pid. Where there is no folder for a lock file nothing is locked: the journal
+/// will tell what is wrong with it. Where there is one that cannot be locked a WARNING says so.
 Result<void> lock_database(const std::string& path);
 
 }  // namespace gorgone

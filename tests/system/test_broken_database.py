@@ -158,6 +158,14 @@ class AtTheStart(Broken):
         second.start()  # a crash leaves no lock behind
         self.assertTrue(second.alive())
 
+    def test_a_lock_that_cannot_be_had_is_told(self):
+        lock = pathlib.Path(f"{self.file}.lock")
+        lock.symlink_to(lock)
+        self.poller.start()
+        self.poller.wait_log(rf"WARNING - \[journal\] {lock} cannot be locked: Too many levels of symbolic links; a second gorgoned on the same database "
+                             "would not be noticed", 5)
+        self.in_file(self.run_one(self.client(), "first"))
+
 
 class Unread(FleetCase):
     def setUp(self):
