@@ -1,10 +1,13 @@
 #include <gorgone/files.hpp>
 #include <gorgone/log.hpp>
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -13,6 +16,7 @@
 #include <charconv>
 #include <climits>
 #include <cstring>
+#include <memory>
 
 namespace gorgone {
 namespace {
@@ -78,6 +82,28 @@ int write_all(int fd, std::string_view bytes) {
     bytes.remove_prefix(static_cast<std::size_t>(count));
   }
   return 0;
+}
+
+void remove_tree(int folder, const std::string& name) {
+  if (::unlinkat(folder, name.c_str(), 0) == 0 || (errno != EISDIR && errno != EPERM)) return;
+  {
+    // It may be closed to its owner himself.
+    const FileDescriptor at(::openat(folder, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!at) return;
+    (void)::chmod(fmt::format("/proc/self/fd/{}", at.get()).c_str(), 0700);
+    const int own = ::openat(at.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const std::unique_ptr<DIR, int (*)(DIR*)> list(own < 0 ? nullptr : ::fdopendir(own), &::closedir);
+    if (!list) {
+      if (own >= 0) ::close(own);
+      return;
+    }
+    // All of them first: removing changes the list.
+    std::vector<std::string> names;
+    while (const auto* entry = ::readdir(list.get()))
+      if (const std::string_view child = entry->d_name; child != "." && child != "..") names.emplace_back(child);
+    for (const auto& child : names) remove_tree(::dirfd(list.get()), child);
+  }
+  ::unlinkat(folder, name.c_str(), AT_REMOVEDIR);
 }
 
 void Notes::add(std::string text) {

@@ -40,6 +40,9 @@ class FileDescriptor {
 /// Writes all of `bytes`; an errno, 0 where all went well.
 GORGONE_API int write_all(int fd, std::string_view bytes);
 
+/// Removes a file or a folder with all that is in it, as far as it may; nothing where it is missing. Follows no link.
+GORGONE_API void remove_tree(int folder, const std::string& name);
+
 /// What could not be done and does not end the work, in a few lines whatever the number of files.
 class GORGONE_API Notes {
  public:

@@ -177,7 +177,7 @@ void remove_leftovers(int root) {
     if (auto name = it->path().filename().string(); name.starts_with(staging_begin)) left.push_back(std::move(name));
   for (const auto& name : left) {
     FileDescriptor folder(::openat(root, name.c_str(), folder_flags));
-    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) remove_folder(root, name);
+    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(root, name);
   }
 }
 
@@ -199,7 +199,7 @@ Result<std::size_t> unpack_beside(const std::string& archive, int root, const st
     if (!moved) unpacked = moved.error();
     ::fsync(root);
   }
-  remove_folder(root, name);
+  remove_tree(root, name);
   return unpacked;
 }
 

@@ -129,18 +129,4 @@ Result<void> move_content(int from, int to, const AttributeIds& ids, Notes& note
   return {};
 }
 
-void remove_folder(int parent, const std::string& name) {
-  FileDescriptor folder(::openat(parent, name.c_str(), folder_flags));
-  if (!folder) return;
-  // One that was unpacked without the right to write into it.
-  ::fchmod(folder.get(), 0700);
-  for (const auto& entry : entries_of(folder.get())) {
-    if (entry.is_folder)
-      remove_folder(folder.get(), entry.name);
-    else
-      ::unlinkat(folder.get(), entry.name.c_str(), 0);
-  }
-  ::unlinkat(parent, name.c_str(), AT_REMOVEDIR);
-}
-
 }  // namespace gorgone::action

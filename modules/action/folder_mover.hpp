@@ -15,7 +15,4 @@ Result<void> check_way(int from, int to, const std::string& path = {});
 /// owner and group that were asked for, and keep their mode.
 Result<void> move_content(int from, int to, const AttributeIds& ids, Notes& notes, const std::string& path = {});
 
-/// Removes a folder with all that is in it, below `parent`.
-void remove_folder(int parent, const std::string& name);
-
 }  // namespace gorgone::action

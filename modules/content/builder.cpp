@@ -103,7 +103,7 @@ Result<bool> Builder::build_for(std::chrono::milliseconds time) {
 }
 
 Result<void> Builder::start() {
-  staging_.remove(tree_name);
+  staging_.make_room(tree_name);
   const auto& destination = staging_.destination();
   if (destination.exists) {
     auto folder = open_folder(S_ISDIR(destination.status.st_mode) ? destination.path : destination.parent);

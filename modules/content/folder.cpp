@@ -167,17 +167,4 @@ Result<void> copy_content(int from, int to, const std::string& shown) {
   return copy_by_reading(from, to, shown);
 }
 
-void remove_all(int folder, const std::string& name) {
-  if (::unlinkat(folder, name.c_str(), 0) == 0 || (errno != EISDIR && errno != EPERM)) return;
-  {
-    FileDescriptor inside(::openat(folder, name.c_str(), folder_flags));
-    if (inside)
-      (void)for_each_name(inside.get(), name, [&](const std::string& child) {
-        remove_all(inside.get(), child);
-        return Result<void>{};
-      });
-  }
-  ::unlinkat(folder, name.c_str(), AT_REMOVEDIR);
-}
-
 }  // namespace gorgone::content

@@ -67,7 +67,5 @@ Result<void> write_file(const std::string& path, std::string_view bytes, bool is
 Result<std::string> read_file(const std::string& path, std::size_t limit);
 /// The content of one open file into another: by reference where the file system can.
 Result<void> copy_content(int from, int to, const std::string& shown);
-/// Removes a file or a folder with all that is in it; nothing where it is missing.
-void remove_all(int folder, const std::string& name);
 
 }  // namespace gorgone::content

@@ -48,7 +48,8 @@ bool is_older(const Staging& staging, const char* name, std::chrono::seconds age
 void remove_stale(const std::string& path, std::chrono::seconds age) {
   const auto staging = staging_of(path);
   if (!staging) return;
-  for (const auto* name : {"blobs", "tree", "trash"})
+  staging->empty_trash();
+  for (const auto* name : {"blobs", "tree"})
     if (is_older(*staging, name, age)) staging->remove(name);
   if (!staging->has("blobs")) staging->forget_old_trees();
 }

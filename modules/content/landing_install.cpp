@@ -152,10 +152,15 @@ Result<void> Landing::put_in_place(Builder& builder) {
   what.inode = staging_->inode_of("tree");
   const auto& there = staging_->destination();
   if (there.exists) what.before = staging_->tree_of(there.status.st_ino);
-  if (!what.in_one_step) return put_by_files(what);
+  auto put = [&] {
+    auto done = what.in_one_step ? perform(*staging_, what) : put_by_files(what);
+    if (!what.unfinished.empty()) notes_.add(what.unfinished);
+    return done;
+  };
+  if (!what.in_one_step) return put();
   if (const auto noted = staging_->note_tree(what.inode, offer_.manifest); !noted) return noted;
   const auto index = builder.index();
-  if (auto done = perform(*staging_, what); !done) return done;
+  if (auto done = put(); !done) return done;
   (void)IndexStore(ground_.options.state_dir, ground_.options.index_trees).save(there.path, index);
   return {};
 }
@@ -211,8 +216,9 @@ asio::awaitable<void> Landing::tidy_up() {
   auto work = [self = shared_from_this(), was_installed, has_yielded = has_yielded_] {
     if (self->blobs_store_) self->blobs_store_->close();
     if (has_yielded) return true;
-    self->staging_->remove("trash");
-    if (!was_installed) return true;
+    self->staging_->empty_trash();
+    // Of a switch that has no end yet, the tree is what was there before.
+    if (!was_installed || self->staging_->has("switching")) return true;
     self->staging_->remove("tree");
     self->staging_->remove("blobs");
     self->staging_->forget_old_trees();

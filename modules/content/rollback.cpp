@@ -78,6 +78,7 @@ Result<RolledBack> roll_back_at(const Options& options, const std::string& desti
       notes = std::move(*taken);
     }
     const auto done = perform(*staging, what);
+    if (done && !what.unfinished.empty()) notes.add(what.unfinished);
     if (done) return RolledBack{"tree", std::move(notes)};
     if (done.error().code != "not_in_one_step" || !S_ISDIR(at->status.st_mode)) return done.error();
     what.in_one_step = false;
@@ -88,7 +89,9 @@ Result<RolledBack> roll_back_at(const Options& options, const std::string& desti
   what.steps =
       steps_between(*earlier, *present, [&](const Found& found) { return present_manifest && present_manifest->find(found.path); });
   if (const auto done = perform(*staging, what); !done) return done.error();
-  return RolledBack{"files", {}};
+  RolledBack by_files{"files", {}};
+  if (!what.unfinished.empty()) by_files.notes.add(what.unfinished);
+  return by_files;
 }
 
 }  // namespace

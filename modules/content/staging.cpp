@@ -25,6 +25,8 @@ std::optional<Hash> read_hex(std::string_view hex) {
   return hash;
 }
 
+constexpr std::string_view trash_name = "trash";
+
 // By the mount, for a folder may be bound to another place of the same file system.
 bool is_mount_point(const Location& at) {
   struct statx own {
@@ -83,6 +85,23 @@ bool Staging::has(const std::string& name) const { return inode_of(name) != 0; }
 std::uint64_t Staging::inode_of(const std::string& name) const {
   struct stat status {};
   return ::fstatat(folder(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+}
+
+void Staging::make_room(const std::string& name) const {
+  remove(name);
+  if (!has(name)) return;
+  std::string aside;
+  for (int number = 1; aside.empty() || has(aside); ++number) aside = fmt::format("{}-{}", trash_name, number);
+  ::renameat(folder(), name.c_str(), folder(), aside.c_str());
+}
+
+void Staging::empty_trash() const {
+  std::vector<std::string> trash;
+  (void)for_each_name(folder(), shown_, [&](const std::string& name) -> Result<void> {
+    if (name.starts_with(trash_name)) trash.push_back(name);
+    return {};
+  });
+  for (const auto& name : trash) remove(name);
 }
 
 std::uint64_t Staging::free_bytes() const {

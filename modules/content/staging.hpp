@@ -7,6 +7,7 @@
 //     of-INODE                which manifest the tree with that top inode was made from
 //     tree                    what is being built; during the switch, what was there before
 //     previous                the tree before the present one
+//     trash, trash-N          what nobody needs any more
 //     switching               a switch is under way (switch.hpp)
 //
 // Blocking: on a pool thread, one at a time for one destination.
@@ -39,7 +40,11 @@ class Staging {
   bool has(const std::string& name) const;
   std::uint64_t inode_of(const std::string& name) const;  ///< 0 where it is missing
   std::uint64_t free_bytes() const;
-  void remove(const std::string& name) const { remove_all(folder(), name); }
+  void remove(const std::string& name) const { remove_tree(folder(), name); }
+  /// Removes it, or gets it out of the way: what is in a folder of somebody else's only root can remove.
+  void make_room(const std::string& name) const;
+  /// Removes all that was got out of the way, as far as it may.
+  void empty_trash() const;
 
   /// Manifests that came, by their hash.
   Result<void> keep_manifest(const Hash& hash, std::string_view bytes) const;

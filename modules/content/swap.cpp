@@ -64,13 +64,49 @@ Result<Switch> read_marker(std::string_view text) {
   return what;
 }
 
-int exchange(int folder, const std::string& name, int other_folder, const std::string& other) {
-  return ::renameat2(folder, name.c_str(), other_folder, other.c_str(), RENAME_EXCHANGE) == 0 ? 0 : errno;
+int exchange(const Walker::Place& one, const Walker::Place& other) {
+  return ::renameat2(one.folder, one.name.c_str(), other.folder, other.name.c_str(), RENAME_EXCHANGE) == 0 ? 0 : errno;
+}
+
+int rename(const Walker::Place& from, const Walker::Place& to) {
+  return ::renameat(from.folder, from.name.c_str(), to.folder, to.name.c_str()) == 0 ? 0 : errno;
 }
 
 std::uint64_t inode_at(int folder, const std::string& name) {
   struct stat status {};
   return ::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
+}
+
+// A folder that goes into another one must be writable itself, for its ".." changes: for that moment.
+class Writable {
+ public:
+  explicit Writable(const Walker::Place& place)
+      : at_(::openat(place.folder, place.name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) {
+    struct stat status {};
+    if (!at_ || ::fstat(at_.get(), &status) != 0 || (status.st_mode & S_IWUSR) != 0) return;
+    mode_ = status.st_mode & 07777;
+    set(*mode_ | S_IWUSR);
+  }
+  ~Writable() {
+    if (mode_) set(*mode_);
+  }
+  Writable(const Writable&) = delete;
+  Writable& operator=(const Writable&) = delete;
+
+ private:
+  void set(mode_t mode) const { (void)::chmod(fmt::format("/proc/self/fd/{}", at_.get()).c_str(), mode); }
+
+  FileDescriptor at_;
+  std::optional<mode_t> mode_;
+};
+
+/// `move` gives an errno; what it moves are the two places, one of which may be free.
+template <class Move>
+int move_between(const Walker::Place& one, const Walker::Place& other, Move move) {
+  const int error = move();
+  if (error != EACCES) return error;
+  const Writable first(one), second(other);
+  return move();
 }
 
 void sync_folder(int folder) {
@@ -93,15 +129,12 @@ class Both {
     const auto from = tree_.place(step.path), to = there_.place(step.path);
     if (!from || !to) return from ? to.error() : from.error();
     if (inode_at(to->folder, to->name) == step.inode) return {};
-    int error = 0;
-    if (step.kind == Step::Kind::exchange) {
-      error = exchange(from->folder, from->name, to->folder, to->name);
-      if (error == EINVAL || error == ENOSYS) error = exchange_by_renames(*from, *to);
-    } else if (step.kind == Step::Kind::put) {
-      error = ::renameat(from->folder, from->name.c_str(), to->folder, to->name.c_str()) == 0 ? 0 : errno;
-    } else {
-      error = ::renameat(to->folder, to->name.c_str(), from->folder, from->name.c_str()) == 0 ? 0 : errno;
-    }
+    const int error = move_between(*from, *to, [&] {
+      if (step.kind == Step::Kind::put) return rename(*from, *to);
+      if (step.kind == Step::Kind::take) return rename(*to, *from);
+      const int failed = exchange(*from, *to);
+      return failed == EINVAL || failed == ENOSYS ? exchange_by_renames(*from, *to) : failed;
+    });
     if (error != 0) return system_error("put in place", there_.shown(step.path), error);
     tree_.forget();
     there_.forget();
@@ -237,11 +270,11 @@ Result<void> finish(const Staging& staging, const Switch& what) {
       if (what.before) (void)staging.note_tree(staging.inode_of(tree_name), *what.before);
     }
     if (staging.has(previous_name)) {
-      staging.remove(trash_name);
+      staging.make_room(trash_name);
       ::renameat(staging.folder(), previous_name, staging.folder(), trash_name);
     }
     const auto* name = what.keeps_previous ? previous_name : trash_name;
-    if (!what.keeps_previous) staging.remove(trash_name);
+    if (!what.keeps_previous) staging.make_room(trash_name);
     if (::renameat(staging.folder(), tree_name, staging.folder(), name) != 0)
       return system_error("keep what was replaced as", staging.shown(name), errno);
   }
@@ -300,11 +333,8 @@ Result<void> perform(const Staging& staging, Switch& what) {
   if (what.in_one_step) {
     auto parent = open_folder(there.parent);
     if (!parent) return take_back(parent.error());
-    int error = 0;
-    if (there.exists)
-      error = exchange(staging.folder(), tree_name, parent->get(), there.name);
-    else if (::renameat(staging.folder(), tree_name, parent->get(), there.name.c_str()) != 0)
-      error = errno;
+    const Walker::Place tree{staging.folder(), tree_name}, place{parent->get(), there.name};
+    const int error = move_between(tree, place, [&] { return there.exists ? exchange(tree, place) : rename(tree, place); });
     const bool is_of_the_system =
         error == EINVAL || error == ENOSYS || error == EXDEV || error == EBUSY || error == EACCES || error == EPERM;
     if (error != 0) {
@@ -316,7 +346,9 @@ Result<void> perform(const Staging& staging, Switch& what) {
   } else if (const auto taken = take_all(staging, what.steps, false); !taken) {
     return take_back(taken.error());
   }
-  return finish(staging, what);
+  // It is there now, whatever becomes of what it has replaced.
+  if (const auto finished = finish(staging, what); !finished) what.unfinished = finished.error().message;
+  return {};
 }
 
 Result<bool> resume(const Staging& staging) {

@@ -31,13 +31,14 @@ struct Switch {
   std::uint64_t inode = 0;          ///< of the tree that is put in place
   std::optional<Hash> now, before;  ///< manifests of the tree that is put in place and of the one it replaces
   std::vector<Step> steps;          ///< where it is not in one step
+  std::string unfinished;           ///< by perform(): what could not be done after it, and is done by a later resume()
 };
 
 /// The steps that make the destination what `staged` is: what is equal stays as it is. `goes` tells whether a path that is only at the
 /// destination is taken away.
 std::vector<Step> steps_between(const Present& staged, const Present& present, const std::function<bool(const Found&)>& goes);
 
-/// Does it. An Error has left the destination as it was, and code "not_in_one_step" where the file system does not allow it so.
+/// Does it. An Error has left the destination as it was; it has code "not_in_one_step" where the file system does not allow it so.
 Result<void> perform(const Staging& staging, Switch& what);
 
 /// Finishes or takes back a switch that was interrupted; true where there was one that was finished.

@@ -8,6 +8,7 @@
 using namespace gorgone;
 using namespace gorgone::content;
 using gorgone::content::test::Scratch;
+using gorgone::content::test::Unprivileged;
 
 namespace {
 
@@ -268,6 +269,79 @@ TEST_CASE("a step that fails leaves the destination as it was") {
   CHECK_FALSE(perform(staging, what).has_value());
   CHECK(prepared.is_old());
   CHECK_FALSE(staging.has("switching"));
+}
+
+namespace {
+
+// What only root can remove.
+void put_foreign_folder(const std::string& path) {
+  std::filesystem::create_directories(path + "/theirs");
+  std::ofstream(path + "/theirs/file") << "theirs";
+  REQUIRE(::chown(path.c_str(), 65534, 65534) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a folder that its owner may not write is put in place and removed again by a daemon that is not root") {
+  const Unprivileged daemon;
+  Prepared prepared;
+  const auto is_in_one_step = GENERATE(true, false);
+  CAPTURE(is_in_one_step);
+  prepared.scratch.write("source/closed/file", "closed");
+  std::filesystem::permissions(prepared.scratch.at("source/closed"), std::filesystem::perms(0555));
+  prepared.describe();
+  const auto staging = prepared.staging();
+  const auto present = present_at(prepared.scratch.at("dest"));
+  // The second time the first try's tree is there.
+  prepared.build(staging, present, false);
+  prepared.build(staging, present, false);
+  auto what = is_in_one_step ? one_step(prepared) : by_files(prepared, staging, present);
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(prepared.is_new());
+  CHECK(prepared.scratch.read("dest/closed/file") == "closed");
+  CHECK(std::filesystem::status(prepared.scratch.at("dest/closed")).permissions() == std::filesystem::perms(0555));
+  std::filesystem::rename(prepared.scratch.at(".dest.gorgone/previous"), prepared.scratch.at(".dest.gorgone/trash"));
+  staging.empty_trash();
+  CHECK_FALSE(staging.has("trash"));
+}
+
+TEST_CASE("a folder that may not be written itself takes the place of another one in one step") {
+  const Unprivileged daemon;
+  Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+  for (const auto* name : {"dest", ".dest.gorgone/tree"})
+    std::filesystem::permissions(prepared.scratch.at(name), std::filesystem::perms(0555));
+  auto what = one_step(prepared);
+  REQUIRE(perform(staging, what).has_value());
+  CHECK(prepared.is_new());
+  for (const auto* name : {"dest", ".dest.gorgone/previous"})
+    CHECK(std::filesystem::status(prepared.scratch.at(name)).permissions() == std::filesystem::perms(0555));
+}
+
+TEST_CASE("what this daemon cannot remove stands in the way of no switch") {
+  if (::geteuid() != 0) return;
+  std::optional<Unprivileged> daemon(std::in_place);
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  daemon.reset();
+  for (const auto* name : {"tree", "trash", "previous"}) put_foreign_folder(prepared.scratch.at(std::string(".dest.gorgone/") + name));
+  {
+    const Unprivileged again;
+    prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+    auto what = one_step(prepared);
+    const auto done = perform(staging, what);
+    REQUIRE(done.has_value());
+    CHECK(what.unfinished.empty());
+    CHECK(prepared.is_new());
+    CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
+    CHECK_FALSE(staging.has("switching"));
+    staging.empty_trash();
+    CHECK(staging.has("trash-1"));
+  }
+  staging.empty_trash();
+  CHECK_FALSE(staging.has("trash"));
+  CHECK_FALSE(staging.has("trash-1"));
 }
 
 TEST_CASE("content whose hash is not the manifest's is refused and removed") {
