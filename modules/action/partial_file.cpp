@@ -94,7 +94,13 @@ Result<std::uint64_t> PartialFile::append(std::string_view base64, std::int64_t 
 
 Result<std::string> PartialFile::md5() {
   FileDescriptor in(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!in) return system_error("open", path_, errno);
+  if (!in) {
+    // Removed by a stop of this daemon: the copy has to come once more.
+    const bool is_gone = errno == ENOENT;
+    auto why = system_error("open", path_, errno);
+    if (is_gone) why.code = "again";
+    return why;
+  }
   struct stat status {};
   ::fstat(in.get(), &status);
   if (digest_->bytes != static_cast<std::uint64_t>(status.st_size)) {

@@ -406,7 +406,10 @@ void Node::fail(const Message& message, const std::string& why, const char* code
     return;
   }
   agent_.log().warning("{} for node '{}' failed: {} token={}", printable(message.action), spec_.id, why, printable(message.token));
-  NewRow row{message.token, code::failed, to_text(json::value(json::object{{"message", why}}))};
+  json::object data{{"message", why}};
+  // Whose try it is may be far away, and learns from it that another one will do.
+  if (is_loose_bulk(message)) data["error"] = code_of_bulk;
+  NewRow row{message.token, code::failed, to_text(json::value(std::move(data)))};
   if (message.delivery.empty())
     agent_.journal().write(std::move(row));
   else

@@ -30,7 +30,7 @@ std::string message_of(const json::value& data) { return text_of(member(data, "m
 }  // namespace
 
 RemoteCopy::RemoteCopy(Agent& agent, CopyWays& ways, CopyOrder order, const std::string& job_token, std::string target, CopyWay way,
-                       std::size_t piece_bytes)
+                       std::size_t piece_bytes, std::chrono::milliseconds end_repeated)
     : agent_(agent),
       ways_(ways),
       order_(std::move(order)),
@@ -38,6 +38,7 @@ RemoteCopy::RemoteCopy(Agent& agent, CopyWays& ways, CopyOrder order, const std:
       target_(std::move(target)),
       way_(std::move(way)),
       piece_bytes_(piece_bytes),
+      end_repeated_(end_repeated),
       wake_(agent.loop()),
       advanced_at_(Clock::now()) {}
 
@@ -96,6 +97,7 @@ asio::awaitable<void> RemoteCopy::send_next() {
   is_all_sent_ = piece->is_last;
   if (is_all_sent_ || unanswered_ == 0) advanced_at_ = Clock::now();
   ++unanswered_;
+  if (is_all_sent_) end_ = piece->data;
   auto sent = ways_.send_piece(way_, Message{"PROCESSCOPY", token_, way_.target, Payload(std::move(piece->data)), {}});
   if (!sent) end(Outcome{Outcome::Kind::again, sent.error(), {}});
 }
@@ -120,6 +122,8 @@ void RemoteCopy::look_at_clock() {
   if (is_all_sent_) {
     if (waited >= end_awaited)
       end(Outcome{Outcome::Kind::again, Error{"the receiver did not say within 30 minutes whether all is well", ""}, {}});
+    else
+      repeat_end();
     return;
   }
   if (has_room()) return;
@@ -129,6 +133,14 @@ void RemoteCopy::look_at_clock() {
   }
   if (waited >= piece_awaited)
     end(Outcome{Outcome::Kind::again, Error{fmt::format("nothing more has arrived for {} s", piece_awaited.count()), ""}, {}});
+}
+
+// A receiver behind others that was restarted with the last piece in its hands says nothing by itself. One that works on it passes over
+// the second one, and one that has nothing of the copy asks for all of it. (A deployed one would take it for another copy.)
+void RemoteCopy::repeat_end() {
+  if (way_.pace != Pace::rows || way_.target.empty() || Clock::now() - std::max(advanced_at_, asked_at_) < end_repeated_) return;
+  asked_at_ = Clock::now();
+  if (ways_.send_piece(way_, Message{"PROCESSCOPY", token_, way_.target, Payload(end_), {}})) ++unanswered_;
 }
 
 void RemoteCopy::answered(const Result<void>& outcome) {

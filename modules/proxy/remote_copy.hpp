@@ -29,8 +29,11 @@ class RemoteCopy {
     std::uint64_t done = 0, total = 0;  ///< bytes of files
   };
 
+  /// Where others lead to the target, the last piece may be lost unnoticed: it is repeated after so long without a word.
+  static constexpr std::chrono::milliseconds end_repeated_after{60000};
+
   RemoteCopy(Agent& agent, CopyWays& ways, CopyOrder order, const std::string& job_token, std::string target, CopyWay way,
-             std::size_t piece_bytes);
+             std::size_t piece_bytes, std::chrono::milliseconds end_repeated = end_repeated_after);
   ~RemoteCopy();
 
   const std::string& token() const { return token_; }
@@ -58,6 +61,7 @@ class RemoteCopy {
   asio::awaitable<void> send_next();
   asio::awaitable<void> pause();
   void look_at_clock();
+  void repeat_end();
   void clean_up();
 
   Agent& agent_;
@@ -66,6 +70,7 @@ class RemoteCopy {
   std::string token_, target_;
   CopyWay way_;
   std::size_t piece_bytes_;
+  std::chrono::milliseconds end_repeated_;
   std::shared_ptr<CopyPacker> packer_;
   std::shared_ptr<void> watch_;
   asio::steady_timer wake_;
@@ -73,6 +78,7 @@ class RemoteCopy {
   Progress progress_;
   std::uint64_t sent_ = 0, confirmed_ = 0;
   std::size_t unanswered_ = 0;
+  std::string end_;  // the last piece, once it is sent
   bool is_all_sent_ = false, is_stopped_ = false, is_ended_there_ = false;
   std::chrono::steady_clock::time_point advanced_at_, asked_at_;
 };

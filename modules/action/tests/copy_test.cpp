@@ -307,6 +307,20 @@ TEST_CASE_METHOD(CopyFixture, "with offsets a chunk that came already is passed 
   CHECK(rows[1].message() == "process copy: a chunk begins at byte 6, but 3 bytes have come");
 }
 
+TEST_CASE_METHOD(CopyFixture, "the end of a copy of which nothing is here any more asks for another try") {
+  send_chunk("a", 1, "job-try-00000001");
+  agent.run();
+  agent.spawn(copier.stop());
+  agent.run();
+  action::Copier restarted{agent, options};
+  agent.spawn(restarted.take(message("PROCESSCOPY", data(end("a")), "job-try-00000001")));
+  agent.run();
+  const auto rows = rows_of(agent.recorded(), "job-try-00000001");
+  REQUIRE(codes(rows) == std::vector<int>{101, 1});
+  CHECK(rows[1].data.at("error") == "again");
+  CHECK_FALSE(fs::exists(destination));
+}
+
 TEST_CASE_METHOD(CopyFixture, "another try of a copy takes the place of the one before it, on the disk too") {
   send_chunk("old", 3, "job-try-00000001");
   agent.run();
