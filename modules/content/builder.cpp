@@ -79,7 +79,7 @@ bool is_as_wanted(const Manifest& manifest, const Present& present, const Wanted
 }
 
 Builder::Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish)
-    : staging_(staging), manifest_(manifest), present_(present), wish_(wish) {}
+    : staging_(staging), manifest_(manifest), present_(present), wish_(wish), linked_(present.found.size()) {}
 
 Result<bool> Builder::build_for(std::chrono::milliseconds time) {
   const auto until = std::chrono::steady_clock::now() + time;
@@ -211,20 +211,30 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   if (!place) return Error{place.error().message, "changed"};
   auto changed = [&] { return Error{fmt::format("'{}' was changed meanwhile", printable(old_->shown(from.path), PATH_MAX)), "changed"}; };
   FileDescriptor old(::openat(place->folder, place->name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  const auto number = static_cast<std::size_t>(&from - present_.found.data());
   struct stat status {};
-  if (!old || ::fstat(old.get(), &status) != 0 || !(stamp_of(status) == from.stamp)) return changed();
+  auto is_as_found = [&] {
+    if (!old || ::fstat(old.get(), &status) != 0) return false;
+    auto stamp = stamp_of(status);
+    if (linked_[number]) stamp.ctime_ns = from.stamp.ctime_ns;
+    return stamp == from.stamp;
+  };
+  if (!is_as_found()) return changed();
   const auto owners = owned(entry);
-  const bool is_alike = entry.mode == from.mode && owners.uid == from.uid && owners.gid == from.gid;
-  if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) return {};
+  // Files of other paths stay files of their own, whatever is in them: a program may write to one of them in place.
+  const bool is_alike = entry.path == from.path && entry.mode == from.mode && owners.uid == from.uid && owners.gid == from.gid;
+  if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) {
+    linked_[number] = true;
+    return {};
+  }
+  const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
   if (new_.size() <= single_syncs_max) new_.push_back(entry.path);
   FileDescriptor made(::openat(to.folder, to.name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   const auto shown = staging_.shown(tree_name) + "/" + entry.path;
   if (!made) return system_error("write", shown, errno);
   if (auto copied = copy_content(old.get(), made.get(), shown); !copied) return copied;
   // Written in place meanwhile, it may be torn.
-  struct stat after {};
-  if (::fstat(old.get(), &after) != 0 || !(stamp_of(after) == from.stamp)) return changed();
-  const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
+  if (!is_as_found()) return changed();
   ::futimens(made.get(), times.data());
   return {};
 }

@@ -85,6 +85,7 @@ class Builder {
   Owners above_;  // of the folder that the destination lies in, where it is new
   std::size_t next_ = 0, next_extra_ = 0;
   std::set<Hash> used_;
+  std::vector<bool> linked_;      // those of present_.found, whose time of change is ours since
   std::vector<std::string> new_;  // paths of files whose content is not on the disk yet; no more than are synced one by one
   Notes notes_;
 };

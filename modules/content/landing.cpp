@@ -321,7 +321,12 @@ asio::awaitable<Result<void>> Landing::plan_and_go_on() {
 }
 
 Result<void> Landing::check_space(std::uint64_t lacking) const {
-  const auto copied = ground_.options.links_unchanged ? 0 : manifest_->bytes() - std::min(manifest_->bytes(), lacking);
+  std::uint64_t copied = 0;
+  for (const auto& entry : manifest_->entries) {
+    if (entry.kind != Entry::Kind::file || entry.size == 0 || !present_->with(entry.hash)) continue;
+    const auto* found = present_->at(entry.path);
+    if (!ground_.options.links_unchanged || !found || found->hash != entry.hash) copied += entry.size;
+  }
   const auto free = staging_->free_bytes();
   if (lacking + copied <= free) return {};
   return Error{fmt::format("no space for '{}': {} bytes are needed beside it, {} are free", printable(staging_->destination().path),

@@ -209,6 +209,17 @@ class Direct(ContentCase):
         self.push(central, extra="remove")
         self.assert_same()
 
+    def test_a_file_that_comes_again_under_other_paths_is_one_of_its_own_at_each(self):
+        central, _ = self.start_pair()
+        write_tree(self.source, 3)
+        (self.source / "m").write_text("the same")
+        self.push(central)
+        for name in ("a", "z"):
+            (self.source / name).write_text("the same")
+        self.push(central)
+        self.assert_same()
+        self.assertEqual(len({(self.destination / name).stat().st_ino for name in "amz"}), 3)
+
     def test_a_single_file_keeps_owner_and_mode_or_gets_those_asked_for(self):
         central, _ = self.start_pair()
         self.source.write_bytes(os.urandom(3_000_000))

@@ -49,7 +49,7 @@ struct Prepared {
 
   Hash hash() const { return sha256(bytes); }
 
-  void build(const Staging& staging, const Present& present, bool keeps_extra) const {
+  void build(const Staging& staging, const Present& present, bool keeps_extra, bool links_unchanged = false) const {
     Blobs blobs(staging);
     while (!*blobs.open_for(std::chrono::seconds(1))) {
     }
@@ -64,7 +64,7 @@ struct Prepared {
       REQUIRE(blobs.take(*read_piece(*piece)).has_value());
     }
     REQUIRE(staging.keep_manifest(hash(), bytes).has_value());
-    Builder builder(staging, manifest, present, {{}, keeps_extra, false});
+    Builder builder(staging, manifest, present, {{}, keeps_extra, links_unchanged});
     for (Result<bool> done = false; !*done;) {
       done = builder.build_for(std::chrono::seconds(1));
       REQUIRE(done.has_value());
@@ -150,6 +150,24 @@ TEST_CASE("what the source lacks stays where it is kept, as the same file") {
   CHECK(prepared.is_new());
   CHECK(prepared.scratch.read("dest/old/x") == "replaced");
   CHECK(prepared.scratch.read("dest/late") == "late");
+}
+
+TEST_CASE("files of the same content at several paths are files of their own, and only what is unchanged is linked") {
+  Prepared prepared;
+  prepared.scratch.write("source/twin", "same");
+  prepared.scratch.write("source/sub/twin", "same");
+  prepared.describe();
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), true, true);
+  auto inode = [&](const std::string& name) {
+    struct stat status {};
+    REQUIRE(::lstat(prepared.scratch.at(name).c_str(), &status) == 0);
+    return status.st_ino;
+  };
+  const std::set<ino_t> all{inode(".dest.gorgone/tree/same"), inode(".dest.gorgone/tree/twin"), inode(".dest.gorgone/tree/sub/twin")};
+  CHECK(all.size() == 3);
+  CHECK(inode(".dest.gorgone/tree/same") == inode("dest/same"));
+  CHECK(prepared.scratch.read(".dest.gorgone/tree/sub/twin") == "same");
 }
 
 TEST_CASE("file by file the result is the same, and what was there is kept whole") {
