@@ -258,8 +258,9 @@ void carry_late(const Staging& staging, const Manifest& before, const Manifest& 
 // After the last step: each part may have been done before.
 Result<void> finish(const Staging& staging, const Switch& what) {
   if (staging.has(tree_name)) {
-    if (what.in_one_step && what.keeps_extra && what.now) {
-      const auto now = staging.manifest(*what.now, ManifestLimits{});
+    if (what.in_one_step && what.keeps_extra && (what.now || what.is_rollback)) {
+      // A tree that was there before the first push has none: what was not pushed since belongs to others.
+      const auto now = what.now ? staging.manifest(*what.now, ManifestLimits{}) : Manifest{};
       const auto before = what.before ? staging.manifest(*what.before, ManifestLimits{}) : std::nullopt;
       if (now) carry_late(staging, before.value_or(Manifest{}), *now);
     }

@@ -170,6 +170,27 @@ TEST_CASE("files of the same content at several paths are files of their own, an
   CHECK(prepared.scratch.read(".dest.gorgone/tree/sub/twin") == "same");
 }
 
+TEST_CASE("a rollback to what was there before the first push leaves the files of others as they are now") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), true);
+  auto what = one_step(prepared);
+  what.keeps_extra = true;
+  REQUIRE(perform(staging, what).has_value());
+  // Another program replaces its file.
+  std::filesystem::remove(prepared.scratch.at("dest/old/x"));
+  prepared.scratch.write("dest/old/x", "replaced");
+  prepared.scratch.write("dest/late", "late");
+  Switch back;
+  back.is_rollback = true;
+  back.before = prepared.hash();
+  REQUIRE(perform(prepared.staging(), back).has_value());
+  CHECK(prepared.scratch.read("dest/changed") == "before");
+  CHECK_FALSE(prepared.scratch.has("dest/new"));
+  CHECK(prepared.scratch.read("dest/old/x") == "replaced");
+  CHECK(prepared.scratch.read("dest/late") == "late");
+}
+
 TEST_CASE("file by file the result is the same, and what was there is kept whole") {
   const Prepared prepared;
   const auto staging = prepared.staging();
