@@ -38,21 +38,36 @@ Error error_of(const Answer& answer) {
 
 struct Lanes::Lane {
   explicit Lane(asio::io_context& loop) : changed(loop) {}
+  struct Refused {
+    PartPtr part;
+    Message message;
+  };
   std::string target;
   std::deque<Job> jobs;
   std::size_t bytes = 0, unanswered = 0;
   Signal changed;
+  std::uint64_t given = 0;
+  std::map<std::uint64_t, Refused> refused;  // for now, by the order in which they were given away
   std::optional<Signal::Clock::time_point> unknown_since;
   bool is_busy = false;          // told
   bool waits_for_proxy = false;  // told
 };
 
 struct Lanes::Part {
-  Part(Lanes& of, Job with) : lanes(of), job(std::move(with)) {}
+  Part(Lanes& of, const std::shared_ptr<Lane>& in, Job with) : lanes(of), lane(in), job(std::move(with)) {}
+  Part(const Part&) = delete;
+  Part& operator=(const Part&) = delete;
   ~Part() {
+    const auto own_lane = lane.lock();
+    if (own_lane && !alive.expired()) {
+      lanes.bytes_ -= job.unit.bytes();
+      own_lane->bytes -= job.unit.bytes();
+    }
     if (is_over && open == 0 && job.done) job.done(outcome);
   }
   Lanes& lanes;
+  std::weak_ptr<bool> alive = lanes.alive_;
+  std::weak_ptr<Lane> lane;  // which may hold it
   Job job;
   Result<void> outcome;
   // Else it was cut off by the module's end, and is taken up again at the next start.
@@ -63,8 +78,8 @@ struct Lanes::Part {
 
 /// A message that was given away. One whose answer will never come, for the proxy was unloaded, comes again.
 struct Lanes::Call {
-  Call(Lanes& of, std::shared_ptr<Lane> with, PartPtr and_part, Message sent)
-      : lanes(of), lane(std::move(with)), part(std::move(and_part)), message(std::move(sent)) {}
+  Call(Lanes& of, std::shared_ptr<Lane> with, PartPtr and_part, std::uint64_t as, Message sent)
+      : lanes(of), lane(std::move(with)), part(std::move(and_part)), number(as), message(std::move(sent)) {}
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
   ~Call() {
@@ -76,28 +91,28 @@ struct Lanes::Call {
   std::weak_ptr<bool> alive = lanes.alive_;
   std::shared_ptr<Lane> lane;
   PartPtr part;
+  std::uint64_t number;
   Message message;
-  std::shared_ptr<bool> comes_again = std::make_shared<bool>(false);
-  std::shared_ptr<bool> is_under_way = std::make_shared<bool>(true);
   bool is_answered = false;
 };
 
 void Lanes::Call::answer(std::optional<Error> why) {
   is_answered = true;
+  // With the last of its messages the job ends here, whenever the caller lets go of this.
+  auto own_part = std::move(part);
   if (alive.expired()) return;
   --lanes.unanswered_;
   --lane->unanswered;
   lane->changed.notify();
   if (why && is_passing(why->code)) {
-    *comes_again = true;
-    if (!*is_under_way && !lanes.is_stopping_) lanes.agent_.spawn(lanes.send_later(lane, part, std::move(message)));
+    lane->refused.emplace(number, Lane::Refused{std::move(own_part), std::move(message)});
     return;
   }
-  --part->open;
+  --own_part->open;
   if (why)
-    lanes.refuse(*part, *why);
-  else if (!part->unheeded.contains(message.token))
-    lanes.follow(*part, message);
+    lanes.refuse(*own_part, *why);
+  else if (!own_part->unheeded.contains(message.token))
+    lanes.follow(*own_part, message);
 }
 
 void Lanes::add(Job job) {
@@ -110,7 +125,10 @@ void Lanes::add(Job job) {
   lane->target = target;
   lane->bytes += size;
   lane->jobs.push_back(std::move(job));
-  if (is_new) agent_.spawn(run(lane));
+  if (is_new)
+    agent_.spawn(run(lane));
+  else
+    lane->changed.notify();
 }
 
 std::map<std::string, std::size_t> Lanes::bytes_of_lanes() const {
@@ -120,13 +138,15 @@ std::map<std::string, std::size_t> Lanes::bytes_of_lanes() const {
 }
 
 asio::awaitable<void> Lanes::run(std::shared_ptr<Lane> lane) {
-  while (!lane->jobs.empty()) {
-    auto part = std::make_shared<Part>(*this, std::move(lane->jobs.front()));
-    lane->jobs.pop_front();
-    const auto size = part->job.unit.bytes();
-    co_await serve(lane, part);
-    bytes_ -= size;
-    lane->bytes -= size;
+  while (!lane->jobs.empty() || lane->unanswered > 0 || !lane->refused.empty()) {
+    co_await clear_way(lane);
+    if (!lane->jobs.empty()) {
+      auto part = std::make_shared<Part>(*this, lane, std::move(lane->jobs.front()));
+      lane->jobs.pop_front();
+      co_await serve(lane, std::move(part));
+    } else if (lane->unanswered > 0) {
+      co_await lane->changed.wait();
+    }
   }
   lanes_.erase(lane->target);
 }
@@ -225,31 +245,48 @@ asio::awaitable<void> Lanes::wait_for_node(std::shared_ptr<Lane> lane) {
   }
 }
 
-asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
+// Until the next message may go. Those that were refused go first, in their order and one by one: none passes another that is refused
+// again, and nothing new passes them.
+asio::awaitable<void> Lanes::clear_way(std::shared_ptr<Lane> lane) {
   asio::steady_timer timer(agent_.loop());
+  std::uint64_t tried = 0;
   for (;;) {
     // Nobody wakes it when the module stops: it is cancelled.
-    while (is_stopping_ || lane->unanswered >= unanswered_max) co_await lane->changed.wait();
-    // Each time: the proxy may be another one by now, or gone.
-    if (!is_own(lane->target)) co_await wait_for_node(lane);
-    auto call = std::make_shared<Call>(*this, lane, part, message);
-    const auto comes_again = call->comes_again, is_under_way = call->is_under_way;
-    ++lane->unanswered;
-    ++unanswered_;
-    Reply reply = [call = std::move(call)](const Answer& answer) {
-      if (!call->is_answered) call->answer(answer.code == 0 ? std::nullopt : std::optional(error_of(answer)));
-    };
-    submit(message, std::move(reply));
-    *is_under_way = false;
-    if (!*comes_again) {
-      lane->is_busy = false;
-      co_return;
-    }
+    while (is_stopping_ || lane->unanswered >= (lane->refused.empty() ? unanswered_max : 1)) co_await lane->changed.wait();
+    if (lane->refused.empty()) break;
     if (!lane->is_busy) agent_.log().notice("node '{}' takes no more for now: its lines wait in the spool", printable(lane->target));
     lane->is_busy = true;
-    timer.expires_after(busy_pause);
-    co_await timer.async_wait(asio::use_awaitable);
+    const auto number = lane->refused.begin()->first;
+    if (tried == 0 || tried == number) {
+      timer.expires_after(busy_pause);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
+    if (!is_own(lane->target)) co_await wait_for_node(lane);
+    if (is_stopping_) continue;
+    tried = number;
+    auto refused = lane->refused.extract(number);
+    give(lane, std::move(refused.mapped().part), number, std::move(refused.mapped().message));
   }
+  lane->is_busy = false;
+}
+
+asio::awaitable<void> Lanes::send(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
+  do {
+    co_await clear_way(lane);
+    // Each time: the proxy may be another one by now, or gone.
+    if (!is_own(lane->target)) co_await wait_for_node(lane);
+  } while (is_stopping_ || !lane->refused.empty());
+  give(lane, std::move(part), ++lane->given, std::move(message));
+}
+
+void Lanes::give(const std::shared_ptr<Lane>& lane, PartPtr part, std::uint64_t number, Message message) {
+  ++lane->unanswered;
+  ++unanswered_;
+  auto call = std::make_shared<Call>(*this, lane, std::move(part), number, message);
+  Reply reply = [call = std::move(call)](const Answer& answer) {
+    if (!call->is_answered) call->answer(answer.code == 0 ? std::nullopt : std::optional(error_of(answer)));
+  };
+  submit(message, std::move(reply));
 }
 
 void Lanes::submit(const Message& message, Reply reply) {
@@ -261,13 +298,6 @@ void Lanes::submit(const Message& message, Reply reply) {
   }
   // The way of what comes from other nodes: it is written down and runs once.
   agent_.submit(wrap_delivery(message, own_ttl_s), std::move(reply));
-}
-
-// An answer that came late: rare enough that its order among those behind it is lost.
-asio::awaitable<void> Lanes::send_later(std::shared_ptr<Lane> lane, PartPtr part, Message message) {
-  asio::steady_timer timer(agent_.loop(), busy_pause);
-  co_await timer.async_wait(asio::use_awaitable);
-  co_await send(std::move(lane), std::move(part), std::move(message));
 }
 
 asio::awaitable<void> Lanes::settle() {

@@ -33,6 +33,7 @@ class Lanes {
       : agent_(agent), pollers_(pollers), follower_(follower), paths_(std::move(paths)) {}
 
   void add(Job job);
+  /// What waits or is not accepted yet.
   std::size_t bytes() const { return bytes_; }
   std::map<std::string, std::size_t> bytes_of_lanes() const;
   /// Sends nothing more, and waits a little for the answers that are under way.
@@ -52,7 +53,8 @@ class Lanes {
   asio::awaitable<void> wait_for_node(std::shared_ptr<Lane> lane);
   void submit(const Message& message, Reply reply);
   asio::awaitable<void> send(std::shared_ptr<Lane> lane, PartPtr part, Message message);
-  asio::awaitable<void> send_later(std::shared_ptr<Lane> lane, PartPtr part, Message message);
+  asio::awaitable<void> clear_way(std::shared_ptr<Lane> lane);
+  void give(const std::shared_ptr<Lane>& lane, PartPtr part, std::uint64_t number, Message message);
   void follow(const Part& part, const Message& message);
   void refuse(Part& part, const Error& why);
   bool is_own(const std::string& target) const { return target.empty() || target == agent_.node_id(); }
