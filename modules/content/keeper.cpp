@@ -45,16 +45,17 @@ bool is_older(const Staging& staging, const char* name, std::chrono::seconds age
   return ::fstatat(staging.folder(), name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mtime + age.count() < std::time(nullptr);
 }
 
+}  // namespace
+
 void remove_stale(const std::string& path, std::chrono::seconds age) {
   const auto staging = staging_of(path);
-  if (!staging) return;
+  // What a switch still needs that could not be finished, such as the only copies of what was there before, is as old as that.
+  if (!staging || staging->has("switching")) return;
   staging->empty_trash();
   for (const auto* name : {"blobs", "tree"})
     if (is_older(*staging, name, age)) staging->remove(name);
   if (!staging->has("blobs")) staging->forget_old_trees();
 }
-
-}  // namespace
 
 asio::awaitable<std::vector<std::string>> Keeper::places() {
   auto list = [places = Places(ground_.options.state_dir)] { return places.list(); };

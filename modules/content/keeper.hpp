@@ -8,6 +8,9 @@
 
 namespace gorgone::content {
 
+/// Removes from a destination's staging folder what nobody came back for since `age`. Blocking: on a pool thread.
+void remove_stale(const std::string& path, std::chrono::seconds age);
+
 class Keeper {
  public:
   Keeper(Agent& agent, Ground& ground) : agent_(agent), ground_(ground) {}

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "blobs.hpp"
+#include "keeper.hpp"
 #include "scratch.hpp"
 
 using namespace gorgone;
@@ -230,6 +231,22 @@ TEST_CASE("a switch that was interrupted after its step is finished") {
   CHECK(*resumed);
   CHECK(prepared.is_new());
   CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
+}
+
+TEST_CASE("what an unfinished switch needs is kept however old it is, and a tree that nobody came back for is not") {
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  interrupt_after(prepared, staging, 1);
+  const std::array<timespec, 2> long_ago{timespec{1000, 0}, timespec{1000, 0}};
+  for (const auto* name : {"tree", "blobs"}) REQUIRE(::utimensat(staging.folder(), name, long_ago.data(), 0) == 0);
+  remove_stale(prepared.scratch.at("dest"), std::chrono::seconds(60));
+  REQUIRE(resume(staging).has_value());
+  CHECK(prepared.is_new());
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), false);
+  REQUIRE(::utimensat(staging.folder(), "tree", long_ago.data(), 0) == 0);
+  remove_stale(prepared.scratch.at("dest"), std::chrono::seconds(60));
+  CHECK_FALSE(staging.has("tree"));
+  CHECK(staging.has("previous"));
 }
 
 TEST_CASE("a switch file by file that was interrupted anywhere is finished, each step once") {
