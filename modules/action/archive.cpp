@@ -14,7 +14,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <filesystem>
 #include <functional>
 #include <string_view>
 #include <unordered_set>
@@ -168,23 +167,10 @@ Result<std::size_t> for_each(const std::string& archive, Take take) {
   }
 }
 
-/// Folders like ours that nobody holds: an earlier run of the daemon left them.
-void remove_leftovers(int root) {
-  std::vector<std::string> left;
-  std::error_code error;
-  const auto path = fmt::format("/proc/self/fd/{}", root);
-  for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
-    if (auto name = it->path().filename().string(); name.starts_with(staging_begin)) left.push_back(std::move(name));
-  for (const auto& name : left) {
-    FileDescriptor folder(::openat(root, name.c_str(), folder_flags));
-    if (folder && ::flock(folder.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(root, name);
-  }
-}
-
 /// All of it into a folder of its own inside of the destination, then from there into place: what is wrong with it shows before
 /// anything is changed. It is inside, for beside it this daemon may have no right to write.
 Result<std::size_t> unpack_beside(const std::string& archive, int root, const std::string& folder, const AttributeIds& ids, Notes& notes) {
-  remove_leftovers(root);
+  remove_leftovers(root, staging_begin);
   const auto name = unfinished_name();
   if (::mkdirat(root, name.c_str(), 0700) != 0) return system_error("create a folder in", folder, errno);
   FileDescriptor staging(::openat(root, name.c_str(), folder_flags));

@@ -1,8 +1,11 @@
 #include "files.hpp"
 
+#include <gorgone/message.hpp>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <openssl/evp.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -89,6 +92,19 @@ Result<void> overwrite(const std::string& source, const std::string& destination
   return {};
 }
 
+constexpr std::string_view beside_begin = ".gorgone-copying-";
+
+/// A new file, locked while it is open, by which others know that it is no leftover; its name goes to `name`.
+FileDescriptor make_beside(const std::string& folder, std::string& name) {
+  for (;;) {
+    name = fmt::format("{}/{}{}", folder, beside_begin, new_token().substr(0, 16));
+    FileDescriptor made(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    struct stat status {};
+    // Another daemon may have taken it for one before it was locked.
+    if (!made || (::flock(made.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(made.get(), &status) == 0 && status.st_nlink > 0)) return made;
+  }
+}
+
 void sync_folder(const std::string& path) {
   FileDescriptor folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder) ::fsync(folder.get());
@@ -150,8 +166,10 @@ Result<void> install_file(const std::string& source, const std::string& destinat
     return Error{fmt::format("'{}' is no regular file, expected a file's path as destination", destination)};
 
   auto folder = std::filesystem::path(target).parent_path().string();
-  auto name = folder + "/.gorgone-XXXXXX";
-  FileDescriptor out(::mkostemp(name.data(), O_CLOEXEC));
+  if (const FileDescriptor open(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)); open)
+    remove_leftovers(open.get(), beside_begin);
+  std::string name;
+  FileDescriptor out = make_beside(folder, name);
   if (!out && is_there && (errno == EACCES || errno == EPERM || errno == EROFS)) return overwrite(source, target, ids, notes);
   if (!out) return system_error("create a file in", folder, errno);
 
@@ -161,8 +179,9 @@ Result<void> install_file(const std::string& source, const std::string& destinat
   if (!applied.mode) applied.mode = is_there ? present.st_mode & 0777 : 0644;
   // On the same file system the partial file itself takes the place; what is kept open is written, if at all, to the other.
   Result<void> filled;
-  if (FileDescriptor moved(::rename(source.c_str(), name.c_str()) == 0 ? ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1);
-      moved) {
+  FileDescriptor moved(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (moved) ::flock(moved.get(), LOCK_EX | LOCK_NB);
+  if (moved && ::rename(source.c_str(), name.c_str()) == 0) {
     apply(moved.get(), destination, applied, notes);
     if (::fsync(moved.get()) != 0) filled = system_error("sync", destination, errno);
   } else {
@@ -176,6 +195,18 @@ Result<void> install_file(const std::string& source, const std::string& destinat
   }
   sync_folder(folder);
   return {};
+}
+
+void remove_leftovers(int folder, std::string_view begin) {
+  std::vector<std::string> left;
+  std::error_code error;
+  const auto path = fmt::format("/proc/self/fd/{}", folder);
+  for (std::filesystem::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
+    if (auto name = it->path().filename().string(); name.starts_with(begin)) left.push_back(std::move(name));
+  for (const auto& name : left) {
+    const FileDescriptor one(::openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (one && ::flock(one.get(), LOCK_EX | LOCK_NB) == 0) remove_tree(folder, name);
+  }
 }
 
 Result<void> make_folder(const std::string& path) {

@@ -27,6 +27,10 @@ Result<void> check_room(const std::string& path, std::uint64_t bytes);
 /// passes on its owner, group and mode where no others are asked for.
 Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes);
 
+/// Removes files and folders in an open folder whose names begin so and which nobody has locked (flock): an earlier run of the daemon
+/// left them.
+void remove_leftovers(int folder, std::string_view begin);
+
 /// Makes a folder, one level; no error where it is there.
 Result<void> make_folder(const std::string& path);
 

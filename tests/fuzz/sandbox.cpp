@@ -5,9 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cctype>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 #include <string_view>
@@ -37,13 +35,7 @@ bool is_below(const fs::path& path, const fs::path& folder) {
 }
 
 // Names that the code under test makes up: those of archives may begin like them.
-bool is_unfinished(const std::string& name) {
-  if (name.starts_with(".gorgone-unpacking-")) return true;
-  const auto drawn = std::strlen("XXXXXX"), begin = std::strlen(".gorgone-");
-  return name.starts_with(".gorgone-") && name.size() == begin + drawn &&
-         std::all_of(name.begin() + static_cast<std::ptrdiff_t>(begin), name.end(),
-                     [](unsigned char letter) { return std::isalnum(letter); });
-}
+bool is_unfinished(const std::string& name) { return name.starts_with(".gorgone-unpacking-") || name.starts_with(".gorgone-copying-"); }
 
 }  // namespace
 

@@ -1,8 +1,11 @@
-// A file that may be written in a folder that may not: the one place where a copy cannot be renamed over what was there.
+// Files in their place, and what is left beside it. One that may be written in a folder that may not: there a copy cannot be renamed over
+// what was there.
 #include "files.hpp"
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,4 +88,22 @@ TEST_CASE("a file in a folder that may not be written is written over, which is 
   }
   // What was reserved in vain was given back.
   CHECK(closed.install(std::string(900000, 'y')).installed.has_value());
+}
+
+TEST_CASE("what a killed install has left goes with the next one into that folder, and what one works on does not") {
+  std::string name = fs::temp_directory_path() / "gorgone-XXXXXX";
+  const fs::path folder = ::mkdtemp(name.data());
+  for (const auto* file : {"source", ".gorgone-copying-0123456789abcdef", ".gorgone-copying-fedcba9876543210", ".gorgone-other"})
+    ClosedFolder::write(folder / file, file);
+  fs::create_symlink("source", folder / ".gorgone-copying-link");
+  const FileDescriptor at_work(::open((folder / ".gorgone-copying-fedcba9876543210").c_str(), O_RDONLY | O_CLOEXEC));
+  REQUIRE(::flock(at_work.get(), LOCK_EX | LOCK_NB) == 0);
+  Notes notes;
+  REQUIRE(install_file(folder / "source", folder / "there", {}, notes).has_value());
+  CHECK(ClosedFolder::read(folder / "there") == "source");
+  CHECK_FALSE(fs::exists(folder / ".gorgone-copying-0123456789abcdef"));
+  CHECK(fs::exists(folder / ".gorgone-copying-fedcba9876543210"));
+  CHECK(fs::exists(folder / ".gorgone-other"));
+  CHECK(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 4);
+  fs::remove_all(folder);
 }
