@@ -34,7 +34,8 @@ Looked look(const std::string& path) {
   looked.is_there = is_there(staging);
   if (!staging) return looked;
   const auto resumed = resume(*staging);
-  if (!resumed) looked.wrong = resumed.error().message;
+  // Whoever is at it finishes it.
+  if (!resumed && resumed.error().code != "busy") looked.wrong = resumed.error().message;
   looked.was_finished = resumed && *resumed;
   return looked;
 }
@@ -50,7 +51,8 @@ bool is_older(const Staging& staging, const char* name, std::chrono::seconds age
 void remove_stale(const std::string& path, std::chrono::seconds age) {
   const auto staging = staging_of(path);
   // What a switch still needs that could not be finished, such as the only copies of what was there before, is as old as that.
-  if (!staging || staging->has("switching")) return;
+  const auto lock = staging ? staging->lock() : Result<Staging::Lock>(staging.error());
+  if (!lock || staging->has("switching")) return;
   staging->empty_trash();
   for (const auto* name : {"blobs", "tree"})
     if (is_older(*staging, name, age)) staging->remove(name);

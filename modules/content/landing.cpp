@@ -170,6 +170,11 @@ asio::awaitable<Result<void>> Landing::open_place() {
     return staging;
   };
   auto staging = co_await agent_.blocking(open);
+  if (!staging && staging.error().code == "busy") {
+    staging_.reset();
+    answer("busy");
+    co_return Result<void>{};
+  }
   if (!staging) co_return staging.error();
   blobs_store_.reset();
   staging_.emplace(std::move(*staging));

@@ -58,6 +58,8 @@ Result<RolledBack> roll_back_at(const Options& options, const std::string& desti
   const Error nothing{fmt::format("no earlier content of '{}' is kept", printable(at->path))};
   const auto staging = Staging::open(*at, false);
   if (!staging) return staging.error().code == "missing" ? nothing : staging.error();
+  const auto lock = staging->lock();
+  if (!lock) return lock.error();
   if (const auto resumed = resume(*staging); !resumed) return resumed.error();
   if (!at->exists || !staging->has("previous")) return nothing;
 

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -78,6 +79,17 @@ Result<Staging> Staging::open(const Location& destination, bool makes) {
 
 std::string Staging::path(const std::string& name) const {
   return fmt::format("/proc/self/fd/{}{}{}", folder(), name.empty() ? "" : "/", name);
+}
+
+Result<Staging::Lock> Staging::lock() const {
+  if (auto held = locked_.lock()) return Lock(held);
+  // A description of its own, for a lock belongs to that.
+  auto own = std::make_shared<const FileDescriptor>(copy_of(folder()));
+  if (!*own) return system_error("open folder", shown_, errno);
+  if (::flock(own->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    return Error{fmt::format("content is being put at '{}', or back, by somebody else now, try again", destination_.path), "busy"};
+  locked_ = own;
+  return Lock(own);
 }
 
 bool Staging::has(const std::string& name) const { return inode_of(name) != 0; }

@@ -13,6 +13,7 @@
 // Blocking: on a pool thread, one at a time for one destination.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,6 +38,12 @@ class Staging {
   /// Whether that is because this daemon may not write to the folder above: `gorgonectl one-step` helps.
   bool lacks_folder_above() const { return lacks_folder_above_; }
 
+  /// Whoever puts something in place or back has it alone while the lock lives, on whatever thread or in whatever daemon: a module that
+  /// was unloaded in the middle of a switch may still be at it. An Error with code "busy" where somebody else has it; the same Staging
+  /// may ask again.
+  using Lock = std::shared_ptr<const FileDescriptor>;
+  Result<Lock> lock() const;
+
   bool has(const std::string& name) const;
   std::uint64_t inode_of(const std::string& name) const;  ///< 0 where it is missing
   std::uint64_t free_bytes() const;
@@ -60,6 +67,7 @@ class Staging {
   FileDescriptor folder_;
   std::string shown_, not_in_one_step_;
   bool lacks_folder_above_ = false;
+  mutable std::weak_ptr<const FileDescriptor> locked_;
 };
 
 }  // namespace gorgone::content

@@ -320,6 +320,8 @@ std::vector<Step> steps_between(const Present& staged, const Present& present, c
 }
 
 Result<void> perform(const Staging& staging, Switch& what) {
+  const auto lock = staging.lock();
+  if (!lock) return lock.error();
   if (what.inode == 0) what.inode = staging.inode_of(what.is_rollback ? previous_name : tree_name);
   if (const auto marked = write_file(staging.path(marker_name), write_marker(what)); !marked) return marked;
   sync_folder(staging.folder());
@@ -353,6 +355,8 @@ Result<void> perform(const Staging& staging, Switch& what) {
 }
 
 Result<bool> resume(const Staging& staging) {
+  const auto lock = staging.lock();
+  if (!lock) return lock.error();
   const auto text = read_file(staging.path(marker_name), marker_max);
   if (!text) return false;
   const auto what = read_marker(*text);

@@ -38,10 +38,12 @@ struct Switch {
 /// destination is taken away.
 std::vector<Step> steps_between(const Present& staged, const Present& present, const std::function<bool(const Found&)>& goes);
 
-/// Does it. An Error has left the destination as it was; it has code "not_in_one_step" where the file system does not allow it so.
+/// Does it. An Error has left the destination as it was; it has code "not_in_one_step" where the file system does not allow it so,
+/// "busy" where somebody else is at it.
 Result<void> perform(const Staging& staging, Switch& what);
 
-/// Finishes or takes back a switch that was interrupted; true where there was one that was finished.
+/// Finishes or takes back a switch that was interrupted; true where there was one that was finished. An Error with code "busy" where
+/// somebody else is at it.
 Result<bool> resume(const Staging& staging);
 
 }  // namespace gorgone::content

@@ -233,6 +233,29 @@ TEST_CASE("a switch that was interrupted after its step is finished") {
   CHECK(prepared.scratch.read(".dest.gorgone/previous/changed") == "before");
 }
 
+TEST_CASE("while somebody is at a destination nobody else puts anything there, finishes that or takes it away") {
+  const Prepared prepared;
+  const auto staging = prepared.staging(), other = prepared.staging();
+  interrupt_after(prepared, staging, 1);
+  {
+    const auto at_work = other.lock();
+    REQUIRE(at_work.has_value());
+    auto what = one_step(prepared);
+    for (const auto& outcome : {perform(staging, what), Result<void>(resume(staging).error())}) {
+      REQUIRE_FALSE(outcome.has_value());
+      CHECK(outcome.error().code == "busy");
+      CHECK(outcome.error().message.find(prepared.scratch.at("dest")) != std::string::npos);
+    }
+    const std::array<timespec, 2> long_ago{timespec{1000, 0}, timespec{1000, 0}};
+    REQUIRE(::utimensat(staging.folder(), "tree", long_ago.data(), 0) == 0);
+    remove_stale(prepared.scratch.at("dest"), std::chrono::seconds(60));
+    CHECK(staging.has("tree"));
+    CHECK(other.lock().has_value());
+  }
+  CHECK(*resume(staging));
+  CHECK(prepared.is_new());
+}
+
 TEST_CASE("what an unfinished switch needs is kept however old it is, and a tree that nobody came back for is not") {
   const Prepared prepared;
   const auto staging = prepared.staging();
