@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include <gorgone/database_name.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,19 +9,6 @@
 
 namespace gorgone::content {
 namespace {
-
-constexpr const char* standard_state_dir = "/var/lib/centreon-gorgone/content";
-
-// Beside the journal, where the daemon may write.
-std::string folder_beside_the_journal(const ConfigValue& gorgone) {
-  const auto* core = gorgone.find("gorgonecore");
-  const auto* name = core ? core->find("gorgone_db_name") : nullptr;
-  if (!name) return standard_state_dir;
-  std::string_view path = name->scalar;
-  if (path.starts_with("dbname=")) path.remove_prefix(7);
-  const auto slash = path.rfind('/');
-  return slash == std::string_view::npos ? "content" : std::string(path.substr(0, slash)) + "/content";
-}
 
 std::string without_slashes(std::string folder) {
   while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
@@ -66,7 +55,7 @@ Schema schema() {
 Options read_options(const Settings& settings, const ConfigValue& gorgone) {
   Options options;
   options.state_dir = settings.text("state_dir");
-  if (options.state_dir.empty()) options.state_dir = folder_beside_the_journal(gorgone);
+  if (options.state_dir.empty()) options.state_dir = journal_folder(gorgone) + "/content";
   options.index_trees = static_cast<std::size_t>(settings.integer("index_trees"));
   options.allowed = settings.texts("allowed_destinations");
   for (auto& folder : options.allowed) folder = without_slashes(std::move(folder));

@@ -1,5 +1,6 @@
 // engine: gives external commands to the monitoring engine through its named pipe (ENGINECOMMAND).
 
+#include <gorgone/database_name.hpp>
 #include <gorgone/module.hpp>
 
 #include <climits>
@@ -31,7 +32,7 @@ class Engine final : public Module {
   }
 
   asio::awaitable<Result<void>> start() override {
-    auto opened = ProgressFile::open(progress_path());
+    auto opened = ProgressFile::open(journal_folder(agent_.gorgone_config()) + "/engine.progress");
     if (opened)
       progress_ = std::move(*opened);
     else
@@ -72,19 +73,6 @@ class Engine final : public Module {
     std::size_t& all_;
     std::size_t own_;
   };
-
-  /// Beside the daemon's database, where it may write.
-  std::string progress_path() const {
-    std::string folder = "/var/lib/centreon-gorgone";
-    const auto* core = agent_.gorgone_config().find("gorgonecore");
-    const auto* name = core ? core->find("gorgone_db_name") : nullptr;
-    if (name != nullptr) {
-      const auto file = name->scalar.substr(name->scalar.starts_with("dbname=") ? 7 : 0);
-      const auto slash = file.rfind('/');
-      folder = slash == std::string::npos ? "." : file.substr(0, slash);
-    }
-    return folder + "/engine.progress";
-  }
 
   CommandPipe& pipe_of(const std::string& file) {
     auto& pipe = pipes_[file];

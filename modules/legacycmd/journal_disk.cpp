@@ -13,17 +13,16 @@
 namespace gorgone::legacycmd {
 namespace {
 
-std::string option(const ConfigValue& gorgone, const char* name, std::string otherwise) {
+bool is_forced_by_the_journal(const ConfigValue& gorgone) {
   const auto* core = gorgone.find("gorgonecore");
-  const auto* value = core ? core->find(name) : nullptr;
-  return value ? value->scalar : std::move(otherwise);
+  const auto* value = core ? core->find("gorgone_db_synchronous") : nullptr;
+  return value && value->scalar == "full";
 }
 
 }  // namespace
 
 JournalDisk::JournalDisk(const ConfigValue& gorgone)
-    : log_(path_in_database_name(option(gorgone, "gorgone_db_name", "/var/lib/centreon-gorgone/history.sdb")) + "-wal"),
-      is_needed_(option(gorgone, "gorgone_db_synchronous", "normal") != "full") {}
+    : log_(journal_path(gorgone) + "-wal"), is_needed_(!is_forced_by_the_journal(gorgone)) {}
 
 Result<void> JournalDisk::sync() const {
   const FileDescriptor file(::open(log_.c_str(), O_RDONLY | O_CLOEXEC));

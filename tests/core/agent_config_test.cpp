@@ -185,6 +185,7 @@ TEST_CASE("the database's file is read from either form of its name") {
   CHECK(path_of("dbname=/a/b.sdb") == "/a/b.sdb");
   CHECK(path_of("dbname=/a/b.sdb;timeout=3") == "/a/b.sdb");
   CHECK(path_of("/a/b.sdb") == "/a/b.sdb");
+  CHECK(path_of("SQLite:dbname=/a/b.sdb;timeout=3") == "/a/b.sdb");
   CHECK(database_path(Loaded("configuration:\n  gorgone: {}\n").config().core) == "/var/lib/centreon-gorgone/history.sdb");
 }
 
