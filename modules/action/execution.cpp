@@ -14,26 +14,6 @@ json::object describe(const Command& command, std::string_view message) {
   return data;
 }
 
-void add_outcome(json::object& data, int exit_code, std::string_view output, std::int64_t start, std::int64_t end) {
-  auto& result = data["result"].emplace_object();
-  result["exit_code"] = exit_code;
-  result["stdout"] = output;
-  auto& metrics = data["metrics"].emplace_object();
-  metrics["start"] = start;
-  metrics["end"] = end;
-  metrics["duration"] = end - start;
-}
-
-/// How many bytes at the end are the beginning of a UTF-8 sequence that was cut.
-std::size_t cut_sequence(std::string_view text) {
-  for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
-    auto byte = static_cast<unsigned char>(text[text.size() - back]);
-    if (byte < 0x80) return 0;
-    if (byte >= 0xc0) return back < (byte >= 0xf0 ? 4u : byte >= 0xe0 ? 3u : 2u) ? back : 0;
-  }
-  return 0;
-}
-
 }  // namespace
 
 asio::awaitable<bool> execute(Agent& agent, const RequestLog& log, const Command& command, std::size_t max_output) {
@@ -49,10 +29,9 @@ asio::awaitable<bool> execute(Agent& agent, const RequestLog& log, const Command
   // A program that is not found is a result, as it is through a shell; one that the system could not start is not.
   using End = ProcessResult::End;
   auto is_run = result.end != End::timed_out && (result.end != End::not_started || result.exit_code == 127);
-  auto output = result.end == End::timed_out ? std::string("Command too long to execute (timeout)...")
-                                             : output_text(std::move(result.output), result.dropped);
   auto data = describe(command, is_run ? "command has finished successfully" : "command execution issue");
-  add_outcome(data, is_run ? result.exit_code : -1, output, start, end);
+  const auto exit_code = is_run ? result.exit_code : -1;
+  add_outcome(data, exit_code, output_text(std::move(result)), start, end);
   if (is_run) {
     log.result(std::move(data));
   } else {
@@ -66,16 +45,6 @@ void refuse(const RequestLog& log, const Command& command, std::string_view why)
   auto now = static_cast<std::int64_t>(std::time(nullptr));
   add_outcome(data, -1, why, now, now);
   log.row(code::failed, std::move(data));
-}
-
-std::string output_text(std::string output, std::size_t dropped) {
-  if (dropped > 0) {
-    auto cut = cut_sequence(output);
-    output.resize(output.size() - cut);
-    return to_utf8(output) + fmt::format("\n[output truncated: {} bytes dropped]", dropped + cut);
-  }
-  if (!output.empty() && output.back() == '\n') output.pop_back();
-  return to_utf8(output);
 }
 
 }  // namespace gorgone::action

@@ -16,7 +16,4 @@ asio::awaitable<bool> execute(Agent& agent, const RequestLog& log, const Command
 /// The row of a command that was not run at all, as an execution issue.
 void refuse(const RequestLog& log, const Command& command, std::string_view why);
 
-/// Output as it goes into a row: UTF-8, without the final line break, with a note where some was dropped.
-std::string output_text(std::string output, std::size_t dropped);
-
 }  // namespace gorgone::action

@@ -66,12 +66,11 @@ asio::awaitable<bool> Worker::run(std::string token) {
   const auto end = std::max(start, static_cast<std::int64_t>(std::time(nullptr)));
   const bool is_run = result.end == ProcessResult::End::exited || result.end == ProcessResult::End::signalled;
   const bool is_late = result.end == ProcessResult::End::timed_out;
-  auto output = is_late ? std::string("Command too long to execute (timeout)...") : masked(to_utf8(result.output));
-  if (output.ends_with('\n')) output.pop_back();
-  command["result"] = json::object{{"exit_code", is_run ? result.exit_code : -1}, {"stdout", output}};
-  command["metrics"] = json::object{{"start", start}, {"end", end}, {"duration", end - start}};
-  if (!is_run || result.exit_code != 0)
-    agent_.log().warning("{} {}: {}", argv_.front(), is_late ? "took too long" : fmt::format("ended with {}", result.exit_code),
+  const auto exit_code = result.exit_code;
+  const auto output = masked(output_text(std::move(result)));
+  add_outcome(command, is_run ? exit_code : -1, output, start, end);
+  if (!is_run || exit_code != 0)
+    agent_.log().warning("{} {}: {}", argv_.front(), is_late ? "took too long" : fmt::format("ended with {}", exit_code),
                          printable(output));
   tell(is_run ? code::command_result : code::failed, is_run ? "command has finished successfully" : "command execution issue",
        std::move(command));

@@ -140,10 +140,13 @@ TEST_CASE_METHOD(RunnerFixture, "output that is no UTF-8 is read as Latin-1") {
 }
 
 TEST_CASE("output that was cut says how much is missing and ends on a whole character") {
-  CHECK(action::output_text("abc\n", 0) == "abc");
-  CHECK(action::output_text("abc\n\n", 0) == "abc\n");
-  CHECK(action::output_text("ab\xc3", 10) == "ab\n[output truncated: 11 bytes dropped]");
-  CHECK(action::output_text("ab\xc3\xa9", 10) == "abé\n[output truncated: 10 bytes dropped]");
+  auto text = [](const char* output, std::size_t dropped) {
+    return output_text(ProcessResult{ProcessResult::End::exited, 0, output, dropped});
+  };
+  CHECK(text("abc\n", 0) == "abc");
+  CHECK(text("abc\n\n", 0) == "abc\n");
+  CHECK(text("ab\xc3", 10) == "ab\n[output truncated: 11 bytes dropped]");
+  CHECK(text("ab\xc3\xa9", 10) == "abé\n[output truncated: 10 bytes dropped]");
 }
 
 TEST_CASE_METHOD(RunnerFixture, "as many requests run at a time as the bound says, and what cannot wait is refused as busy") {
