@@ -1,5 +1,7 @@
 #include "landing.hpp"
 
+#include "scan.hpp"
+
 #include <gorgone/log.hpp>
 
 #include <fmt/format.h>
@@ -219,34 +221,16 @@ asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
 }
 
 asio::awaitable<Result<void>> Landing::look_at_destination() {
-  struct Look {
-    std::optional<Scanner> scanner;
-    TreeIndex known;
-    Result<bool> done = false;
+  const std::function<bool()> goes_on = [self = shared_from_this()] {
+    self->tell_working();
+    return true;
   };
-  auto look = std::make_shared<Look>();
-  const IndexStore store(ground_.options.state_dir, ground_.options.index_trees);
   const auto path = staging_->destination().path;
-  auto list = [look, store, path]() -> Result<void> {
-    look->known = store.load(path);
-    look->scanner.emplace(path, look->known, false);
-    auto listed = look->scanner->list();
-    if (!listed && listed.error().code == "missing") return {};
-    return listed;
-  };
-  const auto listed = co_await agent_.blocking(list);
-  if (!listed) co_return listed;
-  auto hash = [look] { return look->scanner->hash_for(slice); };
-  do {
-    look->done = co_await agent_.blocking(hash);
-    tell_working();
-  } while (look->done && !*look->done);
-  if (!look->done) co_return look->done.error();
-  auto keep = [look, store, path] {
-    if (const auto index = look->scanner->index(); !(index == look->known)) (void)store.save(path, index);
-    return Present(look->scanner->take());
-  };
-  present_.emplace(co_await agent_.blocking(keep));
+  auto there = co_await scan(agent_, ground_.options, path, false, goes_on);
+  if (!there && there.error().code != "missing") co_return there.error();
+  // It maps its files, which takes a while where they are many.
+  auto map = [found = there ? std::move(there->found) : std::vector<Found>()]() mutable { return Present(std::move(found)); };
+  present_.emplace(co_await agent_.blocking(std::move(map)));
   co_return Result<void>{};
 }
 

@@ -161,7 +161,8 @@ Result<void> Landing::put_in_place(Builder& builder) {
   if (const auto noted = staging_->note_tree(what.inode, offer_.manifest); !noted) return noted;
   const auto index = builder.index();
   if (auto done = put(); !done) return done;
-  (void)IndexStore(ground_.options.state_dir, ground_.options.index_trees).save(there.path, index);
+  if (const auto kept = IndexStore(ground_.options.state_dir, ground_.options.index_trees).save(there.path, index); !kept)
+    notes_.add(fmt::format("unchanged files of '{}' will be read again: {}", printable(there.path), kept.error().message));
   return {};
 }
 

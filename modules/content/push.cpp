@@ -1,6 +1,7 @@
 #include "push.hpp"
 
 #include "reach.hpp"
+#include "scan.hpp"
 
 #include <gorgone/log.hpp>
 
@@ -22,7 +23,6 @@ constexpr auto quick = 500ms, slow = 2000ms;
 // Of all pushes together; beyond it each has the smallest window.
 constexpr std::size_t unconfirmed_max = std::size_t{64} << 20;
 constexpr std::size_t part_bytes = std::size_t{192} << 10;
-constexpr auto slice = 50ms;
 constexpr auto first_patience = 3s, longest_patience = 8s;
 constexpr auto stream_patience = 6s;
 constexpr std::chrono::milliseconds busy_pause = 500ms, refused_pause = 1s, feature_pause = 100ms;
@@ -131,54 +131,28 @@ asio::awaitable<Result<void>> Push::wait_for_node() {
 }
 
 asio::awaitable<Result<void>> Push::read_source() {
-  struct Source {
-    std::optional<Scanner> scanner;
-    TreeIndex known;
-    std::string root;
-    Result<bool> done = false;
-  };
-  auto source = std::make_shared<Source>();
-  const IndexStore store(options_.state_dir, options_.index_trees);
-  auto open = [source, store, path = wish_.source]() -> Result<void> {
-    const auto at = locate(path);
-    if (!at) return Error{"source: " + at.error().message};
-    source->root = at->path;
-    source->known = store.load(at->path);
-    source->scanner.emplace(at->path, source->known, true);
-    auto listed = source->scanner->list();
-    if (!listed) return Error{"source: " + listed.error().message};
-    return {};
-  };
-  const auto opened = co_await agent_.blocking(open);
-  if (!opened) co_return opened;
-  auto hash = [source] { return source->scanner->hash_for(slice); };
-  do {
-    source->done = co_await agent_.blocking(hash);
-  } while (source->done && !*source->done && !has_ended_);
-  if (!source->done) co_return Error{"source: " + source->done.error().message};
+  const std::function<bool()> goes_on = [self = shared_from_this()] { return !self->has_ended_; };
+  auto source = co_await scan(agent_, options_, wish_.source, true, goes_on);
+  if (!source) co_return Error{"source: " + source.error().message};
 
   struct Made {
     std::shared_ptr<Manifest> manifest;
     std::vector<Blob> blobs;
     Hash hash{};
     std::string packed;
-    std::string unsaved;
   };
   std::optional<mode_t> mode;
   if (!wish_.mode.empty()) mode = static_cast<mode_t>(std::stoul(wish_.mode, nullptr, 8) & 0777);
-  auto make = [source, store, mode, has_owners = wish_.preserves_owner] {
+  auto make = [found = std::move(source->found), mode, has_owners = wish_.preserves_owner] {
     Made made;
-    made.manifest = std::make_shared<Manifest>(manifest_of(source->scanner->found(), mode, has_owners));
+    made.manifest = std::make_shared<Manifest>(manifest_of(found, mode, has_owners));
     const auto bytes = encode(*made.manifest);
     made.blobs = made.manifest->blobs();
     made.hash = sha256(bytes);
     made.packed = compress(bytes);
-    if (const auto index = source->scanner->index(); !(index == source->known))
-      if (const auto saved = store.save(source->root, index); !saved) made.unsaved = saved.error().message;
     return made;
   };
-  auto made = co_await agent_.blocking(make);
-  if (!made.unsaved.empty()) agent_.log().warning("unchanged files of '{}' will be read again: {}", printable(source->root), made.unsaved);
+  auto made = co_await agent_.blocking(std::move(make));
   if (made.manifest->entries.size() > options_.limits.entries)
     co_return Error{fmt::format("source '{}' holds {} files and folders, expected {} at most (content.max_files)", printable(wish_.source),
                                 made.manifest->entries.size(), options_.limits.entries)};
@@ -186,7 +160,7 @@ asio::awaitable<Result<void>> Push::read_source() {
   blobs_ = std::move(made.blobs);
   hash_ = made.hash;
   packed_ = std::move(made.packed);
-  root_ = source->root;
+  root_ = std::move(source->root);
   // A file goes into a folder that is named so; of a folder the slash says nothing.
   const bool names_folder = wish_.destination.ends_with('/');
   while (wish_.destination.size() > 1 && wish_.destination.ends_with('/')) wish_.destination.pop_back();

@@ -239,6 +239,24 @@ class Direct(ContentCase):
             now = self.destination.stat()
             self.assertEqual((now.st_uid, now.st_gid), (0, 7))
 
+    def test_a_node_that_cannot_keep_what_it_knows_of_a_tree_says_so(self):
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        no_folder = self.directory / "file"
+        no_folder.write_text("")
+        poller.replace_module("content", state_dir=str(no_folder / "below"))
+        poller.start()
+        central.nodes(poller.node(2))
+        central.start()
+        self.wait_seen(central, 2)
+        write_tree(self.source, 5, version="one")
+        told = f"unchanged files of '{self.destination}' will be read again: cannot create folder '{no_folder}/below': Not a directory"
+        self.assertEqual(self.push(central)["warnings"], [told])
+        write_tree(self.source, 5, version="two")
+        self.push(central)
+        self.assertIn(told, poller.log())
+        self.assert_same()
+
     def test_rollback_puts_the_tree_before_back_and_a_second_one_undoes_it(self):
         central, _ = self.start_pair()
         write_tree(self.source, 30, version="one")
