@@ -135,11 +135,13 @@ asio::awaitable<void> load_module(CoreParts parts, Message message, Reply reply)
   if (content && content->is_object()) {
     value list(json::array{});
     list.as_array().push_back(*content);
+    // Whoever asks for it wants it, but for one who says the opposite.
+    list.as_array()[0].as_object().emplace("enable", "true");
     entries = module_entries(ConfigValue::from_json(list, "LOADMODULE"), problems);
   }
   Result<void> outcome = Error{"data.content: expected an object with name and package"};
   if (!entries.empty())
-    outcome = parts.modules.load(entries[0]);
+    outcome = entries[0].enabled ? parts.modules.load(entries[0]) : Result<void>(Error{"data.content.enable: expected true"});
   else if (!problems.empty())
     outcome = Error{problems[0].message};
   if (outcome) outcome = co_await parts.modules.start(entries[0].name);

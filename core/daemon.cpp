@@ -103,15 +103,13 @@ Result<void> check_listening(const Settings& core) {
       fmt::format("gorgonecore.external_com_path: cannot listen on \"{}\": {}; expected address:port, such as \"*:5556\"", path, why)};
 }
 
-std::string replacement(const AgentConfig::ModuleEntry& entry) {
-  return fmt::format("modules.{}: the entry at {} takes the place of that at {}", printable(entry.name), entry.where.text(),
-                     entry.replaces.text());
-}
-
-// What is always loaded although configurations need not list it.
+// What is always loaded although configurations need not list it. An entry that is not enabled keeps content out, as it says, but not
+// dbcleaner: deployed daemons load that one all the same.
 void add_standard_modules(std::vector<AgentConfig::ModuleEntry>& modules) {
   for (const std::string name : {"dbcleaner", "content"}) {
-    if (std::any_of(modules.begin(), modules.end(), [&](const auto& entry) { return entry.library == name; })) continue;
+    const bool is_listed = std::any_of(modules.begin(), modules.end(),
+                                       [&](const auto& entry) { return entry.library == name && (entry.enabled || name == "content"); });
+    if (is_listed) continue;
     AgentConfig::ModuleEntry entry;
     entry.name = entry.library = name;
     entry.package = "gorgone::modules::core::" + name + "::hooks";
@@ -193,7 +191,6 @@ class Daemon {
     add_standard_modules(config_.modules);
     std::vector<std::string> loaded;
     for (const auto& entry : config_.modules) {
-      if (entry.replaces.line > 0) log_.info("{}", replacement(entry));
       if (!entry.enabled) continue;
       const auto outcome = modules_.load(entry);
       if (outcome)
@@ -332,7 +329,6 @@ int check_configuration(const DaemonOptions& options) {
     const auto listening = check_listening(config->core);
     if (!listening) problems.push_back({Problem::Severity::error, listening.error().message});
     for (const auto& entry : config->modules) {
-      if (entry.replaces.line > 0) std::cerr << "note: " << replacement(entry) << '\n';
       if (!entry.enabled) continue;
       const auto info = open_module(modules_dir_of(options, config->core), entry.library);
       if (!info) {

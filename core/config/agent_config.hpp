@@ -18,12 +18,11 @@ struct AgentConfig {
     bool enabled = true;
     ConfigValue values;  ///< the whole entry; check it with module_keys() as `also_known`
     Where where;
-    Where replaces = {};  ///< an earlier entry of this name in another file; no line where there is none
   };
 
   ConfigValue tree;                  ///< the file with its includes
   Settings core;                     ///< gorgonecore, read through core_schema()
-  std::vector<ModuleEntry> modules;  ///< in the order of the files, each name once
+  std::vector<ModuleEntry> modules;  ///< in the order of the files; of each module one is enabled at most, the first
 
   /// The maps under `configuration`, nullptr where they are missing. They live as long as this.
   const ConfigValue* gorgone() const;

@@ -15,6 +15,8 @@ using Kind = ConfigValue::Kind;
 
 constexpr std::string_view package_form = "gorgone::modules::<area>::<name>::hooks";
 
+void warn(std::vector<Problem>& problems, std::string message) { problems.push_back({Problem::Severity::warning, std::move(message)}); }
+
 bool is_word(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
@@ -27,9 +29,30 @@ const Schema& entry_schema() {
       Option{"name", OptionType::text, "", "the module's name"}.required(),
       Option{"package", OptionType::text, "", "the deployed daemon's package"},
       Option{"library", OptionType::path, "", "the shared object"},
-      Option{"enable", OptionType::boolean, "true", "whether the module is loaded"},
+      Option{"enable", OptionType::boolean, "", "whether the module is loaded"},
   };
   return schema;
+}
+
+// With a package as deployed daemons have it, which load nothing that does not say so, and whatever says anything but `false`.
+bool is_enabled(const Settings& settings, const std::string& path, std::vector<Problem>& problems) {
+  const ConfigValue* enable = settings.raw("enable");
+  const bool is_ours = !settings.has("package") || settings.has("library");
+  if (enable == nullptr) {
+    if (!is_ours)
+      warn(problems,
+           fmt::format("{}.enable: missing ({}): the entry is passed over, as deployed daemons do; expected \"enable: true\" where the "
+                       "module is to be loaded",
+                       path, settings.where("enable").text()));
+    return is_ours;
+  }
+  // What is no boolean is told by the check.
+  const bool is_on = read_boolean(enable->scalar).value_or(true);
+  if (!is_on && !is_ours && enable->scalar != "false")
+    warn(problems,
+         fmt::format("{}.enable: got \"{}\" ({}), which is taken as false, while deployed daemons load the module; expected true or false",
+                     path, printable(enable->scalar), enable->where.text()));
+  return is_on;
 }
 
 std::optional<Entry> entry_of(const ConfigValue& value, const std::string& path, std::vector<Problem>& problems) {
@@ -40,7 +63,7 @@ std::optional<Entry> entry_of(const ConfigValue& value, const std::string& path,
   const std::shared_ptr<const Schema> schema(&entry_schema(), [](const Schema*) {});
   const Settings settings(schema, std::make_shared<const ConfigValue>(value));
   Entry entry{
-      settings.text("name"), settings.text("package"), settings.text("library"), settings.boolean("enable"), value, value.where, {}};
+      settings.text("name"), settings.text("package"), settings.text("library"), is_enabled(settings, path, problems), value, value.where};
   if (entry.name.empty()) return std::nullopt;
   if (entry.library.empty()) entry.library = entry.package.empty() ? entry.name : library_of_package(entry.package);
   if (entry.library.empty()) {
@@ -79,18 +102,15 @@ std::vector<Entry> module_entries(const ConfigValue& modules, std::vector<Proble
     std::optional<Entry> entry =
         entry_of(modules.list[i], is_named ? "modules." + printable(name->scalar) : fmt::format("modules[{}]", i), problems);
     if (!entry) continue;
-    const auto same = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) { return other.name == entry->name; });
-    if (same == entries.end()) {
+    // As with deployed daemons: a whitelist of the package's 39-action.yaml is not lost to an entry without one in a later file.
+    const auto first = std::find_if(entries.begin(), entries.end(), [&](const Entry& other) {
+      return other.enabled && (other.name == entry->name || other.library == entry->library);
+    });
+    if (first == entries.end())
       entries.push_back(std::move(*entry));
-      continue;
-    }
-    // A file of one's own that replaces an entry of the package's is how it is meant to be changed.
-    if (same->where.file != entry->where.file)
-      entry->replaces = same->where;
     else
-      problems.push_back({Problem::Severity::warning, fmt::format("modules.{}: listed at {} and again at {}; the last one counts",
-                                                                  printable(entry->name), same->where.text(), entry->where.text())});
-    *same = std::move(*entry);
+      warn(problems, fmt::format("modules.{}: the entry at {} has no effect: that at {} is of the same module, enabled, and comes first",
+                                 printable(entry->name), entry->where.text(), first->where.text()));
   }
   return entries;
 }

@@ -132,7 +132,8 @@ TEST_CASE("a configuration without gorgone, or with parts of another kind, is an
 }
 
 TEST_CASE("a module without a name or with a foreign package is told and left out") {
-  const Loaded loaded(with_modules("[{package: 'gorgone::modules::core::action::hooks'}, {name: x, package: other}, 7, {name: cron}]"));
+  const Loaded loaded(with_modules(
+      "[{package: 'gorgone::modules::core::action::hooks', enable: true}, {name: x, package: other, enable: true}, 7, {name: cron}]"));
   CHECK(loaded.tells("modules[0].name: missing (config.yaml:3), expected a text"));
   CHECK(loaded.tells(
       "modules.x.package: got \"other\" (config.yaml:3), expected gorgone::modules::<area>::<name>::hooks, or the key library"));
@@ -149,12 +150,46 @@ TEST_CASE("a library that is named counts more than the package") {
   CHECK(loaded.config().modules.at(0).package == "gorgone::modules::core::action::hooks");
 }
 
-TEST_CASE("of two entries of one module the later one counts, with a warning") {
-  const Loaded loaded(with_modules("[{name: cron, ping: 1}, {name: proxy}, {name: cron, enable: 'no', ping: 2}]"));
-  CHECK(loaded.tells("modules.cron: listed at config.yaml:3 and again at config.yaml:3; the last one counts"));
-  REQUIRE(loaded.config().modules.size() == 2);
-  CHECK(loaded.config().modules[0].values.find("ping")->scalar == "2");
-  CHECK_FALSE(loaded.config().modules[0].enabled);
+TEST_CASE("of the entries of one module the first that is enabled counts, and those after it are told") {
+  const Loaded loaded(
+      with_modules("[{name: cron, enable: 'no', ping: 1},\n      {name: cron, ping: 2},\n      {name: proxy},\n      "
+                   "{name: cron, ping: 3},\n      {name: other, enable: true, package: 'gorgone::modules::core::cron::hooks'}]"));
+  CHECK(loaded.messages() ==
+        "modules.cron: the entry at config.yaml:6 has no effect: that at config.yaml:4 is of the same module, enabled, and comes first\n"
+        "modules.other: the entry at config.yaml:7 has no effect: that at config.yaml:4 is of the same module, enabled, and comes first\n");
+  const auto& modules = loaded.config().modules;
+  REQUIRE(modules.size() == 3);
+  CHECK_FALSE(modules[0].enabled);
+  CHECK(modules[1].enabled);
+  CHECK(modules[1].values.find("ping")->scalar == "2");
+  CHECK(modules[2].name == "proxy");
+}
+
+TEST_CASE("an entry with a package is enabled where it says so, as with deployed daemons") {
+  const std::string package = "package: 'gorgone::modules::core::proxy::hooks'";
+  const auto enabled = [&](const std::string& more) {
+    const Loaded loaded(with_modules("[{name: proxy, " + package + more + "}]"));
+    return std::pair(loaded.config().modules.at(0).enabled, loaded.messages());
+  };
+  for (const char* yes : {"true", "'true'", "1", "yes", "True"})
+    CHECK(enabled(std::string(", enable: ") + yes) == std::pair(true, std::string()));
+  for (const char* no : {"false", "'false'"}) CHECK(enabled(std::string(", enable: ") + no) == std::pair(false, std::string()));
+  for (const char* missing : {"", ", enable:"}) {
+    const auto [is_on, told] = enabled(missing);
+    CHECK_FALSE(is_on);
+    CHECK(told.find("modules.proxy.enable: missing (config.yaml:3): the entry is passed over") == 0);
+  }
+  // Deployed daemons load these; whoever wrote them did not want that.
+  for (const char* no : {"no", "off", "0", "FALSE"}) {
+    const auto [is_on, told] = enabled(std::string(", enable: ") + no);
+    CHECK_FALSE(is_on);
+    CHECK(told == std::string("modules.proxy.enable: got \"") + no +
+                      "\" (config.yaml:3), which is taken as false, while deployed daemons load the module; expected true or false\n");
+  }
+  const auto [is_on, told] = enabled(", enable: perhaps");
+  CHECK(is_on);
+  CHECK(told == "modules.proxy.enable: got \"perhaps\" (config.yaml:3), expected true or false\n");
+  CHECK(enabled(", library: proxy") == std::pair(true, std::string()));
 }
 
 TEST_CASE("a key beside gorgone and centreon is a warning, but for what deployed files say of themselves") {

@@ -98,9 +98,9 @@ class Daemon:
         (self.config_d / f"{name}.yaml").write_text(json.dumps({"gorgone": value}, indent=2) + "\n")
 
     def replace_module(self, name, **keys):
-        """The last entry of a name counts."""
+        """The first entry of a module that is enabled counts."""
         entry = {"name": name, "package": f"gorgone::modules::core::{name}::hooks", "enable": True, **keys}
-        self.configure(f"80-{name}", {"modules": [entry]})
+        self.configure(f"10-{name}", {"modules": [entry]})
 
     def edit(self, old, new, file="40-gorgoned.yaml"):
         path = self.config_d / file

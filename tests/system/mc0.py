@@ -168,7 +168,7 @@ class Broker(Daemon):
 
     def save(self):
         """The module's options as they are now, for the next start."""
-        self.configure("80-mcollective", {"modules": [self.module_entry()]})
+        self.configure("10-mcollective", {"modules": [self.module_entry()]})
 
     def start(self):
         super().start()

@@ -142,7 +142,7 @@ class Values(Wrong):
             self.assertRegex(said, rf"(error|warning): .*{key}.*50-root\.yaml:1", text)
 
     def test_a_secret_of_the_wrong_kind_is_not_repeated(self):
-        self.poller.configure("60-http", {"modules": [{"name": "httpserver", "package": "gorgone::modules::core::httpserver::hooks", "address": "127.0.0.1", "port": 0,
+        self.poller.configure("60-http", {"modules": [{"name": "httpserver", "package": "gorgone::modules::core::httpserver::hooks", "enable": True, "address": "127.0.0.1", "port": 0,
                                                        "auth": {"enabled": True, "user": "u", "password": ["hunter2"]}, "passphrase": {"x": "hunter3"}}]})
         status, said = self.check()
         self.assertEqual(status, 1)

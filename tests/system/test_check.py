@@ -44,7 +44,7 @@ class Check(FleetCase):
             poller.replace_module("pull", target_path=path)
             status, text = self.check(poller)
             self.assertEqual(status, 1, text)
-            self.assertRegex(text, rf'modules\.pull\.target_path: got "{path}" \(80-pull\.yaml:\d+\), expected host:port')
+            self.assertRegex(text, rf'modules\.pull\.target_path: got "{path}" \(10-pull\.yaml:\d+\), expected host:port')
         for path in ("central.example:5556", "[2001:db8::1]:5556"):
             poller.replace_module("pull", target_path=path)
             self.assertNotIn("target_path", self.check(poller)[1])
@@ -78,18 +78,6 @@ class Check(FleetCase):
         poller.config.write_text(f"configuration: !include {poller.config_d}x/*.yaml\n")
         self.assertRegex(self.check(poller)[1], r"warning: config\.yaml:1: !include .*: there is no folder .*config\.dx")
 
-    def test_an_entry_that_takes_the_place_of_another_files_is_no_warning(self):
-        poller = self.make_poller("x" * 43, free=False)
-        poller.make_keys()
-        poller.replace_module("action", command_timeout=20)
-        line = r"modules\.action: the entry at 80-action\.yaml:\d+ takes the place of that at 40-gorgoned\.yaml:\d+"
-        status, text = self.check(poller)
-        self.assertEqual(status, 0, text)
-        self.assertNotIn("warning", text)
-        self.assertRegex(text, "note: " + line)
-        poller.start()
-        poller.wait_log("INFO - .*" + line)
-
     def test_a_vault_is_told_not_to_be_read(self):
         poller = self.make_poller("x" * 43)
         done = subprocess.run([BIN / "gorgoned", "--check", "--vault", "/nope", f"--config={poller.config}"], capture_output=True, text=True,
@@ -120,9 +108,10 @@ class Check(FleetCase):
 
     def test_a_module_that_is_not_there_is_told(self):
         poller = self.make_poller("x" * 43)
-        poller.configure("60-more", {"modules": [{"name": "nosuch", "package": "gorgone::modules::core::nosuch::hooks"}]})
+        poller.configure("60-more", {"modules": [{"name": "nosuch", "package": "gorgone::modules::core::nosuch::hooks", "enable": True}]})
         status, text = self.check(poller)
-        self.assertIn("nosuch", text)
+        self.assertEqual(status, 1, text)
+        self.assertRegex(text, r"error: modules\.nosuch: there is no \S+/nosuch\.so \(60-more\.yaml:\d+\)")
 
     def test_the_daemon_refuses_to_start_on_a_wrong_core_configuration(self):
         poller = self.make_poller("x" * 43)

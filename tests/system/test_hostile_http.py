@@ -490,7 +490,7 @@ class Tls(TlsCase):
         central.nodes()
         central.replace_module("httpserver", **ADDRESS, ssl=True)
         central.launch()
-        central.wait_log(r"ERROR.*modules\.httpserver\.ssl_cert_file: is missing while ssl is set .*80-httpserver\.yaml:\d+.*expected")
+        central.wait_log(r"ERROR.*modules\.httpserver\.ssl_cert_file: is missing while ssl is set .*10-httpserver\.yaml:\d+.*expected")
         central.wait_log(r"ERROR.*modules\.httpserver\.ssl_key_file: is missing while ssl is set")
         central.wait_log(r"INFO.*started: \d modules")
         self.assertTrue(central.alive())

@@ -91,7 +91,7 @@ class Modules(FleetCase):
                                    "extern \"C\" const char gorgone_module_abi[] = \"x\";")
         names = ("broken", "empty", "foreign", "stamped", "unresolved", "missing")
         self.poller.configure("60-bad", {"modules": [{"name": name, "library": f"{self.directory}/{name}.so"} for name in names]
-                                         + [{"name": "nosuch", "package": "gorgone::modules::core::nosuch::hooks"}]})
+                                         + [{"name": "nosuch", "package": "gorgone::modules::core::nosuch::hooks", "enable": True}]})
         dialer = self.start()
         self.assertEqual(self.output_of(dialer, "echo alive"), "alive")
         for name in (*names, "nosuch"):
@@ -123,9 +123,16 @@ class Modules(FleetCase):
         self.assertNotIn("POST_/core/slow/ask", api.get("/api/internal/information")["data"]["api_endpoints"])
 
     def test_a_disabled_module_is_not_loaded(self):
-        self.poller.replace_module("action", enable=False)
+        package = f'package: "{PACKAGE}"\n      enable: '
+        self.poller.edit(package + "true", package + "false")
         dialer = self.start()
         self.assertEqual(dialer.call("COMMAND", {"content": []}).body["data"]["error"], "unknown_action")
+
+    def test_a_module_that_is_to_be_loaded_and_not_enabled_is_refused(self):
+        dialer = self.start()
+        dialer.call("UNLOADMODULE", {"content": {"name": "action"}})
+        answer = dialer.call("LOADMODULE", {"content": {"name": "action", "package": PACKAGE, "enable": "false"}})
+        self.assertEqual((answer.body["code"], answer.body["data"]["reason"]), (1, "data.content.enable: expected true"), answer)
 
 
 class HungDisk(FleetCase):

@@ -51,7 +51,7 @@ class PullCase(FleetCase):
         poller = self.make_pull_poller(1, **options)
         central.nodes(*([{"id": 2, "type": "pull"}] if listed else []))
         port = self.listen(central, poller.thumbprint(), **dict(core))
-        poller.edit("127.0.0.1:1", f"127.0.0.1:{port}", file="80-pull.yaml" if options else "40-gorgoned.yaml")
+        poller.edit("127.0.0.1:1", f"127.0.0.1:{port}", file="10-pull.yaml" if options else "40-gorgoned.yaml")
         poller.start()
         self.wait_seen(central, 2)
         return central, poller
@@ -459,7 +459,7 @@ class DeployedCentral(PullCase):
         poller = self.make_pull_poller(1, **(options or {"ping": 60}))
         central = PullCentral(draw_key(), [poller.thumbprint()], **faults).start()
         self.addCleanup(central.stop)
-        poller.edit("127.0.0.1:1", f"127.0.0.1:{central.port}", file="80-pull.yaml")
+        poller.edit("127.0.0.1:1", f"127.0.0.1:{central.port}", file="10-pull.yaml")
         poller.start()
         eventually(lambda: "2" in central.nodes, 10, "the node's registration")
         return central, poller

@@ -1,0 +1,70 @@
+"""The configuration files and the command line that a host has from its deployed daemon."""
+import json
+import os
+import subprocess
+import unittest
+
+from fleet import BIN, FleetCase
+from pace import SLOWNESS
+
+ACTION = "gorgone::modules::core::action::hooks"
+
+
+class Deployed(FleetCase):
+    def setUp(self):
+        self.poller = self.make_poller("x" * 43, free=False)
+
+    def write(self, name, *modules):
+        """A file of config.d with these entries, each on lines of its own."""
+        (self.poller.config_d / name).write_text(json.dumps({"gorgone": {"modules": modules}}, indent=1))
+
+    def run_daemon(self, *arguments, check=True, **variables):
+        command = [BIN / "gorgoned", *(["--check"] if check else []), *(arguments or ("--config", self.poller.config))]
+        return subprocess.run(command, capture_output=True, text=True, timeout=30 * SLOWNESS, env={**os.environ, **variables})
+
+    def check(self, status=0):
+        done = self.run_daemon()
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stderr
+
+    def start(self):
+        self.poller.launch()
+        self.poller.wait_log(r"\[core\] started: \d modules")
+        return self.poller.log()
+
+
+class Entries(Deployed):
+    def test_the_whitelist_of_the_package_holds_beside_the_bare_entry_of_the_web_interface(self):
+        central = self.make_central()
+        self.poller = self.make("poller-7", "poller", {"*:5556": "127.0.0.1:0", "THUMBPRINT-OF-THE-CENTRAL": central.thumbprint()}, free=False)
+        listed = "      whitelist_cmds: true\n      allowed_cmds: !include whitelist.conf.d/*.yaml\n"
+        self.poller.edit("      command_timeout: 30\n" + listed, "")
+        (self.poller.config_d / "39-action.yaml").write_text(
+            f'gorgone:\n  modules:\n    - name: action\n      package: "{ACTION}"\n      enable: true\n      command_timeout: 30\n' + listed)
+        told = r"modules\.action: the entry at 40-gorgoned\.yaml:\d+ has no effect: that at 39-action\.yaml:3 is of the same module"
+        self.assertRegex(self.check(), "warning: " + told)
+        self.poller.start()
+        self.poller.wait_log("WARNING - .*" + told)
+        rows = self.dial(self.poller, central).run("echo not on the list")
+        self.assertIn("command not allowed", json.loads(rows[-1]["data"])["message"])
+
+    def test_an_entry_that_is_not_enabled_does_not_stand_before_one_that_is(self):
+        self.write("39-action.yaml", {"name": "action", "package": ACTION, "enable": False, "command_timeout": "not looked at"})
+        self.assertNotIn("modules.action", self.check())
+
+    def test_an_entry_that_does_not_say_enable_is_passed_over_with_a_warning(self):
+        self.write("50-proxy.yaml", {"name": "proxy", "package": "gorgone::modules::core::proxy::hooks"})
+        told = r"modules\.proxy\.enable: missing \(50-proxy\.yaml:\d+\): the entry is passed over.*enable: true"
+        self.assertRegex(self.check(), "warning: " + told)
+        log = self.start()
+        self.assertRegex(log, "WARNING - .*" + told)
+        self.assertNotIn("[proxy]", log)
+
+    def test_the_database_is_cleaned_though_the_entry_of_the_cleaner_is_not_enabled(self):
+        package = 'package: "gorgone::modules::core::dbcleaner::hooks"\n      enable: '
+        self.poller.edit(package + "true", package + "false")
+        self.assertIn("module 'dbcleaner' started", self.start())
+
+
+if __name__ == "__main__":
+    unittest.main()
