@@ -137,8 +137,9 @@ class Daemon {
                   {[this](std::function<void()> work) { asio::post(crypto_, std::move(work)); },
                    [this](std::function<void()> work) { asio::post(computing_, std::move(work)); }},
                   [this](Message message, Reply reply) { router_.submit(std::move(message), std::move(reply)); }),
+        modules_dir_(std::move(modules_dir)),
         modules_(Services{loop_, pool_, crypto_, journal_, log_answers_, router_, parents_, listener_, keys_, config_, hostname_},
-                 std::move(modules_dir)) {}
+                 modules_dir_) {}
 
   int run() {
     log_.info("gorgoned " GORGONE_VERSION " starting: id={} hostname={} pid={}", config_.core.text("id"), hostname_, getpid());
@@ -192,6 +193,10 @@ class Daemon {
     std::vector<std::string> loaded;
     for (const auto& entry : config_.modules) {
       if (!entry.enabled) continue;
+      if (const auto missing = lacking(entry, modules_dir_); !missing.empty()) {
+        log_.warning("{}", missing);
+        continue;
+      }
       const auto outcome = modules_.load(entry);
       if (outcome)
         loaded.push_back(entry.name);
@@ -254,6 +259,7 @@ class Daemon {
   Parents parents_;
   std::shared_ptr<void> listener_as_parents_;
   net::Listener listener_;
+  std::filesystem::path modules_dir_;
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{loop_};
@@ -320,6 +326,7 @@ int run_daemon(const DaemonOptions& options) {
 
 int check_configuration(const DaemonOptions& options) {
   std::vector<Problem> problems;
+  std::string without;
   const auto config = load_agent_config(options.config, problems);
   if (!config) {
     problems.push_back({Problem::Severity::error, config.error().message});
@@ -328,9 +335,15 @@ int check_configuration(const DaemonOptions& options) {
     if (!keys) problems.push_back({Problem::Severity::error, keys.error().message});
     const auto listening = check_listening(config->core);
     if (!listening) problems.push_back({Problem::Severity::error, listening.error().message});
+    const auto modules_dir = modules_dir_of(options, config->core);
     for (const auto& entry : config->modules) {
       if (!entry.enabled) continue;
-      const auto info = open_module(modules_dir_of(options, config->core), entry.library);
+      if (auto missing = lacking(entry, modules_dir); !missing.empty()) {
+        problems.push_back({Problem::Severity::warning, "modules." + entry.name + ": " + missing});
+        without += (without.empty() ? "" : ", ") + printable(entry.name);
+        continue;
+      }
+      const auto info = open_module(modules_dir, entry.library);
       if (!info) {
         problems.push_back(
             {Problem::Severity::error, "modules." + entry.name + ": " + info.error().message + " (" + entry.where.text() + ")"});
@@ -342,7 +355,8 @@ int check_configuration(const DaemonOptions& options) {
   const bool failed = tell(problems, [](const Problem& problem) {
     std::cerr << (problem.severity == Problem::Severity::error ? "error: " : "warning: ") << problem.message << '\n';
   });
-  std::cerr << options.config << ": " << (failed ? "not usable as it is" : "fine") << '\n';
+  const auto sound = without.empty() ? "fine" : "usable, without: " + without;
+  std::cerr << options.config << ": " << (failed ? "not usable as it is" : sound) << '\n';
   return failed ? 1 : 0;
 }
 

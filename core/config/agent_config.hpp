@@ -14,7 +14,7 @@ struct AgentConfig {
   struct ModuleEntry {
     std::string name;
     std::string package;  ///< as written, may be empty
-    std::string library;  ///< name of the shared object without ".so", or a path
+    std::string library;  ///< name of the shared object without ".so", or a path; may be empty where it is not enabled
     bool enabled = true;
     ConfigValue values;  ///< the whole entry; check it with module_keys() as `also_known`
     Where where;
@@ -39,7 +39,8 @@ std::vector<AgentConfig::ModuleEntry> module_entries(const ConfigValue& modules,
 /// The keys of a module's entry that belong to the host: name, package, library, enable.
 const std::vector<std::string>& module_keys();
 
-/// "gorgone::modules::core::action::hooks" gives "action"; empty where the package is of another form.
+/// "gorgone::modules::core::action::hooks" gives "action", "gorgone::modules::centreon::mbi::etl::hooks" gives "mbi-etl"; empty where the
+/// package is of another form.
 std::string library_of_package(std::string_view package);
 
 /// The database's file, from gorgone_db_name: "dbname=/path" as deployed, or a plain path.

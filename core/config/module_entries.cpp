@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <core/config/agent_config.hpp>
 #include <core/config/scalars.hpp>
 #include <gorgone/log.hpp>
@@ -66,7 +67,7 @@ std::optional<Entry> entry_of(const ConfigValue& value, const std::string& path,
       settings.text("name"), settings.text("package"), settings.text("library"), is_enabled(settings, path, problems), value, value.where};
   if (entry.name.empty()) return std::nullopt;
   if (entry.library.empty()) entry.library = entry.package.empty() ? entry.name : library_of_package(entry.package);
-  if (entry.library.empty()) {
+  if (entry.library.empty() && entry.enabled) {
     problems.push_back({Problem::Severity::error,
                         fmt::format("modules.{}.package: got \"{}\" ({}), expected {}, or the key library", printable(entry.name),
                                     printable(entry.package), settings.where("package").text(), package_form)});
@@ -83,15 +84,20 @@ const std::vector<std::string>& module_keys() {
 }
 
 std::string library_of_package(std::string_view package) {
-  constexpr std::string_view begin = "gorgone::modules::", end = "::hooks";
+  constexpr std::string_view begin = "gorgone::modules::", end = "::hooks", between = "::";
   if (!package.starts_with(begin) || !package.ends_with(end) || package.size() <= begin.size() + end.size()) return {};
   package.remove_prefix(begin.size());
   package.remove_suffix(end.size());
-  const std::size_t colons = package.find("::");
-  if (colons == std::string_view::npos || !is_word(package.substr(0, colons))) return {};
-  const std::string_view name = package.substr(colons + 2);
-  if (!is_word(name)) return {};
-  return name == "httpserverng" ? "httpserver" : std::string(name);
+  std::vector<std::string> parts;
+  for (std::size_t at = 0; at <= package.size();) {
+    const std::size_t next = std::min(package.find(between, at), package.size());
+    parts.emplace_back(package.substr(at, next - at));
+    if (!is_word(parts.back())) return {};
+    at = next + between.size();
+  }
+  if (parts.size() < 2) return {};
+  const std::string name = fmt::format("{}", fmt::join(parts.begin() + 1, parts.end(), "-"));
+  return name == "httpserverng" ? "httpserver" : name;
 }
 
 std::vector<Entry> module_entries(const ConfigValue& modules, std::vector<Problem>& problems) {

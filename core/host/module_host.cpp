@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/config/deployed_modules.hpp"
 #include "core/host/module_library.hpp"
 
 namespace gorgone {
@@ -19,6 +20,13 @@ Settings settings_of(const AgentConfig::ModuleEntry& entry, const ModuleInfo& in
 }
 
 }  // namespace
+
+std::string lacking(const AgentConfig::ModuleEntry& entry, const std::filesystem::path& modules_dir) {
+  const auto lost = lost_without(entry.package);
+  std::error_code absent;
+  if (lost.empty() || std::filesystem::exists(library_file(modules_dir, entry.library), absent)) return {};
+  return fmt::format("this agent has no module '{}': {} ({})", printable(entry.name), lost, entry.where.text());
+}
 
 std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info) {
   auto problems = check(entry.values, info.schema, "modules." + entry.name, module_keys());
@@ -41,6 +49,7 @@ Result<void> ModuleHost::load(const AgentConfig::ModuleEntry& entry, bool only_l
 Result<void> ModuleHost::load_or_throw(const AgentConfig::ModuleEntry& entry, bool only_links) {
   if (const auto found = slots_.find(entry.name); found != slots_.end())
     return Error{"module '" + entry.name + "' is " + (found->second.stopping ? "stopping: try again when it has ended" : "loaded already")};
+  if (const auto missing = lacking(entry, modules_dir_); !missing.empty()) return Error{missing};
   const auto info = open_module(modules_dir_, entry.library);
   if (!info) return info.error();
   if (only_links && !(*info)->offers_links) return Error{"module '" + entry.name + "' is no way to reach a node"};

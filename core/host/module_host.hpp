@@ -66,6 +66,10 @@ class ModuleHost {
   int next_order_ = 0;
 };
 
+/// What does not happen for want of a module that deployed daemons have and this agent has not: "this agent has no module 'cron': …". Empty
+/// where the module is there, or is none of deployed daemons.
+std::string lacking(const AgentConfig::ModuleEntry& entry, const std::filesystem::path& modules_dir);
+
 /// The problems of one module's options, and of its own checks.
 std::vector<Problem> check_module(const AgentConfig::ModuleEntry& entry, const ModuleInfo& info);
 

@@ -46,11 +46,15 @@ std::vector<std::string> modules_in(const fs::path& modules_dir) {
   return names;
 }
 
-Result<const ModuleInfo*> open_module(const fs::path& modules_dir, const std::string& library) {
+fs::path library_file(const fs::path& modules_dir, const std::string& library) {
   fs::path file = library.find('/') == std::string::npos ? modules_dir / library : fs::path(library);
   if (file.extension() != ".so") file += ".so";
+  return fs::absolute(file).lexically_normal();
+}
+
+Result<const ModuleInfo*> open_module(const fs::path& modules_dir, const std::string& library) {
+  const fs::path file = library_file(modules_dir, library);
   std::error_code absent;
-  file = fs::absolute(file).lexically_normal();
   if (!fs::is_regular_file(file, absent)) return Error{"there is no " + file.string()};
 
   boost::system::error_code error;

@@ -10,6 +10,9 @@
 
 namespace gorgone {
 
+/// The file of `library`, a name such as "action" or a path, with all of its path.
+std::filesystem::path library_file(const std::filesystem::path& modules_dir, const std::string& library);
+
 /// Opens `library`, a name such as "action" or a path. An Error says what file and what is wrong with it.
 Result<const ModuleInfo*> open_module(const std::filesystem::path& modules_dir, const std::string& library);
 

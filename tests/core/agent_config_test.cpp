@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <core/config/agent_config.hpp>
 #include <core/config/core_schema.hpp>
+#include <core/config/deployed_modules.hpp>
 
 #include <cstdlib>
 #include <filesystem>
@@ -192,6 +193,19 @@ TEST_CASE("an entry with a package is enabled where it says so, as with deployed
   CHECK(enabled(", library: proxy") == std::pair(true, std::string()));
 }
 
+TEST_CASE("the form of a package is of no matter where it is not loaded") {
+  const Loaded loaded(with_modules("[{name: x, package: other, enable: false}]"));
+  CHECK(loaded.messages() == "");
+  CHECK_FALSE(loaded.config().modules.at(0).enabled);
+}
+
+TEST_CASE("what does not happen without a module is known of those that deployed daemons have alone") {
+  CHECK(lost_without("gorgone::modules::core::cron::hooks") == "the jobs of its cron (cron.d) do not run");
+  CHECK_FALSE(lost_without("gorgone::modules::centreon::mbi::etl::hooks").empty());
+  CHECK(lost_without("gorgone::modules::core::action::hooks").empty());
+  CHECK(lost_without("").empty());
+}
+
 TEST_CASE("a key beside gorgone and centreon is a warning, but for what deployed files say of themselves") {
   const Loaded loaded(
       "configuration:\n  name: x\n  description: y\n  gorgone: {gorgonecore: {id: 1}}\n  httpserver: {port: 1}\n  centron: {}\n");
@@ -204,9 +218,10 @@ TEST_CASE("a key beside gorgone and centreon is a warning, but for what deployed
 TEST_CASE("a package names its library") {
   CHECK(library_of_package("gorgone::modules::centreon::legacycmd::hooks") == "legacycmd");
   CHECK(library_of_package("gorgone::modules::core::httpserverng::hooks") == "httpserver");
+  CHECK(library_of_package("gorgone::modules::centreon::mbi::etl::hooks") == "mbi-etl");
   for (const char* other :
        {"", "action", "gorgone::modules::core::hooks", "gorgone::modules::core::../x::hooks", "gorgone::modules::core::action",
-        "gorgone::modules::::action::hooks", "gorgone::modules::core::a::b::hooks", "gorgone::modules::core::::hooks"}) {
+        "gorgone::modules::::action::hooks", "gorgone::modules::core::a::::b::hooks", "gorgone::modules::core::::hooks"}) {
     INFO(other);
     CHECK(library_of_package(other).empty());
   }

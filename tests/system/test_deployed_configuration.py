@@ -66,5 +66,25 @@ class Entries(Deployed):
         self.assertIn("module 'dbcleaner' started", self.start())
 
 
+class ModulesOfDeployedDaemons(Deployed):
+    def test_modules_that_this_agent_has_not_are_told_with_what_does_not_happen_and_the_configuration_is_usable(self):
+        self.write("50-more.yaml", *({"name": name, "package": f"gorgone::modules::{package}::hooks", "enable": True} for name, package in
+                                     (("cron", "core::cron"), ("statistics", "centreon::statistics"), ("mbi-etl", "centreon::mbi::etl"))))
+        said = self.check()
+        self.assertRegex(said, r"warning: modules\.cron: this agent has no module 'cron': the jobs of its cron \(cron\.d\) do not run \(50-more\.yaml:\d+\)")
+        self.assertRegex(said, r"config\.yaml: usable, without: cron, statistics, mbi-etl\n$")
+        self.assertNotIn("error", said)
+        log = self.start()
+        for name in ("cron", "statistics", "mbi-etl"):
+            self.assertRegex(log, rf"WARNING - \[core\] this agent has no module '{name}': ")
+        self.assertNotIn(" - ERROR - ", log)
+
+    def test_a_package_of_any_form_may_stand_in_an_entry_that_is_not_enabled(self):
+        self.write("50-more.yaml", {"name": "own", "package": "our::own::thing", "enable": False})
+        self.assertRegex(self.check(), r"fine\n$")
+        self.write("50-more.yaml", {"name": "own", "package": "our::own::thing", "enable": True})
+        self.assertIn("modules.own.package: got", self.check(status=1))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -128,6 +128,12 @@ class Modules(FleetCase):
         dialer = self.start()
         self.assertEqual(dialer.call("COMMAND", {"content": []}).body["data"]["error"], "unknown_action")
 
+    def test_a_module_that_deployed_daemons_have_and_this_one_has_not_is_refused_with_what_does_not_happen(self):
+        content = {"name": "cron", "package": "gorgone::modules::core::cron::hooks", "enable": "true"}
+        answer = self.start().call("LOADMODULE", {"content": content})
+        self.assertEqual(answer.body["code"], 1, answer)
+        self.assertIn("this agent has no module 'cron': the jobs", answer.body["data"]["reason"])
+
     def test_a_module_that_is_to_be_loaded_and_not_enabled_is_refused(self):
         dialer = self.start()
         dialer.call("UNLOADMODULE", {"content": {"name": "action"}})
