@@ -39,6 +39,9 @@ SchemaNode tree_of(const Schema& schema) {
   return root;
 }
 
+// Such a value is the way to a secret, not the secret: a module must not take it for a password.
+bool is_in_vault(const ConfigValue& value) { return value.kind == Kind::scalar && value.scalar.starts_with("secret::"); }
+
 std::string in_words(const ConfigValue& value, bool is_secret) {
   switch (value.kind) {
     case Kind::null:
@@ -116,13 +119,16 @@ class Checker {
     for (std::size_t i = 0; i < value.list.size(); ++i) {
       const ConfigValue& item = value.list[i];
       const std::string item_path = fmt::format("{}[{}]", path, i);
-      if (item.kind != Kind::scalar || !fits(option, item.scalar)) {
+      if (is_in_vault(item)) {
+        in_vault(item, item_path);
+      } else if (item.kind != Kind::scalar || !fits(option, item.scalar)) {
         wrong(item, item_path, option.choices.empty() ? "a text" : expected(option), option.is_secret);
       }
     }
   }
 
   void check_scalar(const ConfigValue& value, const Option& option, const std::string& path) {
+    if (is_in_vault(value)) return in_vault(value, path);
     if (value.kind == Kind::scalar && fits(option, value.scalar)) return;
     if (value.kind == Kind::scalar && value.scalar.empty() && !option.is_required) {
       // Deployed configurations hold such lines, and the deployed daemon takes its default for them.
@@ -130,6 +136,10 @@ class Checker {
       return;
     }
     wrong(value, path, with_default(option), option.is_secret);
+  }
+
+  void in_vault(const ConfigValue& value, const std::string& path) {
+    fail(fmt::format("{}: is kept in a vault{}, which cannot be read yet; expected the value itself", printable(path), at(value.where)));
   }
 
   static OptionType type_of(const SchemaNode& node) {

@@ -157,6 +157,16 @@ TEST_CASE("a secret never appears in a message") {
   CHECK(message.find("got \"***\"") != std::string::npos);
 }
 
+TEST_CASE("a value that is kept in a vault is an error wherever it stands, and is not taken for the value itself") {
+  const std::string told = ": is kept in a vault (:2), which cannot be read yet; expected the value itself";
+  CHECK(only_error("auth: {user: 'secret::hashicorp_vault::a::b'}") == "modules.action.auth.user" + told);
+  CHECK(only_error("auth: {password: 'secret::hashicorp_vault::a::b'}") == "modules.action.auth.password" + told);
+  CHECK(only_error("nodes: [{id: 'secret::hashicorp_vault::a::b'}]") == "modules.action.nodes[0].id" + told);
+  CHECK(only_error("allowed_cmds: [x, 'secret::hashicorp_vault::a::b']") == "modules.action.allowed_cmds[1]" + told);
+  CHECK(only_error("allowed_cmds: 'secret::hashicorp_vault::a::b'") == "modules.action.allowed_cmds" + told);
+  CHECK(errors(values("old_password: 'secret::hashicorp_vault::a::b'")).empty());
+}
+
 TEST_CASE("an absent value reads as its default") {
   const Settings empty(std::make_shared<const Schema>(schema()), nullptr);
   CHECK(empty.integer("command_timeout") == 30);

@@ -86,5 +86,23 @@ class ModulesOfDeployedDaemons(Deployed):
         self.assertIn("modules.own.package: got", self.check(status=1))
 
 
+class Vault(Deployed):
+    def test_a_password_in_a_vault_keeps_the_module_from_running(self):
+        central = self.make_central()
+        central.nodes()
+        secret = "secret::hashicorp_vault::centreon/data/gorgone::password"
+        central.replace_module("httpserver", address="127.0.0.1", port=0, auth={"enabled": True, "user": "u", "password": secret})
+        central.launch()
+        central.wait_log(r"ERROR - .*modules\.httpserver\.auth\.password: is kept in a vault \(10-httpserver\.yaml:\d+\), which cannot be read yet")
+        central.wait_log(r"\[core\] started: \d modules")
+        self.assertNotIn("[httpserver]", central.log())
+
+    def test_a_value_of_the_core_in_a_vault_keeps_the_daemon_from_starting(self):
+        self.poller.edit("id: 2", 'id: "secret::hashicorp_vault::a::b"')
+        done = self.run_daemon("--config", self.poller.config, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"gorgonecore\.id: is kept in a vault \(40-gorgoned\.yaml:\d+\)")
+
+
 if __name__ == "__main__":
     unittest.main()
