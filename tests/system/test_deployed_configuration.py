@@ -104,5 +104,38 @@ class Vault(Deployed):
         self.assertRegex(done.stderr, r"gorgonecore\.id: is kept in a vault \(40-gorgoned\.yaml:\d+\)")
 
 
+class CommandLine(Deployed):
+    def test_the_environment_of_containers_names_configuration_and_log(self):
+        self.assertRegex(self.run_daemon("--severity", "info", GORGONE_CONFIG=str(self.poller.config)).stderr, r"config\.yaml: fine\n$")
+        log = self.directory / "elsewhere.log"
+        variables = {"GORGONE_CONFIG": str(self.directory / "nowhere.yaml"), "GORGONE_LOG_FILE": str(log), "GORGONE_LOG_LEVEL": "error"}
+        self.assertEqual(self.run_daemon("--flushoutput", check=False, **variables).returncode, 1)
+        self.assertIn("nowhere.yaml", log.read_text())
+        self.assertNotIn("WARNING", log.read_text())
+        # The command line counts more.
+        self.assertIn(f"{self.poller.config}: fine", self.run_daemon("--config", self.poller.config, **variables).stderr)
+
+    def test_what_is_not_followed_of_the_environment_is_told(self):
+        variables = {"GORGONE_UID": "7", "CENTRAL_HOST": "central.example", "GORGONE__GORGONE__GORGONECORE__ID": "7", "GORGONE_VAULT_FILE": "/nope"}
+        said = self.run_daemon(**variables).stderr
+        (line,) = [line for line in said.splitlines() if "environment" in line]
+        self.assertRegex(line, r"^warning: set in the environment and not followed: ")
+        for name in ("GORGONE_UID", "CENTRAL_HOST", "GORGONE__GORGONE__GORGONECORE__ID"):
+            self.assertIn(name, line)
+        self.assertNotIn("central.example", line)
+        self.assertIn("warning: --vault: /nope: ", said)
+        self.assertNotIn("environment", self.check())
+        self.poller.environment = lambda environment=self.poller.environment(): {**environment, "GORGONE_TOKEN": "t"}
+        self.assertRegex(self.start(), r"WARNING - \[core\] set in the environment and not followed: GORGONE_TOKEN; ")
+
+    def test_the_levels_of_deployed_command_lines_are_taken(self):
+        for level in ("7", "INFO", "none", "Error"):
+            done = self.run_daemon("--flushoutput", "--severity", level, "--config", self.poller.config)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        done = self.run_daemon("--severity", "1", "--config", self.poller.config)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("severity", done.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
