@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::string_view expected = "expected \"mysql:host=NAME;port=PORT;dbname=NAME[;mysql_ssl=1;…]\"";
 
+constexpr std::string_view tls_options =
+    "mysql_ssl, mysql_ssl_ca_file (or mysql_ssl_ca), mysql_ssl_ca_path, mysql_ssl_client_cert (or mysql_ssl_cert), "
+    "mysql_ssl_client_key (or mysql_ssl_key), mysql_ssl_cipher or mysql_ssl_verify_server_cert";
+
 bool is_true(std::string_view value) { return boost::algorithm::iequals(value, "true") || value == "1"; }
 
 struct Reader {
@@ -33,7 +37,7 @@ struct Reader {
     } else if (key == "mysql_ssl_verify_server_cert") {
       verify_said = true;
       return flag(key, value, access.tls_verify);
-    } else if (key == "mysql_ssl_ca_file") {
+    } else if (key == "mysql_ssl_ca_file" || key == "mysql_ssl_ca") {
       access.tls_ca = std::move(value);
     } else if (key == "mysql_ssl_ca_path") {
       access.tls_ca_path = std::move(value);
@@ -44,10 +48,12 @@ struct Reader {
       if (auto read = flag(key, value, is_optional); !read) return read;
       if (is_optional)
         access.not_followed.push_back("mysql_ssl_optional=1: where mysql_ssl=1 asks for TLS, no connection is made without it");
-    } else if (key == "mysql_ssl_client_cert") {
+    } else if (key == "mysql_ssl_client_cert" || key == "mysql_ssl_cert") {
       access.tls_cert = std::move(value);
-    } else if (key == "mysql_ssl_client_key") {
+    } else if (key == "mysql_ssl_client_key" || key == "mysql_ssl_key") {
       access.tls_key = std::move(value);
+    } else if (key.starts_with("mysql_ssl")) {
+      access.not_followed.push_back(fmt::format("{}: no such option is known, expected {}", printable(key), tls_options));
     } else if (!key.starts_with("mysql_")) {  // those are options of Perl's client, without effect here
       return Error{fmt::format("unknown part \"{}\", expected host, port, dbname, mysql_socket or mysql_ssl…", printable(key))};
     }

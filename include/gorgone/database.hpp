@@ -23,8 +23,8 @@ struct DatabaseAccess {
   std::string user, password;
   bool tls = false;                       ///< mysql_ssl=1
   bool tls_verify = true;                 ///< mysql_ssl_verify_server_cert; in a DSN without it: where a CA is named
-  std::string tls_ca, tls_ca_path;        ///< mysql_ssl_ca_file, mysql_ssl_ca_path
-  std::string tls_cert, tls_key;          ///< mysql_ssl_client_cert, mysql_ssl_client_key
+  std::string tls_ca, tls_ca_path;        ///< mysql_ssl_ca_file or mysql_ssl_ca, mysql_ssl_ca_path
+  std::string tls_cert, tls_key;          ///< mysql_ssl_client_cert or mysql_ssl_cert, mysql_ssl_client_key or mysql_ssl_key
   std::string tls_cipher;                 ///< mysql_ssl_cipher
   std::vector<std::string> not_followed;  ///< what the DSN asks for and is not done; Database logs it
 

@@ -70,6 +70,22 @@ TEST_CASE("a folder of CAs has the certificate checked as a file does, and a cip
   CHECK_FALSE(read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_ca_path=/c;mysql_ssl_verify_server_cert=0").tls_verify);
 }
 
+TEST_CASE("the names that Centreon's documentation has for CA, certificate and key are taken") {
+  const auto access = read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_ca=/ca.pem;mysql_ssl_cert=/c.pem;mysql_ssl_key=/k.pem");
+  CHECK(access.tls_verify);
+  CHECK(access.tls_ca == "/ca.pem");
+  CHECK(access.tls_cert == "/c.pem");
+  CHECK(access.tls_key == "/k.pem");
+  CHECK(access.not_followed.empty());
+}
+
+TEST_CASE("an option of TLS that nobody knows is told with those that there are") {
+  const auto access = read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_cafile=/ca.pem");
+  REQUIRE(access.not_followed.size() == 1);
+  CHECK_THAT(access.not_followed.front(),
+             Catch::StartsWith("mysql_ssl_cafile: no such option is known, expected mysql_ssl, mysql_ssl_ca_file"));
+}
+
 TEST_CASE("TLS that a DSN calls optional stays required, and that is told") {
   const auto access = read("mysql:dbname=c;mysql_ssl=1;mysql_ssl_optional=1");
   CHECK(access.tls);
