@@ -36,9 +36,8 @@ Order unheeded(Order order) {
 
 Order copy(const Paths& paths, std::string source, std::string destination, const char* owner, const char* group) {
   Order order{"REMOTECOPY", {}};
-  json::object content{{"source", source}, {"destination", std::move(destination)}, {"cache_dir", paths.cache_dir}};
-  if (owner != nullptr) content["owner"] = owner;
-  if (group != nullptr) content["group"] = group;
+  json::object content{
+      {"source", source}, {"destination", std::move(destination)}, {"cache_dir", paths.cache_dir}, {"owner", owner}, {"group", group}};
   order.data["content"] = std::move(content);
   order.source = std::move(source);
   return order;
@@ -93,7 +92,7 @@ Result<std::vector<Order>> orders_of(const Line& line, const Poller& poller, con
                           folder(need(poller.broker_cfg_dir, "nagios_server.centreonbroker_cfg_path")), "centreon-broker",
                           "centreon-broker"));
   } else if (name == "SENDEXPORTFILE") {
-    orders.push_back(copy(paths, folder(paths.cache_dir) + "config/export/" + line.target, paths.remote_dir, nullptr, nullptr));
+    orders.push_back(copy(paths, folder(paths.cache_dir) + "config/export/" + line.target, paths.remote_dir, "centreon", "centreon"));
     json::object task{{"parent_id", line.param},
                       {"cbd_reload", "sudo " + need(poller.broker_reload, "nagios_server.broker_reload_command")}};
     orders.push_back(after_copies("ADDIMPORTTASKWITHPARENT", std::move(task)));

@@ -150,7 +150,7 @@ class Spool(SpoolCase):
                 copy(f"{cache}/config/engine/3", "/etc/centreon-engine/", owner="centreon-engine", group="centreon-engine"),
                 copy(f"{cache}/config/broker/3", "/etc/centreon-broker/", owner="centreon-broker", group="centreon-broker")],
             "SENDEXPORTFILE:3:77": [
-                copy(f"{cache}/config/export/3", "/var/lib/centreon/remote-data/"),
+                copy(f"{cache}/config/export/3", "/var/lib/centreon/remote-data/", owner="centreon", group="centreon"),
                 after("ADDIMPORTTASKWITHPARENT", {"parent_id": "77", "cbd_reload": "sudo service cbd reload"})],
             "SYNCTRAP:3": [copy(f"{self.directory}/traps/3/centreontrapd.sdb", "/etc/snmp/centreon_traps/", owner="centreon", group="centreon", mode="0664")],
             "ENGINERELOAD:3": [

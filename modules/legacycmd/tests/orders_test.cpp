@@ -55,6 +55,8 @@ TEST_CASE("what depends on files that were sent before waits for them, external 
 TEST_CASE("an import is ordered only where its data could be sent") {
   const auto list = orders("SENDEXPORTFILE:3:12");
   REQUIRE(list->size() == 2);
+  CHECK(list->at(0).data.at("content").at("owner") == "centreon");
+  CHECK(list->at(0).data.at("content").at("group") == "centreon");
   CHECK(list->at(1).needs_all_before);
   CHECK(data(list->at(1)) == R"({"content":{"parent_id":"12","cbd_reload":"sudo reload broker"},"after_copies":true})");
 }
