@@ -21,6 +21,9 @@ struct HttpProxy {
 /// "http://[user:password@]host:port"; what is percent-encoded in user and password is decoded. The Error does not repeat the text.
 Result<HttpProxy> parse_proxy(const std::string& url);
 
+/// A little below what the library of deployed centrals takes in one message.
+inline constexpr std::size_t deployed_message_max = 250000;
+
 struct Options {
   std::string address;
   std::uint16_t port = 0;
@@ -31,6 +34,7 @@ struct Options {
   std::optional<HttpProxy> proxy;
   std::chrono::milliseconds ping{0}, ping_timeout{0};
   std::size_t max_message_size = 0;
+  std::size_t max_told_size = 0;  ///< of a log for a deployed central
 
   /// "wss://central.example:443/gorgone"
   std::string url() const;

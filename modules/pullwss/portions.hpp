@@ -9,9 +9,6 @@
 
 namespace gorgone::pullwss {
 
-/// A little below what its library takes.
-inline constexpr std::size_t deployed_message_max = 250000;
-
 /// A GETLOG without a portion, as deployed centrals send it, becomes one for a portion; false where it has one.
 bool ask_for_a_portion(Message& getlog);
 

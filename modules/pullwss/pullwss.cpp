@@ -144,12 +144,13 @@ class PullWss final : public Module {
     const std::weak_ptr<WebSocket> weak = socket_;
     const bool is_portioned = message->action == "GETLOG" && ask_for_a_portion(*message);
     auto tell_more = more_teller(weak);
-    auto reply = [weak, action = message->action, is_portioned, tell_more = std::move(tell_more), owed = owed_](Answer answer) {
+    auto reply = [weak, action = message->action, is_portioned, bytes_max = options_.max_told_size, tell_more = std::move(tell_more),
+                  owed = owed_](Answer answer) {
       const auto said = upward(action, std::move(answer));
       const auto open = weak.lock();
       if (!said || !open) return;
       if (!is_portioned) return void(open->send(wss::encode_entities(wss::write_answer(*said))));
-      auto log = fit(*said, deployed_message_max);
+      auto log = fit(*said, bytes_max);
       open->send(std::move(log.text));
       if (log.leaves_some) tell_more();
     };

@@ -213,6 +213,10 @@ class Between(WssCase):
         self.changed(node, web.port, path="/gorgone/ws").start()
         self.wait_seen(central, 2)
         central.wait_log(r"node '2' has connected from 127.0.0.1:\d+ for 198.51.100.7")
+        node.stop()
+        self.changed(node, web.port, central_uri="/gorgone/pullwss/websocket").start()
+        eventually(lambda: any(head.startswith("GET /gorgone/pullwss/websocket ") for head in web.heads), 10, "the way by its deployed name")
+        self.wait_link(central, "up")
 
     def test_each_layer_that_fails_is_named(self):
         central = self.listen()

@@ -55,6 +55,37 @@ TEST_CASE("the certificate is checked unless the configuration says otherwise") 
   CHECK(options.ping_timeout == std::chrono::seconds(10));
 }
 
+TEST_CASE("the names that deployed nodes have for path and check are taken, and an explicit value is followed") {
+  const auto options = read_options(settings_of(
+      R"({"address":"c","port":443,"token":"t","ssl":true,"central_uri":"/centreon/gorgone/pullwss/websocket","https_cert_no_verify":"true"})"));
+  CHECK(options.url() == "wss://c:443/centreon/gorgone/pullwss/websocket");
+  CHECK_FALSE(options.verify);
+  const std::string begin = R"({"address":"c","port":443,"token":"t","ssl":true,)";
+  CHECK(read_options(settings_of(begin + R"("https_cert_no_verify":false})")).verify);
+  CHECK(read_options(settings_of(begin + R"("central_uri":""})")).path == "/");
+  CHECK(any_holds(problems_of(begin + R"("https_cert_no_verify":true})"), "modules.pullwss.https_cert_no_verify"));
+  CHECK(any_holds(problems_of(begin + R"("central_uri":"/a b"})"), "modules.pullwss.central_uri"));
+  CHECK(problems_of(begin + R"("https_cert_no_verify":false,"central_uri":"/a"})").empty());
+}
+
+TEST_CASE("where both names of an option are written and differ the own one counts, and that is told") {
+  const std::string begin = R"({"address":"c","port":443,"token":"t","ssl":true,)";
+  const auto paths = begin + R"("path":"/ours","central_uri":"/theirs"})",
+             checks = begin + R"("tls_verify":true,"https_cert_no_verify":true})";
+  CHECK(read_options(settings_of(paths)).path == "/ours");
+  CHECK(any_holds(problems_of(paths), "central_uri (test): got \"/theirs\", but path is \"/ours\", which counts"));
+  CHECK(read_options(settings_of(checks)).verify);
+  CHECK(any_holds(problems_of(checks), "https_cert_no_verify (test): it says the opposite of tls_verify: true, which counts"));
+  CHECK(problems_of(begin + R"("path":"a","central_uri":"/a","tls_verify":true,"https_cert_no_verify":false})").empty());
+}
+
+TEST_CASE("the largest message for a deployed central is bounded by what that takes") {
+  const std::string begin = R"({"address":"c","port":443,"token":"t",)";
+  CHECK(read_options(settings_of(begin + R"("ssl":true})")).max_told_size == 250000);
+  CHECK(read_options(settings_of(begin + R"("max_msg_size":130000})")).max_told_size == 130000);
+  CHECK(read_options(settings_of(begin + R"("max_msg_size":"1000000"})")).max_told_size == 250000);
+}
+
 TEST_CASE("a path without a slash before it gets one, an IPv6 address loses its brackets") {
   const auto options = read_options(settings_of(R"({"address":"[::1]","port":80,"token":"t","path":"gorgone"})"));
   CHECK(options.address == "::1");
