@@ -1,9 +1,12 @@
 #include <gorgone/listen.hpp>
 
+#include <fmt/format.h>
+
 #include <boost/asio/ip/v6_only.hpp>
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -12,7 +15,6 @@
 namespace gorgone {
 namespace {
 
-namespace asio = boost::asio;
 using asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 
@@ -50,10 +52,9 @@ ErrorCode bind(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, bool shar
   return error;
 }
 
-}  // namespace
-
-Result<void> listen_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
+Result<tcp::acceptor> listen_on_one(asio::io_context& loop, const tcp::endpoint& endpoint) {
   ErrorCode ignored;
+  tcp::acceptor acceptor(loop);
   auto error = bind(acceptor, endpoint, false);
   // Connections of a server that had set SO_REUSEPORT and not SO_REUSEADDR, as the Perl daemon's has, hold the port for a minute after
   // its end, except for whoever sets the same.
@@ -64,9 +65,57 @@ Result<void> listen_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
   const bool is_port = error == asio::error::address_in_use || error == asio::error::access_denied;
   const bool is_bound = !error;
   if (is_bound) acceptor.listen(asio::socket_base::max_listen_connections, error);
-  if (!error) return {};
-  acceptor.close(ignored);
-  return Error{error.message(), is_port || is_bound ? "port" : "address"};
+  if (!error) return acceptor;
+  return Error{fmt::format("cannot listen on {}: {}, expected a free port of an address of this host", text_of(endpoint), error.message()),
+               is_port || is_bound ? "port" : "address"};
+}
+
+Result<std::vector<tcp::endpoint>> look_up(const std::string& name, std::uint16_t port) {
+  asio::io_context context;
+  tcp::resolver resolver(context);
+  ErrorCode error;
+  const auto found = resolver.resolve(name, std::to_string(port), tcp::resolver::passive, error);
+  if (error) return Error{error.message()};
+  std::vector<tcp::endpoint> endpoints;
+  for (const auto& entry : found)
+    if (std::ranges::find(endpoints, entry.endpoint()) == endpoints.end()) endpoints.push_back(entry.endpoint());
+  return endpoints;
+}
+
+}  // namespace
+
+asio::awaitable<Result<std::vector<tcp::endpoint>>> find_endpoints(Agent& agent, std::string address, std::uint16_t port) {
+  ErrorCode is_a_name;
+  const auto literal = asio::ip::make_address(address == "*" ? "0.0.0.0" : address, is_a_name);
+  if (!is_a_name) co_return std::vector{tcp::endpoint(literal, port)};
+  // Asking for it may take seconds.
+  auto ask = [address, port] { return look_up(address, port); };
+  auto found = co_await agent.blocking(std::move(ask));
+  if (found && !found->empty()) co_return found;
+  co_return Error{fmt::format("got \"{}\", {}, expected an address of this host or its name", printable(address),
+                              found ? "which has no address" : found.error().message)};
+}
+
+Result<std::vector<tcp::acceptor>> listen_on(asio::io_context& loop, const std::vector<tcp::endpoint>& endpoints) {
+  std::vector<tcp::acceptor> acceptors;
+  Error why{"there is no address to listen on", "address"};
+  for (auto endpoint : endpoints) {
+    if (endpoint.port() == 0 && !acceptors.empty()) endpoint.port(acceptors.front().local_endpoint().port());
+    auto acceptor = listen_on_one(loop, endpoint);
+    if (acceptor)
+      acceptors.push_back(std::move(*acceptor));
+    else if (acceptor.error().code == "port")
+      return acceptor.error();
+    else
+      why = acceptor.error();
+  }
+  if (acceptors.empty()) return why;
+  return acceptors;
+}
+
+std::string text_of(const tcp::endpoint& endpoint) {
+  const auto address = endpoint.address().to_string();
+  return fmt::format("{}:{}", endpoint.address().is_v6() ? "[" + address + "]" : address, endpoint.port());
 }
 
 }  // namespace gorgone

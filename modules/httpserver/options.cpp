@@ -22,7 +22,7 @@ void missing(std::vector<Problem>& problems, const Settings& settings, const cha
 Schema schema() {
   using enum OptionType;
   return {
-      {"address", text, "0.0.0.0", "the address to listen on; \"::\" for IPv6 and IPv4"},
+      {"address", text, "0.0.0.0", "the address to listen on, \"::\" for IPv6 and IPv4, or a name of this host for all that it stands for"},
       Option{"port", integer, "8080", "the TCP port to listen on; 0 takes a free one, which the log names"}.range(0, 65535),
       {"ssl", boolean, "false", "whether to speak HTTPS, with TLS 1.2 or later"},
       {"ssl_cert_file", path, "", "the server's certificate as PEM, followed by those that lead to its root"},

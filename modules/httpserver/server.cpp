@@ -37,7 +37,7 @@ asio::awaitable<void> counted(std::size_t& count, asio::awaitable<void> work) {
 
 }  // namespace
 
-Server::Server(Agent& agent, Options options) : agent_(agent), shared_(agent, std::move(options)), acceptor_(agent.loop()) {}
+Server::Server(Agent& agent, Options options) : agent_(agent), shared_(agent, std::move(options)) {}
 
 asio::awaitable<Result<void>> Server::start() {
   if (shared_.options.is_tls) {
@@ -45,48 +45,22 @@ asio::awaitable<Result<void>> Server::start() {
     if (!context) co_return Error{"modules.httpserver." + context.error().message};
     shared_.tls = std::move(*context);
   }
-  auto endpoint = co_await find_address();
-  if (!endpoint) co_return endpoint.error();
-  auto listening = listen(*endpoint);
-  if (!listening) co_return listening.error();
-  agent_.log().info("listening on {}", url());
-  agent_.spawn(accept_all());
+  auto endpoints = co_await find_endpoints(agent_, shared_.options.address, shared_.options.port);
+  if (!endpoints) co_return Error{"modules.httpserver.address: " + endpoints.error().message + " (default 0.0.0.0)"};
+  auto acceptors = listen_on(agent_.loop(), *endpoints);
+  if (!acceptors) co_return Error{fmt::format("modules.httpserver.{}: {}", acceptors.error().code, acceptors.error().message)};
+  acceptors_ = std::move(*acceptors);
+  bound_ = acceptors_.front().local_endpoint();
+  for (auto& acceptor : acceptors_) {
+    agent_.log().info("listening on {}", url(acceptor.local_endpoint()));
+    agent_.spawn(accept_all(acceptor));
+  }
   co_return Result<void>{};
-}
-
-asio::awaitable<Result<tcp::endpoint>> Server::find_address() {
-  const auto& options = shared_.options;
-  ErrorCode error;
-  auto address = asio::ip::make_address(options.address == "*" ? "0.0.0.0" : options.address, error);
-  if (!error) co_return tcp::endpoint(address, options.port);
-
-  // A name: asking for it may take seconds.
-  auto look_up = [name = options.address, port = options.port]() -> Result<tcp::endpoint> {
-    asio::io_context context;
-    tcp::resolver resolver(context);
-    ErrorCode failure;
-    auto found = resolver.resolve(name, std::to_string(port), tcp::resolver::passive, failure);
-    if (failure || found.empty()) return Error{failure.message()};
-    return found.begin()->endpoint();
-  };
-  auto found = co_await agent_.blocking(std::move(look_up));
-  if (found) co_return *found;
-  co_return Error{fmt::format("modules.httpserver.address: got \"{}\", {}, expected an address of this host or its name (default 0.0.0.0)",
-                              options.address, found.error().message)};
-}
-
-Result<void> Server::listen(const tcp::endpoint& endpoint) {
-  const auto listening = listen_on(acceptor_, endpoint);
-  if (!listening)
-    return Error{fmt::format("modules.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host",
-                             listening.error().code, endpoint.address().to_string(), endpoint.port(), listening.error().message)};
-  bound_ = acceptor_.local_endpoint();
-  return {};
 }
 
 asio::awaitable<void> Server::stop() {
   ErrorCode ignored;
-  acceptor_.close(ignored);
+  for (auto& acceptor : acceptors_) acceptor.close(ignored);
   shared_.stopping.ask();
   // The callbacks that the core owes us are code of this module, too.
   const auto limit = Clock::now() + stop_limit;
@@ -97,20 +71,18 @@ asio::awaitable<void> Server::stop() {
   }
 }
 
-std::string Server::url() const {
-  auto address = bound_.address().to_string();
-  if (bound_.address().is_v6()) address = "[" + address + "]";
-  return fmt::format("{}://{}:{}", shared_.options.is_tls ? "https" : "http", address, bound_.port());
+std::string Server::url(const tcp::endpoint& endpoint) const {
+  return fmt::format("{}://{}", shared_.options.is_tls ? "https" : "http", text_of(endpoint));
 }
 
-asio::awaitable<void> Server::accept_all() {
+asio::awaitable<void> Server::accept_all(tcp::acceptor& acceptor) {
   co_await asio::this_coro::throw_if_cancelled(false);
   asio::steady_timer pause(agent_.loop());
-  while (acceptor_.is_open()) {
+  while (acceptor.is_open()) {
     ErrorCode error;
-    auto socket = co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    auto socket = co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
     const bool cancelled = co_await is_cancelled();
-    if (cancelled || !acceptor_.is_open()) co_return;
+    if (cancelled || !acceptor.is_open()) co_return;
     if (!error) {
       welcome(std::move(socket));
       continue;

@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace gorgone::httpserver {
 
@@ -14,25 +15,24 @@ class Server {
  public:
   Server(Agent& agent, Options options);
 
-  /// Binds and listens. An Error names the option that is wrong.
+  /// Binds and listens, on all addresses that a name has. An Error names the option that is wrong.
   asio::awaitable<Result<void>> start();
   /// Accepts nothing more, has waiting clients answered with what there is, and gives their sessions a moment to end.
   asio::awaitable<void> stop();
 
-  /// "http://192.0.2.7:8080", with the port that was taken.
-  std::string url() const;
+  /// "http://192.0.2.7:8080", with the port that was taken; of a name's addresses the first.
+  std::string url() const { return url(bound_); }
   std::uint16_t port() const { return bound_.port(); }
 
  private:
-  asio::awaitable<Result<asio::ip::tcp::endpoint>> find_address();
-  Result<void> listen(const asio::ip::tcp::endpoint& endpoint);
-  asio::awaitable<void> accept_all();
+  std::string url(const asio::ip::tcp::endpoint& endpoint) const;
+  asio::awaitable<void> accept_all(asio::ip::tcp::acceptor& acceptor);
   void welcome(asio::ip::tcp::socket socket);
   void refuse(asio::ip::tcp::socket socket, HttpAnswer answer);
 
   Agent& agent_;
   Shared shared_;
-  asio::ip::tcp::acceptor acceptor_;
+  std::vector<asio::ip::tcp::acceptor> acceptors_;
   asio::ip::tcp::endpoint bound_;
   std::size_t sessions_ = 0, refusals_ = 0;
   Clock::time_point last_full_{};

@@ -25,7 +25,8 @@ Schema wss_schema() {
   using enum OptionType;
   return {
       Option{"httpserver.enable", boolean, "false", "whether nodes of type wss or pullwss can connect by a WebSocket"},
-      Option{"httpserver.address", text, "0.0.0.0", "the address to listen on; \"::\" for IPv6 and IPv4"},
+      Option{"httpserver.address", text, "0.0.0.0",
+             "the address to listen on, \"::\" for IPv6 and IPv4, or a name of this host for all that it stands for"},
       Option{"httpserver.port", integer, "8086", "the TCP port to listen on; 0 takes a free one, which the log names"}.range(0, 65535),
       Option{"httpserver.ssl", boolean, "false",
              "whether connections are encrypted here (TLS 1.2 or later), not by a web server before it"},

@@ -21,8 +21,7 @@ constexpr auto stop_step = 5ms;
 
 }  // namespace
 
-WssServer::WssServer(Agent& agent, WssOptions options)
-    : agent_(agent), shared_(agent, std::move(options)), acceptor_(agent.loop()), pause_(agent.loop()) {}
+WssServer::WssServer(Agent& agent, WssOptions options) : agent_(agent), shared_(agent, std::move(options)), pause_(agent.loop()) {}
 
 void WssServer::start() {
   if (shared_.options.is_enabled) agent_.spawn(run());
@@ -36,56 +35,56 @@ Result<std::unique_ptr<Link>> WssServer::open(const NodeSpec& node, LinkOwner& o
   return shared_.nodes.open(node, owner);
 }
 
-Result<void> WssServer::listen() {
+asio::awaitable<Result<void>> WssServer::listen() {
   const auto& options = shared_.options;
   if (options.is_tls && !shared_.tls) {
     auto tls = make_tls_server(options.tls_files);
-    if (!tls) return Error{"modules.proxy.httpserver." + tls.error().message};
+    if (!tls) co_return Error{"modules.proxy.httpserver." + tls.error().message};
     shared_.tls = std::move(*tls);
   }
-  ErrorCode error;
-  const auto address = asio::ip::make_address(options.address == "*" ? "0.0.0.0" : options.address, error);
-  if (error)
-    return Error{
-        fmt::format("modules.proxy.httpserver.address: got \"{}\", expected an address of this host (default 0.0.0.0)", options.address)};
-  const tcp::endpoint endpoint(address, options.port);
-  const auto listening = listen_on(acceptor_, endpoint);
-  if (!listening)
-    return Error{fmt::format("modules.proxy.httpserver.{}: cannot listen on {}:{}: {}, expected a free port of an address of this host",
-                             listening.error().code, options.address, options.port, listening.error().message)};
-  const auto bound = acceptor_.local_endpoint();
-  agent_.log().info("httpserver: listening on {}://{}:{}", options.is_tls ? "wss" : "ws", bound.address().to_string(), bound.port());
-  return {};
-}
-
-asio::awaitable<void> WssServer::pause(std::chrono::milliseconds time) {
-  pause_.expires_after(time);
-  ErrorCode ignored;
-  auto token = asio::redirect_error(asio::use_awaitable, ignored);
-  co_await pause_.async_wait(token);
+  auto endpoints = co_await find_endpoints(agent_, options.address, options.port);
+  if (shared_.is_stopping) co_return Result<void>{};
+  if (!endpoints) co_return Error{"modules.proxy.httpserver.address: " + endpoints.error().message + " (default 0.0.0.0)"};
+  auto acceptors = listen_on(agent_.loop(), *endpoints);
+  if (!acceptors) co_return Error{fmt::format("modules.proxy.httpserver.{}: {}", acceptors.error().code, acceptors.error().message)};
+  acceptors_ = std::move(*acceptors);
+  for (auto& acceptor : acceptors_) {
+    agent_.log().info("httpserver: listening on {}://{}", options.is_tls ? "wss" : "ws", text_of(acceptor.local_endpoint()));
+    agent_.spawn(accept_all(acceptor));
+  }
+  co_return Result<void>{};
 }
 
 asio::awaitable<void> WssServer::run() {
   co_await asio::this_coro::throw_if_cancelled(false);
   std::string told;
-  while (!shared_.is_stopping && !acceptor_.is_open()) {
-    const auto listening = listen();
-    if (listening) break;
+  while (!shared_.is_stopping) {
+    const auto listening = co_await listen();
+    if (listening) co_return;
     if (listening.error().message != told) agent_.log().error("nodes of type wss cannot connect: {}", listening.error().message);
     told = listening.error().message;
-    co_await pause(listen_again);
+    pause_.expires_after(listen_again);
+    ErrorCode ignored;
+    auto token = asio::redirect_error(asio::use_awaitable, ignored);
+    co_await pause_.async_wait(token);
   }
+}
+
+asio::awaitable<void> WssServer::accept_all(tcp::acceptor& acceptor) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  asio::steady_timer pause(agent_.loop());
   while (!shared_.is_stopping) {
     ErrorCode error;
     auto token = asio::redirect_error(asio::use_awaitable, error);
-    auto connection = co_await acceptor_.async_accept(token);
+    auto connection = co_await acceptor.async_accept(token);
     if (shared_.is_stopping || error == asio::error::operation_aborted) co_return;
     if (error == asio::error::connection_aborted) continue;
     if (error) {
       // Out of file descriptors, as a rule: the connection stays in the queue, trying again at once would spin.
       agent_.log().warning("httpserver: cannot accept a connection, trying again in 1 s: {} (connections={})", error.message(),
                            shared_.sessions);
-      co_await pause(accept_again);
+      pause.expires_after(accept_again);
+      co_await pause.async_wait(token);
     } else if (has_room()) {
       agent_.spawn(serve(std::move(connection)));
     }
@@ -114,7 +113,7 @@ asio::awaitable<void> WssServer::serve(tcp::socket connection) {
 asio::awaitable<void> WssServer::stop() {
   shared_.is_stopping = true;
   ErrorCode ignored;
-  acceptor_.close(ignored);
+  for (auto& acceptor : acceptors_) acceptor.close(ignored);
   pause_.cancel();
   for (const auto& weak : std::list(shared_.sockets))
     if (const auto socket = weak.lock()) socket->end({}, 1001, "the central is stopping");

@@ -20,16 +20,16 @@ class WssServer {
   Result<std::unique_ptr<Link>> open(const NodeSpec& node, LinkOwner& owner);
 
  private:
-  Result<void> listen();
+  asio::awaitable<Result<void>> listen();
   asio::awaitable<void> run();
+  asio::awaitable<void> accept_all(asio::ip::tcp::acceptor& acceptor);
   /// For another connection, if need be in the place of one that has not greeted.
   bool has_room();
   asio::awaitable<void> serve(asio::ip::tcp::socket connection);
-  asio::awaitable<void> pause(std::chrono::milliseconds time);
 
   Agent& agent_;
   WssShared shared_;
-  asio::ip::tcp::acceptor acceptor_;
+  std::vector<asio::ip::tcp::acceptor> acceptors_;
   asio::steady_timer pause_;
 };
 

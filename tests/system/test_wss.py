@@ -1,5 +1,7 @@
 """Nodes that dial their central by a WebSocket: our node with our central, and what stands between them."""
+import re
 import signal
+import socket
 import time
 import unittest
 
@@ -61,6 +63,17 @@ class Wss(WssCase):
         central.nodes({"id": 9, "type": "wss"})
         central.api().request("POST", "/api/core/register/resync", "{}")
         node.wait_log("refuses the node: node '2' is not registered any more")
+
+    def test_a_central_listens_on_the_addresses_that_a_name_has(self):
+        central = self.listen(address="localhost")
+        self.make_node(central.wss_port, address="localhost").start()
+        self.wait_seen(central, 2)
+        told = re.findall(r"httpserver: listening on ws://(\S+):(\d+)$", central.log(), re.MULTILINE)
+        addresses = {entry[4][0] for entry in socket.getaddrinfo("localhost", None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
+        self.assertLessEqual({address.strip("[]") for address, _ in told}, addresses)
+        self.assertEqual({int(port) for _, port in told}, {central.wss_port})
+        for address, port in told:
+            socket.create_connection((address.strip("[]"), int(port)), 5).close()
 
     def test_without_httpserver_the_node_says_which_option_is_missing(self):
         central = self.make_central()
