@@ -47,6 +47,8 @@ HttpAnswer token_answer(std::string_view token) {
   return answer;
 }
 
+HttpAnswer ping_answer() { return {200, R"({"message":"ping sent, check /api/internal/constatus for response"})", {}}; }
+
 HttpAnswer log_answer(std::string_view token, const Rows& rows, bool has_more) {
   HttpAnswer answer;
   if (rows.empty()) append_member(answer.body, "error", "no_log");

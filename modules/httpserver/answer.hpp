@@ -11,7 +11,7 @@ namespace gorgone::httpserver {
 
 struct HttpAnswer {
   unsigned status = 200;
-  std::string body;        ///< JSON
+  std::string body;        ///< JSON; nothing with status 204
   std::string allow = {};  ///< methods for 405, "GET, POST"
 };
 
@@ -27,6 +27,7 @@ HttpAnswer method_unknown();
 HttpAnswer method_not_allowed(std::string allow);
 
 HttpAnswer token_answer(std::string_view token);
+HttpAnswer ping_answer();
 /// "Logs found", or the documented no_log answer (status 200) where there are no rows; "more" where the log goes on behind them.
 HttpAnswer log_answer(std::string_view token, const Rows& rows, bool has_more = false);
 

@@ -70,6 +70,9 @@ asio::awaitable<HttpAnswer> Api::answer(std::string_view method, std::string_vie
   auto routed = route(method, target, endpoints_);
   if (auto* refused = std::get_if<HttpAnswer>(&routed)) co_return std::move(*refused);
   auto& found = std::get<Route>(routed);
+  // Its answer says nothing of what becomes of it, so there is no log in which this could be told.
+  if (found.kind == Route::Kind::ping && !is_known(found.node))
+    co_return refusal(404, "unknown_target", "node '" + found.node + "' is not registered");
   if (found.kind == Route::Kind::log) co_return co_await read_log(std::move(found));
 
   json::value content;
@@ -103,10 +106,12 @@ asio::awaitable<HttpAnswer> Api::run_action(Route route, json::value content) {
   auto reply = co_await submit(std::move(message));
   if (!reply) co_return no_reply(token, stopping_.asked());
   if (auto refused = refusal_of(*reply, token)) co_return std::move(*refused);
+  if (route.kind == Route::Kind::ping) co_return ping_answer();
 
   if (route.kind == Route::Kind::internal && route.node.empty()) {
     auto data = reply->data.json();
     if (data && (*data)->is_object()) co_return HttpAnswer{200, to_text(**data), {}};
+    if (data && (*data)->is_null()) co_return HttpAnswer{204, {}, {}};
   }
   if (!followed) co_return token_answer(token);
 
@@ -222,6 +227,11 @@ std::shared_ptr<Api::Token> Api::follow(const std::string& token) {
     alive->event.ring();
   });
   return followed;
+}
+
+bool Api::is_known(const std::string& node) const {
+  const auto* gateway = agent_.gateway();
+  return node.empty() || node == agent_.node_id() || (gateway && gateway->knows(node));
 }
 
 std::string Api::rows_from(const Route& route) const {

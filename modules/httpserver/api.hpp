@@ -35,6 +35,7 @@ class Api {
   asio::awaitable<bool> has_ended(std::string token);
   asio::awaitable<HttpAnswer> log_of(HistoryFilter filter);
   std::shared_ptr<Token> follow(const std::string& token);
+  bool is_known(const std::string& node) const;
   /// The node to fetch rows from; empty where they are all written here.
   std::string rows_from(const Route& route) const;
 

@@ -140,7 +140,15 @@ std::variant<Route, HttpAnswer> route(std::string_view method, std::string_view 
   found.outbox_ttl = numbers.read<std::int64_t>("outbox_ttl", "seconds from 1 to 604800", 1, 604800);
   found.parameters.erase("outbox_ttl");
 
-  if (rest.size() >= 2 && rest[0] == "log") {
+  // Of deployed daemons: the one path that names its node at its end.
+  const bool is_ping = rest.size() == 4 && rest[0] == "internal" && rest[1] == "nodes" && rest[3] == "ping";
+  if (is_ping) {
+    if (method != "GET") return method_not_allowed("GET");
+    if (!is_node_id(rest[2])) return bad_request("invalid_target", "internal/nodes/<id>: '" + printable(rest[2]) + "' is no id of a node");
+    found.kind = Route::Kind::ping;
+    found.action = "PING";
+    found.node = rest[2];
+  } else if (rest.size() >= 2 && rest[0] == "log") {
     if (method != "GET") return method_not_allowed("GET");
     found.kind = Route::Kind::log;
     found.filter = filter_of(numbers, path_of(rest.subspan(1)).substr(1));

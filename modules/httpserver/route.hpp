@@ -25,7 +25,7 @@ struct Endpoints {
 };
 
 struct Route {
-  enum class Kind { action, internal, log };
+  enum class Kind { action, internal, log, ping };
   Kind kind = Kind::action;
   std::string node;  ///< empty: this one
   std::string action;

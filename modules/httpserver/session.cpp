@@ -38,14 +38,14 @@ http::response<http::string_body> head_of(const HttpAnswer& answer, unsigned ver
   http::response<http::string_body> response;
   response.version(version);
   response.result(answer.status);
-  response.set(http::field::content_type, "application/json");
+  if (answer.status != 204) response.set(http::field::content_type, "application/json");
   if (answer.status == 401) response.set(http::field::www_authenticate, "Basic realm=\"gorgone\", charset=\"UTF-8\"");
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
   if (answer.status == 503) response.set(http::field::retry_after, "1");
   if (answer.status == 429)
     response.set(http::field::retry_after, std::to_string(std::chrono::ceil<std::chrono::seconds>(Guesses::longest_delay).count()));
   response.keep_alive(keep_alive);
-  response.content_length(answer.body.size());
+  if (answer.status != 204) response.content_length(answer.body.size());
   return response;
 }
 

@@ -284,6 +284,11 @@ Result<void> Node::send_question(const Message& question) {
   return sent;
 }
 
+void Node::ping() {
+  pings_.hasten(now_s());
+  arm();
+}
+
 void Node::send_ping() {
   const auto token = new_token();
   const auto before = flow();

@@ -65,6 +65,8 @@ class Node final : public LinkOwner {
   void withdraw(const std::string& token) { queue_.withdraw(token); }
   /// The outbox has the message, or will not have it: then it is dropped here.
   void stored(const std::string& delivery, bool is_kept);
+  /// Pings it now, where it is up.
+  void ping();
   /// See Gateway::fetch_log; `subnode` is empty for the node's own log.
   void fetch_log(const std::string& subnode, std::function<void(Result<void>)> done);
   /// Called with true when the link has been down for some seconds, and with false when it is up.

@@ -77,7 +77,6 @@ void Node::on_pong(const Message& pong) {
     resend_if_lost();
   }
   told_(spec_.id, pong);
-  if (!pong.token.empty()) queue_.answered(pong.token);  // a PING of somebody else
   tell_way();
   flush();
   arm();

@@ -89,6 +89,12 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return refuse(message, reply, Error{"unknown target " + printable(message.target), "unknown_target"}, is_passed_on);
     }
     if (message.action == "GETLOG") return answer_log(*step, std::move(message), reply);
+    if (message.action == "PING" && step->target.empty()) {
+      // With a ping of the node's own, so that CONSTATUS tells what came of it.
+      nodes_.at(step->node)->ping();
+      if (reply) reply(Answer{"ACK", message.token, 0, Payload("null")});
+      return;
+    }
     if (message.ttl_s <= 0 || message.ttl_s > proxy::outbox_ttl_max_s) message.ttl_s = limits_.queue.ttl_s;
     const bool is_question = questions.contains(message.action) || proxy::is_loose_bulk(message);
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);

@@ -27,6 +27,8 @@ class Api:
             connection.request(method, path, text, self.headers)
             answer = connection.getresponse()
             content = answer.read().decode()
+            if answer.status == 204:
+                return answer.status, content
             assert answer.getheader("Content-Type", "").startswith("application/json"), answer.getheaders()
             return answer.status, json.loads(content)
         finally:

@@ -5,6 +5,8 @@ import unittest
 
 from api import codes, outputs
 from fleet import FleetCase, eventually
+from listener import Listener
+from protocol import draw_key
 
 
 class Push(FleetCase):
@@ -78,6 +80,23 @@ class Push(FleetCase):
         self.assertEqual((status, body["error"], body["message"]), (400, "unknown_target", "proxy - unknown target 99"))
         rows = eventually(lambda: api.log(None, body["token"]), 5, "a row of the refused command")
         self.assertEqual([(row["code"], row["data"]["message"]) for row in rows], [(1, "proxy - unknown target 99")])
+
+    def test_a_node_is_pinged_when_the_api_says_so(self):
+        central = self.make_central()
+        poller = Listener(draw_key(), [central.thumbprint()]).start()  # a deployed one, which nothing else pings for a minute
+        self.addCleanup(poller.stop)
+        central.nodes({"id": 2, "type": "push_zmq", "address": "127.0.0.1", "port": poller.port})
+        central.start()
+        self.wait_seen(central, 2)
+        api = central.api()
+        for number in (2, 3):
+            self.assertEqual(api.request("GET", "/api/internal/nodes/2/ping"),
+                             (200, {"message": "ping sent, check /api/internal/constatus for response"}))
+            eventually(lambda: int(api.nodes()["2"]["ping_ok"]) == number, 5, "the pong")
+        self.assertEqual(poller.actions().count("PING"), 3)
+        self.assertEqual(api.request("GET", "/api/internal/nodes/99/ping"),
+                         (404, {"error": "unknown_target", "message": "node '99' is not registered"}))
+        self.assertEqual(api.request("GET", "/api/internal/nodes/1/ping")[0], 200, "the central itself")
 
     def test_a_node_is_pinged_at_once_and_its_state_is_told(self):
         central, _ = self.start_pair()

@@ -122,6 +122,16 @@ TEST_CASE("a wait that is no number is refused with what was expected") {
   }
 }
 
+TEST_CASE("a ping names its node behind internal") {
+  const auto route = found("GET", "/api/internal/nodes/7/ping/");
+  CHECK(route.kind == Route::Kind::ping);
+  CHECK(route.action == "PING");
+  CHECK(route.node == "7");
+  CHECK(refused("POST", "/api/internal/nodes/7/ping").allow == "GET");
+  CHECK(refused("GET", "/api/internal/nodes/a%20b/ping").status == 400);
+  CHECK(refused("GET", "/api/internal/nodes/7/pong").status == 404);
+}
+
 TEST_CASE("the log of a token takes filters") {
   auto route = found("GET", "/api/nodes/3/log/abc?code=100&limit=5&id=7&ctime=1700000000.12345&etime=8");
   CHECK(route.kind == Route::Kind::log);
