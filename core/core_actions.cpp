@@ -19,6 +19,15 @@ void answer(const Reply& reply, const std::string& kind, const Message& message,
   if (reply) reply(Answer{kind, message.token, code, Payload(value(std::move(data)))});
 }
 
+// An answer that is a history row, too, as of deployed daemons: whoever asks by the API or through other nodes finds it in the log of the
+// token. What was delivered has its row from Deliveries, and what the API asks of this daemon alone is told in the body of its answer.
+void answer_in_log(const CoreParts& parts, const Reply& reply, const std::string& kind, const Message& message, int code, object data) {
+  const Payload payload(value(std::move(data)));
+  const bool is_told_at_once = message.origin.kind == Origin::Kind::api && message.target.empty();
+  if (message.delivery.empty() && !is_told_at_once) parts.journal.write(NewRow{message.token, code, payload.text()});
+  if (reply) reply(Answer{kind, message.token, code, payload});
+}
+
 // Drawn anew at each start: a peer whose connection survived learns that what it had asked for is forgotten.
 const std::string instance = new_token().substr(0, 16);
 
@@ -84,13 +93,13 @@ void putlog(const CoreParts& parts, const Message& message, const Reply& reply) 
 
 void constatus(const CoreParts& parts, const Message& message, const Reply& reply) {
   auto* gateway = parts.router.gateway();
-  if (!gateway) return answer(reply, "CONSTATUS", message, 1, {{"action", "constatus"}, {"message", "cannot get value"}});
-  answer(reply, "CONSTATUS", message, 2, {{"action", "constatus"}, {"message", "ok"}, {"data", gateway->constatus()}});
+  if (!gateway) return answer_in_log(parts, reply, "CONSTATUS", message, 1, {{"action", "constatus"}, {"message", "cannot get value"}});
+  answer_in_log(parts, reply, "CONSTATUS", message, 2, {{"action", "constatus"}, {"message", "ok"}, {"data", gateway->constatus()}});
 }
 
 void information(const CoreParts& parts, const Message& message, const Reply& reply) {
   object data{{"counters", parts.router.counters()}, {"modules", parts.modules.packages()}, {"api_endpoints", parts.router.endpoints()}};
-  answer(reply, "INFORMATION", message, 2, {{"action", "information"}, {"message", "ok"}, {"data", std::move(data)}});
+  answer_in_log(parts, reply, "INFORMATION", message, 2, {{"action", "information"}, {"message", "ok"}, {"data", std::move(data)}});
 }
 
 void setcoreid(const CoreParts& parts, const Message& message, const Reply& reply) {
@@ -238,8 +247,8 @@ void add_core_actions(CoreParts given) {
   add({"SETCOREID"}, setcoreid);
   add({"ADDLISTENER"}, add_listeners);
   add({"GETTHUMBPRINT", "GET", "/internal/thumbprint"}, [](const CoreParts& parts, const Message& message, const Reply& reply) {
-    answer(reply, "GETTHUMBPRINT", message, 2,
-           {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
+    answer_in_log(parts, reply, "GETTHUMBPRINT", message, 2,
+                  {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
   });
   add({"BCASTLOGGER", "POST", "/internal/logger"},
       [](const CoreParts&, const Message& message, const Reply& reply) { bcastlogger(message, reply); });

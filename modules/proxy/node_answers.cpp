@@ -18,6 +18,11 @@ std::string unknown_action_of(const json::value& data) {
   return begin < end ? text.substr(begin + 1, end - begin - 1) : std::string();
 }
 
+// A node writes them down itself, a deployed one, too, and its row comes with its log.
+bool is_in_its_log(const Message& answer) {
+  return answer.action == "CONSTATUS" || answer.action == "INFORMATION" || answer.action == "GETTHUMBPRINT";
+}
+
 Result<void> outcome_of(const json::value& answer) {
   if (integer_of(member(answer, "code")).value_or(0) == code::begun) return {};
   const auto* data = member(answer, "data");
@@ -114,7 +119,8 @@ void Node::on_answer(const Message& answer) {
   // unknown action. Anything else is news for whoever waits for the token.
   const auto outcome = static_cast<int>(integer_of(member(**parsed, "code")).value_or(0));
   // A piece of content that was refused is sent again by its sender: a row would end its token.
-  const bool has_row = is_unknown || is_content_piece(message->action) || (!message->delivery.empty() && answer.token == message->delivery);
+  const bool has_row = is_unknown || is_in_its_log(answer) || is_content_piece(message->action) ||
+                       (!message->delivery.empty() && answer.token == message->delivery);
   if (has_row || (answer.action == "ACK" && outcome == code::begun)) return;
   agent_.journal().write(NewRow{message->token, outcome, data ? to_text(*data) : "null"});
 }

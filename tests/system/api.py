@@ -58,6 +58,12 @@ class Api:
         assert status == 200, f"POST {path}: {status} {body}"
         return parsed(body)
 
+    def asked(self, node, what):
+        """The rows of a question to a node, asked and followed as Centreon's web application does it."""
+        body = self.get(self._path(node, f"/internal/{what}"))
+        assert list(body) == ["token"], body
+        return self.poll(node, body["token"])
+
     def log(self, node, token, **filters):
         """Rows of a token, as they are now."""
         query = "?" + urllib.parse.urlencode(filters) if filters else ""

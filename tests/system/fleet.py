@@ -318,6 +318,17 @@ class FleetCase(unittest.TestCase):
         api = central.api()
         eventually(lambda: int(api.nodes().get(str(node), {}).get("ping_ok") or 0) > 0, timeout, f"a pong of node {node}")
 
+    def assert_answers_in_log(self, central, identity, daemon):
+        """What is asked of a node with this id is found in the log of its token, once."""
+        api = central.api()
+        expected = {"action": "getthumbprint", "message": "ok", "data": {"thumbprint": daemon.thumbprint()}}
+        rows = api.asked(identity, "thumbprint")
+        self.assertEqual([(row["code"], row["data"]) for row in rows], [(2, expected)])
+        rows += api.asked(identity, "information")
+        self.assertIn("api_endpoints", rows[1]["data"]["data"])
+        for row in rows:  # those of the node are at the central: nothing is added to them when they are fetched again
+            self.assertEqual([stored["id"] for stored in api.log(identity, row["token"])], [row["id"]])
+
     def dial(self, daemon, owner, **options):
         """A session of the reference client with `daemon`, in the name and with the key of `owner`."""
         dialer = Dialer(f"tcp://127.0.0.1:{daemon.port}", read_private_key(owner.private_key), **options)

@@ -64,6 +64,19 @@ class Answers(FleetCase):
         self.assertEqual(information["api_endpoints"]["POST_/core/action/command"], "COMMAND")
         self.assertGreaterEqual(information["counters"]["total"], 1)
 
+    def test_what_is_asked_of_the_daemon_by_its_id_is_in_the_log_of_its_token(self):
+        central = self.start_central()
+        self.assert_answers_in_log(central, 1, central)
+        self.assertEqual([row["data"] for row in central.api().asked(1, "constatus")], [{"action": "constatus", "message": "ok", "data": {}}])
+
+    def test_what_is_answered_at_once_makes_no_rows(self):
+        central = self.start_central()
+        api = central.api()
+        for _ in range(20):
+            api.nodes()
+        api.asked(1, "thumbprint")  # its row is behind those
+        self.assertEqual([row for row in central.database_rows() if "constatus" in row["data"]], [])
+
     def test_the_log_level_is_changed_while_it_runs(self):
         central = self.make_central()
         central.nodes()

@@ -88,10 +88,15 @@ class OurListener(FleetCase):
     def test_the_answers_of_the_core_actions(self):
         dialer = self.dialer()
         dialer.greet()
-        ok = dialer.call("GETTHUMBPRINT", token="a")
+        ok = dialer.call("GETTHUMBPRINT", token="t")
         self.assertEqual((ok.kind, ok.body["data"]["data"]["thumbprint"]), ("GETTHUMBPRINT", self.poller.thumbprint()))
-        state = dialer.call("CONSTATUS", token="a")  # a poller without the proxy module knows of no nodes
+        state = dialer.call("CONSTATUS", token="c")  # a poller without the proxy module knows of no nodes
         self.assertEqual((state.kind, state.body), ("CONSTATUS", {"code": 1, "data": {"action": "constatus", "message": "cannot get value"}}))
+        # What deployed centrals know of an answer they have from the log.
+        self.assertEqual([(row["code"], json.loads(row["data"])) for row in dialer.rows(token="t")], [(2, ok.body["data"])])
+        self.assertEqual([(row["code"], json.loads(row["data"])) for row in dialer.rows(token="c")], [(1, state.body["data"])])
+        self.assertEqual(dialer.call("INFORMATION", token="i").kind, "INFORMATION")
+        self.assertEqual([row["code"] for row in dialer.rows(token="i")], [2])
         unknown = dialer.call("NOSUCH", token="a")
         self.assertEqual(unknown.body, {"code": 1, "data": {"error": "unknown_action", "message": "action 'NOSUCH' is unknown"}})
         self.assertEqual([row["code"] for row in dialer.rows(token="a")], [1])

@@ -1,4 +1,5 @@
 """Nodes that dial their central (type pull), by the examples in etc/; and either end with one that is not ours."""
+import json
 import re
 import signal
 import time
@@ -71,6 +72,12 @@ class PullCase(FleetCase):
 
 
 class BothOurs(PullCase):
+    def test_what_is_asked_of_a_node_is_in_the_log_of_its_token_once(self):
+        central, poller = self.pair()
+        self.assert_answers_in_log(central, 2, poller)
+        # Its row is all that comes of a question: nothing else is awaited, and it is not sent again.
+        eventually(lambda: central.api().nodes()["2"]["queue"] == 0, 3, "an empty queue")
+
     def test_a_command_crosses_and_its_result_comes_back_in_one_request(self):
         central, poller = self.pair()
         started = clock()
@@ -484,6 +491,9 @@ class DeployedCentral(PullCase):
         self.assertEqual((pong.target, pong.body["code"], pong.body["data"]["id"]), ("", 0, "2"))
         rows = self.run_one(central, "deployed")
         self.assertEqual([row["code"] for row in sorted(rows, key=lambda row: int(row["id"]))], [0, 0, 100, 2])
+        token = central.ask(2, "GETTHUMBPRINT")
+        row, = eventually(lambda: central.ask(2, "GETLOG", {"token": token}, kind="SETLOGS").body["data"]["result"], 10, "the row of a question")
+        self.assertEqual((row["code"], json.loads(row["data"])["data"]), (2, {"thumbprint": poller.thumbprint()}))
         central.ask(2, "NOSUCHACTION")
         central.ask(2, "PING", kind="PONG")
         self.assertEqual(set(central.actions()), {"REGISTERNODES", "PING", "PONG", "SETLOGS"}, "plain requests are not acknowledged")

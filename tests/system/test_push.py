@@ -73,6 +73,10 @@ class Push(FleetCase):
         rows = central.api().run(2, "head -c 600000 /dev/zero | tr '\\0' x")
         self.assertEqual(len(outputs(rows)[0]), 600000)
 
+    def test_what_is_asked_of_a_node_is_in_the_log_of_its_token_once(self):
+        central, poller = self.start_pair()
+        self.assert_answers_in_log(central, 2, poller)
+
     def test_a_node_that_nobody_knows_is_told_in_the_log(self):
         central, _ = self.start_pair()
         api = central.api()

@@ -21,6 +21,9 @@ class Remote(FleetCase):
         self.assertEqual(mark.read_text(), "ran\n")
         self.assertEqual(outputs(self.central.api().run(3, "echo remote")), ["remote"])
 
+    def test_what_is_asked_of_a_poller_behind_the_remote_is_in_the_log_of_its_token_once(self):
+        self.assert_answers_in_log(self.central, 4, self.poller)
+
     def test_the_result_of_a_command_behind_the_remote_is_found_on_the_remote(self):
         token = self.central.api().submit(4, "echo deep")
         remote = self.remote.api()

@@ -22,6 +22,14 @@ class Wss(WssCase):
         rows = central.api().run(2, "echo 'ä & \"ü\" <x>'; exit 3")
         self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], ["ä & \"ü\" <x>"]))
 
+    def test_what_is_asked_of_a_node_is_in_the_log_of_its_token_once(self):
+        central = self.listen()
+        node = self.make_node(central.wss_port).start()
+        self.wait_seen(central, 2)
+        self.assert_answers_in_log(central, 2, node)
+        # Its row is all that comes of a question: nothing else is awaited, and it is not sent again.
+        eventually(lambda: central.api().nodes()["2"]["queue"] == 0, 3, "an empty queue")
+
     def test_a_node_is_known_by_its_uid(self):
         central = self.listen({"id": 2, "uid": 7000000001, "type": "wss"})
         self.make_node(central.wss_port, identity=7000000001).start()
