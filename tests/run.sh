@@ -79,7 +79,7 @@ run_suite() {  # COUNTER NAME COMMAND...: prints its line and leaves "PASSED FAI
   [ "$ran" -gt 0 ] || echo "run.sh: no tests were counted in this log; the program ended with status $status" >>"$log"
   reports=$(find "$logs" -name "$name.sanitizer.*")
   # Of its daemons: a test tells what they have said.
-  [ -n "$reports" ] || reports=$(grep -aoE -m 1 '(Address|Leak|Thread)Sanitizer:|runtime error:|had ended by itself, with status -[0-9]+' "$log")
+  [ -n "$reports" ] || reports=$(grep -aoE -m 1 '(Address|Leak|Thread)Sanitizer:|runtime error:|ended( by itself,)? with status -[0-9]+' "$log")
   if [ -n "$reports" ]; then
     status=1
     echo "run.sh: a sanitizer's report or a crash, not run again: ${reports//$'\n'/ }" >>"$log"

@@ -1,7 +1,8 @@
 """Real daemons on loopback, made from the examples in etc/.
 
 A test case derives from FleetCase: it has a directory of its own, which is kept where the test fails, and what it
-started is stopped by SIGTERM at its end and must then end with status 0. Ports are drawn by the daemons and read
+started is stopped by SIGTERM at its end and must then end with status 0; one that ended by itself is an error of the
+test, also where it is killed or where setUp fails. Ports are drawn by the daemons and read
 from their logs. GORGONE_BIN names the directory of the programs (default: build/dev/bin).
 """
 import atexit
@@ -168,12 +169,17 @@ class Daemon:
             self.http_port = int(self.wait_log(HTTP_LINE)[1])
         return self
 
+    def expect_alive(self):
+        """An error where it has ended by itself; then it counts as stopped."""
+        status = self.process.poll()
+        if status is not None:
+            self.process = None
+            raise AssertionError(f"{self.directory.name} had ended by itself, with status {status}:\n{self.log()[-1500:]}")
+
     def stop(self, timeout=20):
         """SIGTERM; the status must be 0. Returns the seconds it took."""
+        self.expect_alive()
         process, started = self.process, clock()
-        if process.poll() is not None:
-            self.process = None
-            raise AssertionError(f"{self.directory.name} had ended by itself, with status {process.returncode}:\n{self.log()[-1500:]}")
         process.send_signal(signal.SIGTERM)
         try:
             status = process.wait(timeout * SLOWNESS)
@@ -184,6 +190,7 @@ class Daemon:
         return clock() - started
 
     def kill(self):
+        self.expect_alive()
         self.process.kill()
         self.process.wait()
         self.process = None
@@ -245,6 +252,7 @@ class FleetCase(unittest.TestCase):
         before = len(result.failures) + len(result.errors)
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-test-"))
         self.daemons = []
+        self.addCleanup(self.end_all)
         super().run(result)
         if len(result.failures) + len(result.errors) > before:
             print(f"kept: {self.id()}: {self.directory}", file=sys.stderr)
@@ -255,14 +263,22 @@ class FleetCase(unittest.TestCase):
     def tearDown(self):
         trouble = []
         for daemon in reversed(self.daemons):
-            if daemon.process is None:
-                continue
             try:
-                daemon.stop()
+                if daemon.process is not None:
+                    daemon.stop()
             except AssertionError as error:
                 trouble.append(str(error))
+        self.assertEqual(trouble, [])
+
+    def end_all(self):
+        """The last cleanup: after a setUp that failed there is no tearDown."""
+        trouble = []
+        for daemon in self.daemons:
+            try:
                 if daemon.process is not None:
                     daemon.kill()
+            except AssertionError as error:
+                trouble.append(str(error))
         trouble += [f"{daemon.directory.name}: {report[:6000]}" for daemon in self.daemons for report in daemon.reports()]
         self.assertEqual(trouble, [])
 

@@ -211,7 +211,6 @@ class BrokerCase(FleetCase):
         broker = Broker(self.directory / name, options)
         broker.make_keys()
         self.daemons.append(broker)
-        self.addCleanup(lambda: broker.process and broker.kill())  # where setUp failed
         return broker
 
     def client(self, broker, identity="node", topics=(), connect=True, **options):
