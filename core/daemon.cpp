@@ -36,7 +36,11 @@ namespace gorgone {
 namespace {
 
 constexpr int pool_threads = 2, computing_threads = 1, crypto_threads = 1;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr unsigned last_steps_s = 60;  // the report of what has leaked is among them
+#else
 constexpr unsigned last_steps_s = 5;
+#endif
 
 // libzmq reads into 8 kB for each connection. To hand messages on without a copy it keeps 10 kB more of them, for each node that dials;
 // small messages, which most are, gain nothing by it. The option is one of every libzmq from 4.3 on, its name stands among the drafts only.
@@ -170,7 +174,10 @@ class Daemon {
     trimmer_.start();
     loop_.run();
     // All that is owed to anybody is written; a job that hangs on a disk does not keep the process.
-    std::signal(SIGALRM, [](int) { _exit(0); });
+    std::signal(SIGALRM, [](int) {
+      log_from_signal(Severity::warning, "a job that does not end, as on a disk that hangs, is left behind");
+      _exit(0);
+    });
     journal_.close();
     log_.info("gorgoned stopped");
     flush_log();

@@ -34,6 +34,7 @@ from protocol import read_private_key, read_public_key, thumbprint
 dialer.patience = SLOWNESS
 HTTP_LINE = r"\[httpserver\] listening on https?://\S+:(\d+)"
 SANITIZERS = ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS")
+LEFT_BEHIND = "is left behind"
 LISTENER_LINE = r"\[core\] listening on tcp://\S+:(\d+)"
 
 
@@ -176,8 +177,8 @@ class Daemon:
             self.process = None
             raise AssertionError(f"{self.directory.name} had ended by itself, with status {status}:\n{self.log()[-1500:]}")
 
-    def stop(self, timeout=20):
-        """SIGTERM; the status must be 0. Returns the seconds it took."""
+    def stop(self, timeout=20, left_behind=False):
+        """SIGTERM; the status must be 0, and no job be left behind unless that is expected. Returns the seconds it took."""
         self.expect_alive()
         process, started = self.process, clock()
         process.send_signal(signal.SIGTERM)
@@ -187,7 +188,9 @@ class Daemon:
             raise AssertionError(f"{self.directory.name} did not end within {timeout} s of SIGTERM") from None
         self.process = None
         assert status == 0, f"{self.directory.name} ended with status {status} after SIGTERM, expected 0"
-        return clock() - started
+        took, last = clock() - started, self.log()[-1500:]
+        assert (LEFT_BEHIND in last) == left_behind, f"{self.directory.name} left {'no' if left_behind else 'a'} job behind:\n{last}"
+        return took
 
     def kill(self):
         self.expect_alive()

@@ -1,5 +1,6 @@
 """Start, stop, log file, keys: the life of one process."""
 import concurrent.futures
+import json
 import pathlib
 import os
 import signal
@@ -10,7 +11,9 @@ import unittest
 
 from api import codes, outputs
 from fleet import BIN, FleetCase, eventually, gorgonectl, processes_with
+from hostile import DeadDisk, connect
 from pace import SLOWNESS
+from ports import free_port
 
 
 class Stop(FleetCase):
@@ -71,6 +74,37 @@ class Stop(FleetCase):
         after = [cpu_seconds(daemon.process.pid) for daemon in (central, *pollers)]
         for used in (end - begin for begin, end in zip(before, after)):
             self.assertLess(used, 0.1, "of 4 s")
+
+
+class HangingStop(FleetCase):
+    """A job waits for a disk that does not answer."""
+
+    def start(self, **core):
+        disk = DeadDisk(self)
+        central = self.make_central()
+        central.configure("50-stop", {"gorgonecore": core})
+        central.nodes({"id": 2, "type": "push_zmq", "address": "127.0.0.1", "port": free_port()})
+        central.start()
+        body = json.dumps({"source": f"{disk.folder}/file", "destination": "/nowhere/file", "cache_dir": str(self.directory)})
+        request = f"POST /api/nodes/2/core/proxy/remotecopy HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+        asked = connect(central.http_port, request.encode())
+        self.addCleanup(asked.close)
+        asked.settimeout(SLOWNESS)
+        with self.assertRaises(TimeoutError):  # the source is looked at before anything is answered
+            asked.recv(1)
+        return central
+
+    def test_a_stop_leaves_behind_a_job_that_does_not_end_and_says_so(self):
+        central = self.start()
+        self.assertLess(central.stop(left_behind=True), 15)
+        self.assertIn("WARNING - [core] a job that does not end", central.log())
+
+    def test_a_stop_that_is_not_over_within_the_timeout_ends_with_status_1_and_says_so(self):
+        central = self.start(timeout=1)
+        central.process.send_signal(signal.SIGTERM)
+        self.assertEqual(central.process.wait(10 * SLOWNESS), 1)
+        central.process = None
+        self.assertIn("ERROR - [core] not stopped within gorgonecore.timeout, 1 s: leaving", central.log())
 
 
 def cpu_seconds(pid):
