@@ -117,7 +117,7 @@ class Check(FleetCase):
         poller = self.make_poller("x" * 43)
         poller.edit("external_com_type: tcp", "external_com_type: pigeon")
         poller.launch()
-        self.assertNotEqual(poller.process.wait(15 * SLOWNESS), 0)
+        self.assertEqual(poller.process.wait(15 * SLOWNESS), 1)
         poller.process = None
         self.assertRegex(poller.log() + poller.output_file.read_text(), r"gorgonecore\.external_com_type: got \"pigeon\"")
 
@@ -131,7 +131,7 @@ class Check(FleetCase):
 
     def test_unknown_arguments_are_refused_and_help_is_given(self):
         done = subprocess.run([BIN / "gorgoned", "--colour"], capture_output=True, text=True, timeout=10 * SLOWNESS)
-        self.assertNotEqual(done.returncode, 0)
+        self.assertGreater(done.returncode, 0)  # a signal is below
         self.assertIn("--colour", done.stderr + done.stdout)
         done = subprocess.run([BIN / "gorgoned", "--help"], capture_output=True, text=True, timeout=10 * SLOWNESS)
         self.assertEqual(done.returncode, 0)

@@ -165,7 +165,7 @@ class AtOnce(ContentCase):
             ends = [self.end_of(central, token, 90) for token in tokens]
         self.assertEqual([row["code"] for row in ends], [2, 2, 2], ends)
         self.assertEqual(digest(self.destination), digest(sources[-1]))
-        self.assertLessEqual(sampler.seen, whole, "a mixture of two trees was seen")
+        sampler.assert_only_whole(self, whole)
 
     def test_one_tree_to_several_nodes_arrives_at_each_while_one_of_them_is_killed(self):
         central, *pollers = self.start_pair((2, 3, 4))

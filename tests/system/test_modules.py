@@ -6,9 +6,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
-from fleet import BIN, HTTP_LINE, FleetCase, eventually
+from fleet import BIN, HTTP_LINE, FleetCase, eventually, processes_with
 from own_module import SLOW, build_module
 from pace import SLOWNESS
 from protocol import request
@@ -63,8 +64,12 @@ class Modules(FleetCase):
     def test_running_commands_end_when_their_module_is_unloaded(self):
         dialer = self.start()
         token = "unloaded-under-way"
-        dialer.call("COMMAND", {"content": [{"command": "sleep 60"}]}, token=token)
+        mark = f"61.{time.time_ns()}"
+        dialer.call("COMMAND", {"content": [{"command": f"sleep {mark}"}]}, token=token)
+        eventually(lambda: processes_with(mark), 10, "the start of the command")
         self.assertEqual(dialer.call("UNLOADMODULE", {"content": {"name": "action"}}, timeout=20).body["code"], 2)
+        eventually(lambda: not processes_with(mark), 3, "the end of the command")
+        self.assertEqual(int(dialer.outcome(token)[-1]["code"]), 1)
         self.assertEqual(dialer.call("PING").kind, "PONG")
 
     def test_modules_that_cannot_be_loaded_are_refused_at_run_time(self):
