@@ -7,7 +7,6 @@ import os
 import pathlib
 import pwd
 import random
-import socket
 import statistics
 import subprocess
 import threading
@@ -19,6 +18,7 @@ from fleet import LISTENER_LINE, ROOT, FleetCase, eventually
 from flaky_path import FlakyPath
 from hostile import Peak
 from pace import SLOWNESS, clock
+from ports import free_port
 from wss_fleet import WssCase
 
 SHARED = pathlib.Path(os.environ.get("GORGONE_SHARED") or ROOT.parent / "shared") / "conformance"
@@ -504,8 +504,7 @@ class DeployedSender(CopyCase):
 class DeployedReceiver(CopyCase):
     def start_with_peer(self, *faults):
         central, peer = self.make_central(), self.make_poller("x", 2)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         with open(self.directory / "peer.txt", "w") as file:
             process = subprocess.Popen([PYTHON, SHARED / "peer_poller.py", "--endpoint", f"tcp://127.0.0.1:{port}", "--key", peer.private_key,
                                         f"--authorized={central.thumbprint()}", *faults], stdout=file, stderr=file)

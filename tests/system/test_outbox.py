@@ -275,8 +275,8 @@ class Reasons(FleetCase):
     def test_a_port_where_nothing_listens_is_refused(self):
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
-        state = self.why(self.node("127.0.0.1", port), "refused")
+            port = unused.getsockname()[1]  # nobody else's while it is bound
+            state = self.why(self.node("127.0.0.1", port), "refused")
         self.assertIn(str(port), state["last_error"])
 
     def test_something_that_takes_connections_and_says_nothing_is_mute(self):
