@@ -33,6 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "system"))
 from fleet import FleetCase, eventually
 from flaky_path import FlakyPath
 from listener import Listener  # found by way of fleet
+from pace import SLOWNESS, clock
 from protocol import draw_key, thumbprint
 from pull_node import PullNode
 from shared_peer import MISSING, SHARED, SharedPeer
@@ -72,7 +73,7 @@ class Torture(FleetCase):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(seconds + 60)
+            thread.join(seconds + 60 * SLOWNESS)
             self.assertFalse(thread.is_alive(), "the load or a fault did not end")
         self.assertEqual(self.trouble, [])
         self.settle(settle_s)
@@ -276,13 +277,13 @@ class Torture(FleetCase):
         for daemon, node in ((self.central, REMOTE), (self.remote, POLLER)):
             with contextlib.suppress(AssertionError):  # it is counted all the same
                 eventually(lambda: daemon.api().nodes()[str(node)]["link"] == "up", limit, f"the link to node {node}")
-        end, changed, before = time.monotonic() + limit, time.monotonic(), -1
-        while time.monotonic() < min(end, changed + 15):
+        end, changed, before = clock() + limit, clock(), -1
+        while clock() < min(end, changed + 15):
             ran = self.counts()
             if all(ran[number] for number in self.accepted):
                 break
             if sum(ran.values()) != before:
-                before, changed = sum(ran.values()), time.monotonic()
+                before, changed = sum(ran.values()), clock()
             time.sleep(0.1)
         time.sleep(1)  # for one that would run twice
 
@@ -297,13 +298,13 @@ class Torture(FleetCase):
                     found[row["token"]].append(row)
             return found
 
-        end = time.monotonic() + 10
+        end = clock() + 10
         while True:
             for node in (POLLER, REMOTE):
                 with contextlib.suppress(OSError):
                     self.central.api().request("GET", f"/api/nodes/{node}/log/{'0' * 128}?sync_wait=2000000")
             found = rows()
-            if time.monotonic() > end or all(any(row["code"] in (1, 2) for row in found[token]) for token in tokens):
+            if clock() > end or all(any(row["code"] in (1, 2) for row in found[token]) for token in tokens):
                 return found
             time.sleep(0.2)
 

@@ -90,7 +90,7 @@ class HeldUp(ContentCase):
         (self.source / "big").write_bytes(os.urandom(int(60_000_000 / SLOWNESS)))
         token = self.start_push(central, node=node, **wish)
         blobs = self.destination.parent / ".tree.gorgone" / "blobs"
-        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")
+        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20, "the first content")
         return token
 
     def to_another(self, central, node, timeout):

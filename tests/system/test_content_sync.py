@@ -153,7 +153,7 @@ class ContentCase(FleetCase):
         """The last row of a push."""
         def look():
             return [row for row in central.api().log(None, token) if row["code"] in (1, 2)]
-        return eventually(look, timeout * SLOWNESS, f"the end of push {token}")[0]
+        return eventually(look, timeout, f"the end of push {token}")[0]
 
     def push(self, central, node=2, timeout=60, **wish):
         row = self.end_of(central, self.start_push(central, node, **wish), timeout)
@@ -776,7 +776,7 @@ class Killed(ContentCase):
         (self.source / "big").write_bytes(os.urandom(int(40_000_000 / SLOWNESS)))
         self.token = self.start_push(central, node)
         blobs = self.destination.parent / ".tree.gorgone" / "blobs"
-        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20 * SLOWNESS, "the first content")
+        eventually(lambda: blobs.is_dir() and any(blobs.iterdir()), 20, "the first content")
 
 
 class Broken(ContentCase):
@@ -794,7 +794,7 @@ class Broken(ContentCase):
         before = path.bytes
         token = self.start_push(central)
         for share in (0.3, 0.6):
-            eventually(lambda: path.bytes - before > share * 20_000_000, 60 * SLOWNESS, "some of the content")
+            eventually(lambda: path.bytes - before > share * 20_000_000, 60, "some of the content")
             path.cut()
         self.assertEqual(self.end_of(central, token)["code"], 2)
         self.assert_same()

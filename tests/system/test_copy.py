@@ -55,12 +55,12 @@ class CopyCase(FleetCase):
         self.assertEqual(status, 200, answer)
         return answer["token"]
 
-    def end_of(self, api, token, timeout=30 * SLOWNESS):
+    def end_of(self, api, token, timeout=30):
         """The last row of a copy, and all of them."""
         rows = api.poll(None, token, timeout)
         return rows[-1], rows
 
-    def copied(self, api, node, *arguments, timeout=30 * SLOWNESS, **more):
+    def copied(self, api, node, *arguments, timeout=30, **more):
         last, rows = self.end_of(api, self.order(api, node, *arguments, **more), timeout)
         self.assertEqual(last["code"], 2, rows)
         return rows
@@ -144,8 +144,8 @@ class Neighbours(CopyCase):
             took = clock() - started
         self.same(source, self.target / "big")
         print(f"\n{BIG / 1e6:.0f} MB in {took:.2f} s; central +{sending.grown_kb} kB, poller +{receiving.grown_kb} kB", flush=True)
-        self.assertLess(sending.grown_kb, 20_000 * SLOWNESS)
-        self.assertLess(receiving.grown_kb, 20_000 * SLOWNESS)
+        self.assertLess(sending.grown_kb, 20_000)
+        self.assertLess(receiving.grown_kb, 20_000)
         for row in rows[1:-1]:
             self.assertEqual((row["code"], row["data"]["total"]), (4, BIG))
 
@@ -162,15 +162,15 @@ class Neighbours(CopyCase):
         self.assertEqual(source.stat().st_size, size)
         with Peak(self.central.process.pid) as sending, Peak(self.poller.process.pid) as receiving:
             started = time.monotonic()
-            rows = self.copied(self.api, 2, source, self.target / "huge", timeout=900 * SLOWNESS)
+            rows = self.copied(self.api, 2, source, self.target / "huge", timeout=900)
             took = time.monotonic() - started
         with open(source, "rb") as here, open(self.target / "huge", "rb") as there:
             self.assertEqual(hashlib.file_digest(there, "sha256").digest(), hashlib.file_digest(here, "sha256").digest())
         print(f"\n{size / 1e6:.0f} MB in {took:.0f} s; central +{sending.grown_kb} kB to {sending.highest} kB, "
               f"poller +{receiving.grown_kb} kB to {receiving.highest} kB", flush=True)
         self.assertEqual(rows[-1]["data"]["bytes"], size)
-        self.assertLess(sending.grown_kb, 20_000 * SLOWNESS)
-        self.assertLess(receiving.grown_kb, 20_000 * SLOWNESS)
+        self.assertLess(sending.grown_kb, 20_000)
+        self.assertLess(receiving.grown_kb, 20_000)
         self.nothing_left(self.target)
 
     def test_a_tree_of_two_thousand_files_arrives(self):
@@ -225,7 +225,7 @@ class Neighbours(CopyCase):
         waits = self.api.request("POST", "/api/nodes/2/core/action/command?after_copies=1", look)[1]["token"]
         self.assertIn(waits, [row["token"] for row in self.central.database_rows("gorgone_outbox")])
         self.assertNotIn("big1", outputs(self.api.run(2, f"ls {self.target}"))[0], "the copies ended too soon to show anything")
-        self.assertEqual(outputs(self.api.poll(2, waits, 30 * SLOWNESS)), ["big0\nbig1"])
+        self.assertEqual(outputs(self.api.poll(2, waits, 30)), ["big0\nbig1"])
         for token in copies:
             self.assertEqual(self.end_of(self.api, token)[0]["code"], 2)
 
@@ -270,7 +270,7 @@ class Breaks(CopyCase):
         eventually(look, 10, "the middle of the copy")
 
     def finish(self, central, token, source, destination):
-        last, rows = self.end_of(central.api(), token, 60 * SLOWNESS)
+        last, rows = self.end_of(central.api(), token, 60)
         self.assertEqual(last["code"], 2, rows)
         self.same(source, destination)
         self.nothing_left(self.target)
@@ -340,7 +340,7 @@ class Breaks(CopyCase):
         central.start()
         self.finish(central, token, source, self.target / "big")
         self.assertEqual(self.end_of(central.api(), second)[0]["code"], 2)
-        self.assertEqual(outputs(central.api().poll(2, waits, 30 * SLOWNESS)), ["big\nsecond"])
+        self.assertEqual(outputs(central.api().poll(2, waits, 30)), ["big\nsecond"])
 
     def test_a_node_that_is_away_gets_its_copies_when_it_is_back(self):
         central, poller = self.start_pair()
@@ -358,7 +358,7 @@ class Breaks(CopyCase):
             token = self.order(central.api(), 4, source, self.target / "big")
             self.finish(central, token, source, self.target / "big")
         print(f"\nthe remote in the middle: +{passing.grown_kb} kB", flush=True)
-        self.assertLess(passing.grown_kb, 25_000 * SLOWNESS)
+        self.assertLess(passing.grown_kb, 25_000)
         self.assertEqual(remote.database_rows("gorgone_outbox"), [])
 
     def test_a_remote_that_is_killed_in_the_middle(self):
@@ -419,7 +419,7 @@ class Breaks(CopyCase):
         writer.start()
         try:
             token = self.order(central.api(), 2, source, self.target / "file")
-            last, _ = self.end_of(central.api(), token, 60 * SLOWNESS)
+            last, _ = self.end_of(central.api(), token, 60)
         finally:
             ending.set()
             writer.join()
@@ -528,7 +528,7 @@ class DeployedReceiver(CopyCase):
         api = self.start_with_peer("--forget-every", "23", "--rotate-every", "7").api()
         file = self.directory / "one.bin"
         file.write_bytes(noise(2_000_000))
-        self.copied(api, 2, file, self.target / "one.bin", timeout=60 * SLOWNESS)
+        self.copied(api, 2, file, self.target / "one.bin", timeout=60)
         self.same(file, self.target / "one.bin")
 
     def test_commands_go_past_a_copy(self):
@@ -542,7 +542,7 @@ class DeployedReceiver(CopyCase):
             self.assertEqual(outputs(api.run(2, "x")), ["peer:x"])
             times.append(clock() - started)
         self.assertEqual(self.end_of(api, token)[0]["code"], 2)
-        self.assertLess(max(times), 1.5 * SLOWNESS)
+        self.assertLess(max(times), 1.5)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class Engine(FleetCase):
             ends = [row for row in rows if row["code"] in (1, 2) and row["data"]["message"] != "command has been submitted"]
             return rows if ends else None
 
-        return eventually(look, timeout * SLOWNESS, "the end of an ENGINECOMMAND")
+        return eventually(look, timeout, "the end of an ENGINECOMMAND")
 
     def test_each_command_reaches_the_engine_and_has_its_row(self):
         engine = self.engine()

@@ -1,6 +1,5 @@
 """Brokers of several agents joined by a cluster of three nats-servers: one MCollective network, whatever part of it is away."""
 import re
-import time
 import unittest
 
 import zmq
@@ -421,9 +420,7 @@ class Login(BackboneCase):
     def test_a_stop_is_prompt_whether_the_servers_answer_or_not(self):
         self.assertLess(self.a.stop(), 5)
         self.nats.freeze(0)
-        started = time.monotonic()
-        self.b.stop()
-        self.assertLess(time.monotonic() - started, 10)
+        self.assertLess(self.b.stop(), 10)
         self.nats.thaw(0)
 
 

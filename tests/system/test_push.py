@@ -6,15 +6,16 @@ import unittest
 from api import codes, outputs
 from fleet import FleetCase, eventually
 from listener import Listener
+from pace import clock
 from protocol import draw_key
 
 
 class Push(FleetCase):
     def test_a_command_crosses_and_its_result_comes_back_in_one_request(self):
         central, poller = self.start_pair()
-        started = time.monotonic()
+        started = clock()
         rows = central.api().run(2, "echo one; exit 3", metadata={"ä": [1]})
-        took = time.monotonic() - started
+        took = clock() - started
         self.assertEqual(codes(rows), [0, 0, 100, 2])
         self.assertEqual(rows[2]["data"]["result"], {"exit_code": 3, "stdout": "one"})
         self.assertEqual(rows[2]["data"]["metadata"], {"ä": [1]})

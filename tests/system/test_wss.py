@@ -7,7 +7,7 @@ import unittest
 
 from api import codes, outputs
 from fleet import eventually
-from pace import SLOWNESS
+from pace import SLOWNESS, clock
 from wss_fleet import TOKEN, Certificates, HttpProxy, ReverseProxy, WssCase, read_head
 
 
@@ -40,12 +40,12 @@ class Wss(WssCase):
         central = self.listen()
         self.make_node(central.wss_port).start()
         self.wait_seen(central, 2)
-        started = time.monotonic()
+        started = clock()
         note = "\"<&ü" * int(600_000 / SLOWNESS)  # 6 MB in the request's JSON, with its escapes
         rows = central.api().run(2, "echo done", metadata={"note": note}, wait_s=60)
         self.assertEqual(outputs(rows), ["done"])
         self.assertTrue(note == rows[-2]["data"]["metadata"]["note"], "the note came back changed")
-        took = time.monotonic() - started
+        took = clock() - started
         sizes = [len(row["data"]) for row in central.database_rows()]
         print(f"a command of 6 MB, and a log of {sum(sizes) / 1e6:.0f} MB back, in {took:.2f} s")
         self.assertGreater(sum(sizes), 5e6 / SLOWNESS)
@@ -107,10 +107,10 @@ class Wss(WssCase):
             (central.kill if number else central.stop)()
             time.sleep(number)
             central.start()
-            started = time.monotonic()
+            started = clock()
             self.wait_link(central, "up")
             self.wait_usable(central)
-            took.append(time.monotonic() - started)
+            took.append(clock() - started)
         print("usable after the central's restart:", ", ".join(f"{seconds:.2f} s" for seconds in took))
         self.assertLess(max(took), 5)
 
@@ -130,9 +130,9 @@ class Wss(WssCase):
         self.wait_seen(central, 2)
         node.process.send_signal(signal.SIGSTOP)
         self.addCleanup(lambda: node.process and node.process.send_signal(signal.SIGCONT))
-        started = time.monotonic()
+        started = clock()
         self.wait_link(central, "down")
-        self.assertLess(time.monotonic() - started, 6)
+        self.assertLess(clock() - started, 6)
         self.assertIn("nothing was heard for 3000 ms", central.api().nodes()["2"]["last_error"])
         node.process.send_signal(signal.SIGCONT)
         took = self.wait_usable(central)
