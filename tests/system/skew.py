@@ -4,8 +4,8 @@ import pathlib
 from fleet import BIN
 
 LIBRARIES = list(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-# The sanitizers' library must come first, and so must the one that plays the clock.
 IS_POSSIBLE = not {"asan", "tsan"} & set(BIN.parts)
+NEEDS = "a sanitizer's library must come first, and so must the one that plays the clock"
 
 
 def skewed(daemon, offset="+0"):

@@ -4,12 +4,12 @@ import unittest
 
 from api import codes, outputs
 from fleet import FleetCase, eventually
-from skew import IS_POSSIBLE, set_clock, skewed
+from skew import IS_POSSIBLE, NEEDS, set_clock, skewed
 
 JUMPS = ("+3d", "+0", "-3d", "+0", "+40d", "+0", "-1h", "+0")
 
 
-@unittest.skipUnless(IS_POSSIBLE, "the sanitizers' library must come first, and so must the one that plays the clock")
+@unittest.skipUnless(IS_POSSIBLE, NEEDS)
 class Clock(FleetCase):
     def setUp(self):
         self.central = skewed(self.make_central())

@@ -8,7 +8,7 @@ from fleet import eventually, gorgonectl
 from mc0 import BrokerCase
 from nats import NatsCluster
 from nats_operator import Operator
-from skew import IS_POSSIBLE, skewed
+from skew import IS_POSSIBLE, NEEDS, skewed
 from wss_fleet import Certificates
 
 REPLY = "mcollective reply web1 4711"
@@ -255,7 +255,7 @@ class Moves(BackboneCase):
         self.assertTrue(node.hears_nothing(1))
 
 
-@unittest.skipUnless(IS_POSSIBLE, "needs a clock that is wrong")
+@unittest.skipUnless(IS_POSSIBLE, NEEDS)
 class Skewed(BackboneCase):
     """Whichever clock is ahead, the session is where its client connected last. The older connection is still open, as far as its broker knows."""
     servers, clocks = 1, {"b": "+1h"}
