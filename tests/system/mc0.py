@@ -14,6 +14,8 @@ from pace import SLOWNESS, clock
 from ports import free_port
 
 BROKER_LINE = r"the MCollective broker listens on tcp://\S+?:(\d+)"
+SENT_AWAY = (zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+             | zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 PROCESS_IDS = itertools.count(1000)
 
 
@@ -29,7 +31,9 @@ def routing_id(identity):
 class Client:
     """One connector. Its frames are text where they can be."""
 
-    def __init__(self, broker, identity="node", name=None, keys=None, curve=True, server_key=None, ttl=30000, context=None, high_water=0):
+    def __init__(self, broker, identity="node", name=None, keys=None, curve=True, server_key=None, ttl=30000, context=None, high_water=0, events=0):
+        """`events`: those that `monitor` tells; one that comes at once would be missed by who asks for them later."""
+        self.events, self.monitor = events, None
         self.broker, self.ttl, self.curve, self.high_water = broker, ttl, curve, high_water
         self.name = routing_id(identity) if name is None else name
         self.keys = keys or zmq.curve_keypair()
@@ -50,9 +54,15 @@ class Client:
         if self.curve:
             socket.curve_publickey, socket.curve_secretkey = self.keys
             socket.curve_serverkey = self.server_key or self.broker.mc_public_key()
+        if self.events:
+            self.monitor = socket.get_monitor_socket(self.events)
         socket.connect(f"tcp://127.0.0.1:{self.broker.mc_port}")
 
     def close(self):
+        if self.monitor is not None:
+            self.socket.disable_monitor()
+            self.monitor.close(0)
+            self.monitor = None
         if self.socket is not None:
             self.socket.close(0)
             self.socket = None
@@ -222,14 +232,16 @@ class BrokerCase(FleetCase):
 
     @staticmethod
     def is_in(broker, identity, keys):
-        """Whether a CONNECT without more is answered OK; to one who is refused at the door nothing is answered."""
-        client = Client(broker, identity, keys=keys)
+        """Whether a CONNECT without more is answered OK; the connection of one who is refused at the door is closed."""
+        client = Client(broker, identity, keys=keys, events=SENT_AWAY)
         try:
-            client.socket.send_multipart([b"", b"CONNECT", b"ID", b"1", b"TTL", b"30000"], zmq.DONTWAIT)
-            answer = client.read(1)
-            return answer is not None and answer[0] == "OK"
-        except zmq.Again:
-            return False
+            client.send("CONNECT", {"ID": "1", "TTL": "30000"})
+            poller = zmq.Poller()
+            for one in (client.socket, client.monitor):
+                poller.register(one, zmq.POLLIN)
+            came = dict(poller.poll(5000 * SLOWNESS))
+            assert came, f"{identity} was neither answered nor sent away"
+            return client.socket in came and client.read()[0] == "OK"
         finally:
             client.close()
 

@@ -1,4 +1,5 @@
 """docs/adding-a-module.md: its module is taken from the page, built exactly as written, loaded and asked."""
+# tests/run.sh: first, for it compiles long.
 import re
 import unittest
 

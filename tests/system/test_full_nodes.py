@@ -1,4 +1,5 @@
 """A node that is away and whose queue at its remote is full holds up no other node of that remote."""
+# tests/run.sh: first, for it waits long.
 import time
 import unittest
 

@@ -1,4 +1,5 @@
 """Brokers of several agents joined by a cluster of three nats-servers: one MCollective network, whatever part of it is away."""
+import itertools
 import re
 import unittest
 
@@ -49,14 +50,23 @@ class BackboneCase(BrokerCase):
     def wait_up(self, broker, up=True, timeout=30):
         eventually(lambda: (broker.status()["backbone"]["state"] == "up") == up, timeout, f"the backbone {'up' if up else 'away'}")
 
-    def reach(self, publisher, subscriber, topic=AGENT):
-        """Until NATS knows of the subscription."""
+    def reach(self, publisher, subscriber, *local):
+        """Until NATS knows of the subscription, and all have read what was put to find that out."""
+        numbers = itertools.count()
+
         def probe():
-            publisher.put(topic, "probe")
+            publisher.put(AGENT, f"probe {next(numbers)}")
             return subscriber.message(0.3) is not None
         eventually(probe, 20, "a message")
-        while subscriber.message(0.5) is not None:
-            pass
+        publisher.put(AGENT, "last probe")
+        for client in (subscriber, *local):
+            eventually(lambda: client.bodies(1) == ["last probe"], 10, "the last probe")
+
+    def heard_nothing(self, publisher, topic, *clients):
+        """Nothing came to them before a message that took the same way."""
+        publisher.put(topic, "next")
+        for client in clients:
+            self.assertEqual(client.bodies(1, 10), ["next"])
 
 
 class Backbone(BackboneCase):
@@ -64,16 +74,14 @@ class Backbone(BackboneCase):
         here, there = self.client(self.a, "here", [AGENT]), self.client(self.b, "there", [AGENT])
         deaf = self.client(self.b, "deaf", ["mcollective other"])
         publisher = self.client(self.a, "publisher")
-        self.reach(publisher, there)
-        while here.message(0.3) is not None:
-            pass
+        self.reach(publisher, there, here)
         body = [b"one", b"", b"\x00\xff" * 1000]
         publisher.ok("PUT", [("TOPIC", AGENT), ("X-REPLY-TO", "mcollective reply publisher 1"), ("EMPTY", "")], body)
         expected = ("MESSAGE", {"TOPIC": AGENT, "X-REPLY-TO": "mcollective reply publisher 1", "EMPTY": ""}, body)
         self.assertEqual(there.message(), expected)
         self.assertEqual(here.message(), expected)
-        for client in (here, there, deaf):
-            self.assertTrue(client.hears_nothing(), "once")
+        self.heard_nothing(publisher, AGENT, here, there)
+        self.heard_nothing(publisher, "mcollective other", deaf)
         there.ok("UNSUB", body=[AGENT])
         publisher.put(AGENT, "later")
         self.assertEqual(here.bodies(1), ["later"])
@@ -155,7 +163,7 @@ class Backbone(BackboneCase):
         owner.close()
         owner = self.client(self.a, "web1", [REPLY])
         self.assertEqual(owner.bodies(20), [str(number) for number in range(20, 40)])
-        self.assertTrue(owner.hears_nothing())
+        self.heard_nothing(publisher, REPLY, owner)
 
     def test_the_broker_that_took_a_put_may_die_right_after_its_ok(self):
         publisher = self.client(self.a, "publisher")
@@ -173,7 +181,7 @@ class Backbone(BackboneCase):
         publisher.ok("PUT", {"TOPIC": REPLY}, ["x"], timeout=10)
         self.assertEqual(owner.bodies(1), ["x"])
         self.assertEqual(other.bodies(1), ["x"])
-        self.assertTrue(owner.hears_nothing() and other.hears_nothing(), "once each")
+        self.heard_nothing(publisher, REPLY, owner, other)
         other.close()
         owner.close()
         publisher.ok("PUT", {"TOPIC": REPLY}, ["y"], timeout=10)
@@ -330,7 +338,7 @@ class First(KeyedCase):
             publisher.ok("PUT", {"TOPIC": REPLY}, [body], timeout=10)
             owner = self.owner(broker)
             self.assertEqual(owner.bodies(1, 10), [body])
-        self.assertTrue(owner.hears_nothing())
+        self.heard_nothing(publisher, REPLY, owner)
         self.assertIn(self.strangers[0][:8].decode(), self.b.wait_log(r"web1 is pinned to key .* and came with key (.*);")[1])
 
     def test_a_broker_that_was_away_learns_pins_when_it_is_back_and_keeps_them(self):

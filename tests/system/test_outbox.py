@@ -7,6 +7,7 @@ import unittest
 from api import codes, ended, outputs
 from fleet import FleetCase, eventually, gorgonectl
 from listener import Listener
+from ports import free_port
 from protocol import draw_key, read_private_key
 
 
@@ -264,10 +265,13 @@ class Reasons(FleetCase):
     """Each is named within 15 seconds."""
 
     def why(self, node, wanted):
-        central = self.make_central()
-        central.nodes(node)
-        central.start()
-        return eventually(lambda: (lambda state: state["why"] == wanted and state)(central.api().nodes()["2"]), 15, f"why: {wanted}")
+        self.central = self.make_central()
+        self.central.nodes(node)
+        self.central.start()
+        return self.told(wanted, 15)
+
+    def told(self, wanted, timeout):
+        return eventually(lambda: (lambda state: state["why"] == wanted and state)(self.central.api().nodes()["2"]), timeout, f"why: {wanted}")
 
     def node(self, address, port):
         return {"id": 2, "type": "push_zmq", "address": address, "port": port}
@@ -279,11 +283,10 @@ class Reasons(FleetCase):
             state = self.why(self.node("127.0.0.1", port), "refused")
         self.assertIn(str(port), state["last_error"])
 
-    def test_something_that_takes_connections_and_says_nothing_is_mute(self):
-        with socket.socket() as mute:
-            mute.bind(("127.0.0.1", 0))
-            mute.listen()
+    def test_something_that_takes_connections_and_says_nothing_is_mute_and_its_end_is_told_within_10_s(self):
+        with socket.create_server(("127.0.0.1", free_port())) as mute:
             self.why(self.node("127.0.0.1", mute.getsockname()[1]), "mute")
+        self.told("refused", 10)
 
     def test_a_name_that_leads_nowhere_is_named(self):
         self.assertIn("nowhere.invalid", self.why(self.node("nowhere.invalid", 5556), "name")["last_error"])

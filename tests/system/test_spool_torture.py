@@ -1,5 +1,6 @@
 """Numbered external commands through the spool while daemons are killed: each must be in the right pipe exactly once, and in order for each
 poller. GORGONE_SPOOL_LINES=100000 is the long form, by hand (about three minutes); the figures are printed to standard error."""
+# tests/run.sh: first, for it waits long.
 import os
 import random
 import sys

@@ -1,5 +1,5 @@
 """The short form of tests/torture.py."""
-# tests/run.sh: alone, for it kills at a pace and waits for those who come back.
+# tests/run.sh: first, for it waits long for those who come back; how soon that is it does not judge.
 import sys
 import unittest
 
