@@ -11,8 +11,8 @@
 # build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: first, …" runs before
 # the others, one with "# tests/run.sh: alone, …" when they have ended. Of the presets asan and tsan a report of any program fails its
 # suite (tests/sanitizers.sh).
-# A suite that failed beside others runs once more when it has the machine to itself; what it says then counts, and the line of the first
-# run stays above it. A sanitizer's report and a crash of a daemon are not run again.
+# What failed beside others runs once more when it has the machine to itself, of a Python suite the cases that failed; what is said then
+# counts, and the line of the first run stays above it. A sanitizer's report and a crash of a daemon are not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 preset=dev filters=() jobs=$(($(nproc) + 2))
@@ -142,21 +142,30 @@ for file in "$root"/tests/issues/*.sh; do
   [ -f "$file" ] && suite count_script "$(basename "$file" .sh)" "$file" bash "$file"
 done
 wait
-run_alone() {  # COUNTER NAME FILE
+run_alone() {  # COUNTER NAME FILE [CASE]...
   case $3 in
-    *.py) run_suite "$1" "$2" /usr/bin/python3 "$3" -v ;;
+    *.py) run_suite "$1" "$2" /usr/bin/python3 "$3" -v "${@:4}" ;;
     *.sh) run_suite "$1" "$2" bash "$3" ;;
     *) run_suite "$1" "$2" "$3" ;;
   esac
 }
+# The cases of a Python suite that failed, as its log names them; none where something failed that is no case, such as a setUpClass.
+failed_cases() {  # LOG
+  grep -aE '^(FAIL|ERROR): ' "$1" | sed -E 's/^[A-Z]+: test_[a-zA-Z0-9_]+ \(__main__\.([a-zA-Z0-9_.]+)\).*/\1/' | sort -u >"$results/cases"
+  grep -q ':' "$results/cases" || cat "$results/cases"
+}
 for name in ${names[@]+"${names[@]}"}; do
   [ -f "$results/$name" ] || continue  # it runs alone
-  read -r good bad reported _ <"$results/$name"
+  read -r good bad reported skipped <"$results/$name"
   if [ "$bad" -eq 0 ] || [ "$reported" -ne 0 ] || [ ${#names[@]} -eq 1 ]; then continue; fi
   echo "again, with the machine to itself (its first log: $logs/$name.first.log):"
   mv "$logs/$name.log" "$logs/$name.first.log"
   read -ra entry <<<"${entry_of[$name]}"
-  run_alone "${entry[@]}"
+  mapfile -t cases < <(failed_cases "$logs/$name.first.log")
+  run_alone "${entry[@]}" ${cases[@]+"${cases[@]}"}
+  [ ${#cases[@]} -gt 0 ] || continue
+  read -r again bad_again reported _ <"$results/$name"
+  echo "$((good + bad - ${#cases[@]} + again)) $bad_again $reported $skipped" >"$results/$name"
 done
 for text in ${alone[@]+"${alone[@]}"}; do
   read -ra entry <<<"$text"
