@@ -6,16 +6,18 @@
 
 #include <chrono>
 #include <ctime>
-#include <limits>
+#include <utility>
+
+#include "clock_guard.hpp"
 
 namespace {
 
 using namespace gorgone;
+using dbcleaner::ClockGuard;
 
 constexpr std::int64_t instant_rows_s = 86400;
 // Ids of messages that were run or passed on are kept for so long after the time in which they may come again.
 constexpr std::int64_t delivery_ids_s = 86400;
-constexpr std::int64_t clock_jump_s_max = 3600, clock_believed_after_s = 86400;
 
 class DbCleaner final : public Module {
  public:
@@ -42,25 +44,14 @@ class DbCleaner final : public Module {
     }
   }
 
-  // A clock that was put forward makes everything old at once. It is believed when it has stayed there for a day.
   bool is_clock_sound() {
     const auto wall = static_cast<std::int64_t>(std::time(nullptr));
     const auto steady = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
-    const auto offset = wall - steady;
-    if (offset <= offset_ + clock_jump_s_max) {
-      offset_ = offset;
-      jumped_at_.reset();
-      return true;
-    }
-    if (!jumped_at_) {
-      jumped_at_ = steady;
+    const bool was_sound = std::exchange(is_sound_, guard_.is_sound(wall, steady));
+    if (was_sound && !is_sound_)
       agent_.log().warning("nothing is purged: the clock was put forward by {} s; if it stays there, the purge goes on in a day",
-                           offset - offset_);
-    }
-    if (steady < *jumped_at_ + clock_believed_after_s) return false;
-    offset_ = offset;
-    jumped_at_.reset();
-    return true;
+                           guard_.put_forward_s());
+    return is_sound_;
   }
 
   // `token` empty: nobody asked.
@@ -80,8 +71,8 @@ class DbCleaner final : public Module {
 
   Agent& agent_;
   std::int64_t sessions_s_, history_s_;
-  std::int64_t offset_ = std::numeric_limits<std::int64_t>::max() / 2;  // of the clock from the steady one; at the start any is taken
-  std::optional<std::int64_t> jumped_at_;
+  ClockGuard guard_;
+  bool is_sound_ = true;
 };
 
 ModuleInfo info() {

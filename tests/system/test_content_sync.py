@@ -11,7 +11,7 @@ import threading
 import time
 import unittest
 
-from fleet import BIN, FleetCase, eventually
+from fleet import BIN, FleetCase, eventually, processes_with
 from flaky_path import FlakyPath
 from pace import SLOWNESS, clock
 
@@ -311,6 +311,37 @@ class Direct(ContentCase):
         self.assertIn("not good", message)
         self.assertEqual(digest(self.destination), before)
         self.push(central, check_command=f"grep -q two {{staged}}/folder-1/1.cfg && grep -q one {self.destination}/folder-1/1.cfg")
+        self.assert_same()
+
+    def start_with(self, **options):
+        """A central and a node whose module content has these options, running."""
+        central = self.make_central()
+        poller = self.make_poller(central.thumbprint())
+        poller.replace_module("content", **options)
+        central.nodes(poller.start().node(2))
+        central.start()
+        self.wait_seen(central, 2)
+        return central
+
+    def test_a_check_that_hangs_ends_at_check_timeout_and_nothing_is_switched(self):
+        central, mark = self.start_with(check_timeout=1), f"61.{time.time_ns()}"
+        write_tree(self.source, 3)
+        self.assertIn("check_command failed", self.failure(central, timeout=15, check_command=f"sleep {mark}"))
+        self.assertFalse(self.destination.exists())
+        eventually(lambda: not processes_with(mark), 5, "the end of the check")
+
+    def test_without_keep_previous_nothing_is_left_of_the_tree_before(self):
+        central = self.start_with(keep_previous=False)
+        for version in ("one", "two", "three"):
+            write_tree(self.source, 10, version=version)
+            self.push(central)
+            self.assert_same()
+        left = [path for path in self.destination.parent.rglob("*.cfg") if self.destination not in path.parents]
+        eventually(lambda: not any(path.exists() for path in left), 5, f"the end of {left}")
+        _, body = central.api().request("POST", "/api/nodes/2/core/content/rollback", {"destination": str(self.destination)})
+        row = self.end_of(central, body["token"])
+        self.assertEqual(row["code"], 1, row)
+        self.assertIn("no earlier content", row["data"]["message"])
         self.assert_same()
 
     def test_a_check_off_the_nodes_whitelist_does_not_run_and_nothing_is_switched(self):

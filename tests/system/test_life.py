@@ -132,6 +132,18 @@ class LogFile(FleetCase):
         api.poll(None, api.submit(None, "true"))
         self.assertEqual(moved.stat().st_size, size, "lines still go to the file moved away")
 
+    def test_sigusr1_and_sighup_make_a_log_file_that_was_moved_away_anew_at_once(self):
+        central, _ = self.start_pair()
+        for number in range(3):
+            for which in (signal.SIGUSR1, signal.SIGHUP):
+                central.api().run(None, "true")  # whether the file is in its place is looked at once a second, and has just been
+                moved = central.log_file.with_suffix(f".log.{which.name}{number}")
+                central.log_file.rename(moved)
+                size, central.mark = moved.stat().st_size, 0
+                central.process.send_signal(which)
+                central.wait_log("log file opened again", 5)
+                self.assertNotIn("log file opened again", moved.read_text()[size:], which.name)
+
     def test_a_lower_severity_is_not_written(self):
         poller = self.make_poller("x")
         poller.severity = "info"

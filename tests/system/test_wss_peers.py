@@ -486,6 +486,14 @@ class ApiTokens(WssCase):
         WebApi.tokens["good"]["is_revoked"] = True
         self.assertTrue(self.take("odd name:v:2"), "the old token is no good any more")
 
+    def test_without_bind_tokens_every_good_token_speaks_for_a_node_and_others_still_do_not(self):
+        self.central.stop()
+        self.central = self.listen(central=self.central, bind_tokens=False)
+        for token in ("good:v1", "odd name:v:2", TOKEN, "good:v1"):
+            self.assertTrue(self.take(token), token)
+            self.wait_link(self.central, "down")
+        self.assertEqual(self.refused("revoked:v3"), ("token authorization unallowed", 1008))
+
     def test_an_api_that_fails_is_told_and_asked_again(self):
         WebApi.is_down = True
         node = self.make_node(self.central.wss_port, token="good:v1").start()
