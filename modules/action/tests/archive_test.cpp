@@ -141,9 +141,9 @@ TEST_CASE_METHOD(ArchiveFixture, "one bad member refuses the whole archive befor
 // Folders within folders are checked, moved and removed by functions that call themselves: 60,000 took more than the stack.
 TEST_CASE_METHOD(ArchiveFixture,
                  "a member in very many folders, or with a very long name, refuses the archive before anything is written") {
-  const auto nested = [](std::size_t folders, const std::string& folder = "d/") {
+  const auto nested = [](std::size_t folders, const std::string& part = "d/") {
     std::string path;
-    for (std::size_t i = 0; i < folders; ++i) path += folder;
+    for (std::size_t i = 0; i < folders; ++i) path += part;
     return path + "f";
   };
   const auto refusal = [this](const Entry& entry) {
