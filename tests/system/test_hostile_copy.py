@@ -96,7 +96,8 @@ class Archives(Copies):
                                 ([member("l", link=str(outside), **link), member("l/new", b"x")], "leads out"),
                                 ([member("a/l", link="../../outside", **link), member("a/l/new", b"x")], "leads out"),
                                 ([member("a/l", link="x/../../..", **link)], "leads out"),
-                                ([member("h", kind=tarfile.LNKTYPE, link=str(outside / "file"))], "leads out"), ([member("h", kind=tarfile.LNKTYPE, link="../outside/file")], "leads out")):
+                                ([member("h", kind=tarfile.LNKTYPE, link=str(outside / "file"))], "is a link to .* absolute path"),
+                                ([member("h", kind=tarfile.LNKTYPE, link="../outside/file")], r"is a link to .* '\.\.'")):
             self.refused(*members, reason=reason)
         self.assertEqual([path.name for path in outside.iterdir()], ["file"])
         self.assertEqual((outside / "file").read_text(), "untouched")
