@@ -31,6 +31,7 @@ constexpr std::int64_t reconnect_ms = 100, reconnect_ms_max = 2400, unanswered_p
 // parent's comes 6 s after its first. Whoever speaks every 3 s has ended the connection by then, or gets that copy.
 constexpr std::int64_t quiet_ms_max = 3000;
 constexpr std::int64_t place_ms_max = 1000;  // among those that greet, without an answer
+constexpr auto unread_pin_limit = std::chrono::seconds(60);
 
 // "tcp://[::1]:5556" gives "::1".
 std::string host_of(const std::string& endpoint) {
@@ -315,7 +316,8 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
     return;
   }
   auto compare = [this, thumbprint = key.thumbprint()](const Result<std::optional<std::string>>& pinned) -> Result<void> {
-    if (!pinned) return Error{"cannot look up the pinned key: " + pinned.error().message};
+    if (!pinned) return check_without_pin(thumbprint, pinned.error());
+    unread_since_.reset();
     if (*pinned && **pinned == thumbprint) return {};
     if (*pinned || services_.keys->fingerprint_mode == FingerprintMode::strict)
       services_.journal.note_refused_key(spec_.endpoint, spec_.node, thumbprint);
@@ -334,6 +336,18 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
   services_.journal.fingerprint_of(
       spec_.endpoint,
       for_this_attempt([compare, conclude](const Result<std::optional<std::string>>& pinned) mutable { conclude(compare(pinned)); }));
+}
+
+// Who locks the database for longer does not keep the node from its work, as with what others send (core/deliveries.hpp). At the next
+// connection the key is looked at anew.
+Result<void> Dialer::check_without_pin(const std::string& thumbprint, const Error& why) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!unread_since_) unread_since_ = now;
+  if (services_.keys->fingerprint_mode == FingerprintMode::strict || now - *unread_since_ < unread_pin_limit)
+    return Error{"cannot look up the pinned key: " + why.message};
+  log_.warning("link {}: the server's key {} is taken for this connection without a look at what is pinned: {}", spec_.endpoint, thumbprint,
+               why.message);
+  return {};
 }
 
 void Dialer::make_helo(const wire::RsaPublicKey& key) {

@@ -11,6 +11,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -66,6 +67,8 @@ class Dialer final : public Link, public HasFlow {
   void after(std::int64_t ms, std::function<void()> work);
   void stop_waiting();
   void check_key(const wire::RsaPublicKey& key);
+  /// What is pinned cannot be read.
+  Result<void> check_without_pin(const std::string& thumbprint, const Error& why);
   void make_helo(const wire::RsaPublicKey& key);
   void open_key(std::string sealed);
   void on_down(const Error& why, bool was_up);
@@ -97,6 +100,7 @@ class Dialer final : public Link, public HasFlow {
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer reconnect_timer_;  // for an address, a connection or an answer that is not there, and for the pause after one
   std::string last_reason_;                    // told once, not at each retry
+  std::optional<std::chrono::steady_clock::time_point> unread_since_;  // what is pinned
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,4 +1,5 @@
 """How a central trusts the keys of its pollers: fingerprint_mode."""
+import contextlib
 import sqlite3
 import time
 import unittest
@@ -77,6 +78,22 @@ class Fingerprints(FleetCase):
             file.write_bytes(content)
         self.poller.start()
         self.works("two")
+
+    def test_a_database_that_stays_locked_keeps_no_node_down_and_pins_nothing(self):
+        self.make_pair("first")
+        self.central.start()
+        self.works("one")
+        pinned = self.pins()
+        self.central.stop()
+        with contextlib.closing(sqlite3.connect(self.central.database, isolation_level=None)) as other:
+            other.execute("PRAGMA journal_mode = DELETE")
+            other.execute("BEGIN EXCLUSIVE")
+            self.central.start()
+            self.central.wait_log(rf"WARNING - .*link \S+: the server's key {self.poller.thumbprint()} is taken for this connection without a look", 90)
+            self.works("two")
+            other.execute("COMMIT")
+        self.works("three")
+        self.assertEqual(self.pins(), pinned)
 
     def test_strict_refuses_a_key_that_is_not_pinned(self):
         self.make_pair("strict")

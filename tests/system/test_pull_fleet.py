@@ -7,7 +7,7 @@ import unittest
 from fleet import eventually
 from hostile import connect
 from pace import SLOWNESS
-from test_hostile_listener import GREETING, ready, take
+from strangers import GREETING, ready, take
 from test_pull_nodes import PullCase
 
 
