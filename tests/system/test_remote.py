@@ -17,7 +17,7 @@ class Remote(FleetCase):
     def test_the_central_reaches_the_poller_through_the_remote(self):
         mark = self.directory / "mark"
         self.central.api().submit(4, f"echo ran >> {mark}")
-        eventually(mark.exists, 10, "the command on the poller behind the remote")
+        eventually(lambda: mark.exists() and mark.read_text(), 10, "the command on the poller behind the remote")
         self.assertEqual(mark.read_text(), "ran\n")
         self.assertEqual(outputs(self.central.api().run(3, "echo remote")), ["remote"])
 
