@@ -289,7 +289,8 @@ asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address 
   Session session(shared, stream, std::move(client));
   ErrorCode error;
   session.await_request();
-  session.deadline().set(shared.options.request_timeout);
+  // While it waits for its turn nothing can be cancelled: what follows must fail.
+  session.deadline().set(shared.options.request_timeout, Deadline::AtLimit::shut_down);
   co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
   turns.pass();
   if (error) {

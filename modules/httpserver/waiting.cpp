@@ -37,7 +37,8 @@ Deadline::Deadline(asio::ip::tcp::socket& socket)
 
 Deadline::~Deadline() { *state_ = State::unset; }
 
-void Deadline::set(Clock::duration from_now) {
+void Deadline::set(Clock::duration from_now, AtLimit at_limit) {
+  at_limit_ = at_limit;
   // Each limit has a state of its own: a handler of the one before may be on its way already.
   *state_ = State::unset;
   state_ = std::make_shared<State>(State::set);
@@ -55,6 +56,7 @@ void Deadline::clear() {
 void Deadline::expire() {
   *state_ = State::expired;
   boost::system::error_code ignored;
+  if (at_limit_ == AtLimit::shut_down) socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);
   socket_.cancel(ignored);
 }
 

@@ -59,15 +59,18 @@ class Event {
   Stopping::Hook hook_;
 };
 
-/// Limits what is done with one socket: at the limit its pending operations are cancelled, the socket stays open.
+/// Limits what is done with one socket: at the limit its pending operations are cancelled; the socket stays open, or is shut down where
+/// more is to follow without an operation that could be cancelled.
 class Deadline {
  public:
+  enum class AtLimit { cancel, shut_down };
+
   explicit Deadline(asio::ip::tcp::socket& socket);
   ~Deadline();
   Deadline(const Deadline&) = delete;
   Deadline& operator=(const Deadline&) = delete;
 
-  void set(Clock::duration from_now);
+  void set(Clock::duration from_now, AtLimit at_limit = AtLimit::cancel);
   void clear();
   /// As if the limit had been reached.
   void expire();
@@ -77,6 +80,7 @@ class Deadline {
   enum class State { unset, set, expired };
   asio::ip::tcp::socket& socket_;
   asio::steady_timer timer_;
+  AtLimit at_limit_ = AtLimit::cancel;
   std::shared_ptr<State> state_;  // a timer's handler may run after all else has gone
 };
 

@@ -409,13 +409,13 @@ class LongLogs(Hostile):
 
 
 class TlsCase(Hostile):
-    key, request_timeout = "rsa:2048", 2
+    key, request_timeout, more = "rsa:2048", 2, {}
 
     def setUp(self):
         key, certificate = self.directory / "http.key", self.directory / "http.crt"
         subprocess.run(["openssl", "req", "-x509", "-newkey", self.key, "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x",
                         "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
-        self.options = {"ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "request_timeout": self.request_timeout}
+        self.options = {"ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key), "request_timeout": self.request_timeout, **self.more}
         self.trusted = ssl.create_default_context(cafile=certificate)
         super().setUp()
 
@@ -423,15 +423,16 @@ class TlsCase(Hostile):
         self.assertEqual(Api("127.0.0.1", self.port, tls=self.trusted).request("GET", "/api/internal/constatus")[0], 200)
 
 
+def hello_of(trusted):
+    """What a client says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
+    return outgoing.read()
+
+
 class ManyHandshakes(TlsCase):
     key, request_timeout = "rsa:4096", 60  # five milliseconds to sign
-
-    def hello(self):
-        """What a client says first."""
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self.trusted.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1").do_handshake()
-        return outgoing.read()
 
     def test_handshakes_of_very_many_at_once_hold_up_no_open_connection_and_all_are_answered(self):
         live = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.trusted, timeout=60 * SLOWNESS)
@@ -445,7 +446,7 @@ class ManyHandshakes(TlsCase):
             return clock() - began
 
         seconds_of_a_request()
-        hello = self.hello()
+        hello = hello_of(self.trusted)
         many = [connect(self.port) for _ in range(600)]
         for connection in many:
             self.addCleanup(connection.close)
@@ -460,6 +461,22 @@ class ManyHandshakes(TlsCase):
         print(f"SECONDS {slowest:6.2f} for a request beside {len(many)} TLS handshakes that took {all_of_them:.2f}", flush=True)
         self.assertLess(slowest, all_of_them / 4)
         self.is_served()
+
+
+class CrowdedHandshakes(TlsCase):
+    key, request_timeout, more = "rsa:4096", 3, {"max_connections": 200}
+
+    def test_who_says_nothing_more_after_his_hello_holds_no_place(self):
+        before, hello = descriptors(self.pid), hello_of(self.trusted)
+        held = [connect(self.port) for _ in range(200)]
+        # The last of them gets its turn first, while the first of them make room for others.
+        for connection in reversed(held):
+            connection.sendall(hello)
+        held += [connect(self.port) for _ in range(200)]
+        self.is_served()
+        eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the end of all handshakes within request_timeout")
+        for connection in held:
+            connection.close()
 
 
 class Tls(TlsCase):
