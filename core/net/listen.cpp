@@ -86,7 +86,7 @@ Result<std::vector<tcp::endpoint>> look_up(const std::string& name, std::uint16_
 
 asio::awaitable<Result<std::vector<tcp::endpoint>>> find_endpoints(Agent& agent, std::string address, std::uint16_t port) {
   ErrorCode is_a_name;
-  const auto literal = asio::ip::make_address(address == "*" ? "0.0.0.0" : address, is_a_name);
+  const auto literal = asio::ip::make_address(address.empty() || address == "*" ? "0.0.0.0" : address, is_a_name);
   if (!is_a_name) co_return std::vector{tcp::endpoint(literal, port)};
   // Asking for it may take seconds.
   auto ask = [address, port] { return look_up(address, port); };
