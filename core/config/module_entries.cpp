@@ -35,10 +35,15 @@ const Schema& entry_schema() {
   return schema;
 }
 
+bool is_of_this_daemon_alone(std::string_view package) {
+  const auto library = library_of_package(package);
+  return library == "content" || library == "mcollective";
+}
+
 // With a package as deployed daemons have it, which load nothing that does not say so, and whatever says anything but `false`.
 bool is_enabled(const Settings& settings, const std::string& path, std::vector<Problem>& problems) {
   const ConfigValue* enable = settings.raw("enable");
-  const bool is_ours = !settings.has("package") || settings.has("library");
+  const bool is_ours = !settings.has("package") || settings.has("library") || is_of_this_daemon_alone(settings.text("package"));
   if (enable == nullptr) {
     if (!is_ours)
       warn(problems,
@@ -115,8 +120,9 @@ std::vector<Entry> module_entries(const ConfigValue& modules, std::vector<Proble
     if (first == entries.end())
       entries.push_back(std::move(*entry));
     else
-      warn(problems, fmt::format("modules.{}: the entry at {} has no effect: that at {} is of the same module, enabled, and comes first",
-                                 printable(entry->name), entry->where.text(), first->where.text()));
+      warn(problems, fmt::format("modules.{}: the entry at {} has no effect: that at {} {}, and comes first", printable(entry->name),
+                                 entry->where.text(), first->where.text(),
+                                 first->library == entry->library ? "is of the same module, enabled" : "has the same name, is enabled"));
   }
   return entries;
 }

@@ -84,6 +84,7 @@ void check_agent_config(const std::string& file) {
   require(!path.starts_with(' ') && !path.ends_with(' '), "the database's path has no spaces around it", path);
   std::vector<std::string> names;
   for (const auto& entry : config->modules) {
+    if (!entry.enabled) continue;
     require(!entry.name.empty() && !entry.library.empty(), "a module in the list can be looked for", entry.name);
     require(std::find(names.begin(), names.end(), entry.name) == names.end(), "a module is listed once", entry.name);
     names.push_back(entry.name);
