@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 namespace gorgone::proxy {
 namespace {
 
@@ -124,11 +127,13 @@ std::optional<CentreonApi> find_centreon_api(const ConfigValue& gorgone, const s
     api.base_url = scalar_of(entry, "base_url");
     api.username = scalar_of(entry, "username");
     api.password = scalar_of(entry, "password");
-    if (api.password.starts_with("secret::")) {
+    const std::array<std::pair<const char*, const std::string*>, 3> values{
+        {{"base_url", &api.base_url}, {"username", &api.username}, {"password", &api.password}}};
+    const auto in_vault = std::ranges::find_if(values, [](const auto& value) { return value.second->starts_with("secret::"); });
+    if (in_vault != values.end()) {
       log.error(
-          "tpapi \"{}\": password: is kept in a vault, which cannot be read yet; expected the password itself: tokens of Centreon let "
-          "nobody in",
-          name);
+          "tpapi \"{}\": {}: is kept in a vault, which cannot be read yet; expected the value itself: tokens of Centreon let nobody in",
+          name, in_vault->first);
       continue;
     }
     api.ca_file = scalar_of(entry, "ssl_ca_file");
