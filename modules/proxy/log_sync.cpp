@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 namespace gorgone::proxy {
 namespace {
@@ -39,10 +40,11 @@ NewRow row_of(const json::value& remote) {
 
 // Of a row that the node has written itself. In a journal of ours each row has a ctime of its own, which it keeps, as ids do not always;
 // a deployed node may come to one twice, and sends both in one answer. The ctime is first, for an index in the order of time grows at its
-// end.
+// end. Deployed daemons and ours write five decimals; of a node that writes more, two rows may be alike in these.
 std::string origin_of(const std::string& node, double ctime, std::size_t same) {
   if (ctime <= 0) return {};
-  return same == 0 ? fmt::format("{:.5f}/{}", ctime, node) : fmt::format("{:.5f}/{}/{}", ctime, node, same);
+  const int decimals = std::round(ctime * 1e5) / 1e5 == ctime ? 5 : 7;
+  return same == 0 ? fmt::format("{:.{}f}/{}", ctime, decimals, node) : fmt::format("{:.{}f}/{}/{}", ctime, decimals, node, same);
 }
 
 }  // namespace

@@ -199,6 +199,21 @@ TEST_CASE("a row has the origin that comes with it, else the node's own, and two
   CHECK(stored[2].origin == "1.25000/9");
 }
 
+TEST_CASE("rows of a node that writes more decimals than five are two where they are alike in these") {
+  Asking node;
+  node.log.link_up(100);
+  json::array rows;
+  for (const double ctime : {1795423853.65464, 1795423853.654641, 1795423853.654644})
+    rows.push_back(json::object{{"id", 1}, {"token", "a"}, {"code", 0}, {"etime", 1}, {"ctime", ctime}, {"instant", 0}, {"data", "{}"}});
+  const Payload data(json::value(json::object{{"code", 0}, {"data", json::object{{"result", std::move(rows)}}}}));
+  CHECK(node.log.take_answer({"ACK", node.sent[0].token, {}, data, {}}, 100));
+  const auto& stored = node.agent.recorded().fetched.rows;
+  REQUIRE(stored.size() == 3);
+  CHECK(stored[0].origin == "1795423853.65464/2");
+  CHECK(stored[1].origin != stored[0].origin);
+  CHECK(stored[2].origin != stored[1].origin);
+}
+
 TEST_CASE("an answer that is long on its way is waited for, and not asked for again") {
   test::LoopAgent agent;
   LinkFlow flow;
