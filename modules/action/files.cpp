@@ -99,9 +99,11 @@ FileDescriptor make_beside(const std::string& folder, std::string& name) {
   for (;;) {
     name = fmt::format("{}/{}{}", folder, beside_begin, new_token().substr(0, 16));
     FileDescriptor made(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!made) return made;
     struct stat status {};
-    // Another daemon may have taken it for one before it was locked.
-    if (!made || (::flock(made.get(), LOCK_EX | LOCK_NB) == 0 && ::fstat(made.get(), &status) == 0 && status.st_nlink > 0)) return made;
+    // Another daemon may have taken it for one before it was locked. A file system that knows no locks keeps nobody from copying.
+    const bool is_taken = ::flock(made.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (!is_taken && (::fstat(made.get(), &status) != 0 || status.st_nlink > 0)) return made;
   }
 }
 
