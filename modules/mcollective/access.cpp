@@ -174,7 +174,9 @@ asio::awaitable<void> AccessState::read_brought() {
   };
   auto kept = co_await agent.blocking(std::move(work));
   for (const auto& problem : kept.problems) agent.log().warning("access: {}", problem);
-  for (auto& list : kept.revocations) table.take(std::move(list));
+  for (const auto& list : kept.revocations)
+    if (const auto taken = table.take_kept(list); !taken && taken.error().code == "differs")
+      agent.log().warning("access: of a list kept in the journal: {}", taken.error().message);
   for (auto& certificate : kept.certificates) drop(table.take(std::move(certificate), now_s()));
   tell_changed();
 }

@@ -46,7 +46,7 @@ void AccessTable::set_files(std::shared_ptr<const AccessFiles> files) {
   files_ = std::move(files);
   differing_.clear();
   for (const auto& [issuer, revocations] : files_->revocations)
-    if (const auto taken = take(revocations); !taken && taken.error().code == "differs") differing_.push_back(taken.error().message);
+    if (const auto taken = take_kept(revocations); !taken && taken.error().code == "differs") differing_.push_back(taken.error().message);
 }
 
 std::vector<std::string> AccessTable::problems() const {
@@ -261,6 +261,15 @@ Result<void> AccessTable::take(Revocations revocations) {
                  "differs"};
   revocations_[revocations.issuer] = std::move(revocations);
   return {};
+}
+
+Result<void> AccessTable::take_kept(const Revocations& revocations) {
+  auto taken = take(revocations);
+  if (taken || taken.error().code != "differs") return taken;
+  auto& known = revocations_.at(revocations.issuer);
+  known.serials.insert(revocations.serials.begin(), revocations.serials.end());
+  known.keys.insert(revocations.keys.begin(), revocations.keys.end());
+  return taken;
 }
 
 std::vector<std::string> AccessTable::drop_ended(std::int64_t now_s) {

@@ -55,6 +55,9 @@ class AccessTable {
   std::vector<std::string> take(Certificate certificate, std::int64_t now_s);
   /// An Error where a newer list of that issuer is known or, with the code "differs", another one of the same number.
   Result<void> take(Revocations revocations);
+  /// The same of a list that is there anyhow, in a file or in the journal: whose entries differ under a number that is known is an Error,
+  /// but nobody is let in because of the order in which they were read: what either of them revokes is revoked.
+  Result<void> take_kept(const Revocations& revocations);
   /// Those of the files, and lists in them that are not taken.
   std::vector<std::string> problems() const;
   /// Removes what did not come from files and has ended: their serials.

@@ -318,6 +318,10 @@ TEST_CASE("revocations that were brought hold after a restart", "[access]") {
   CHECK(f.access->take_certificate(f.revocation(3, new_key())).has_error());
   f.open(f.options("listed"));
   CHECK_FALSE(f.is_in(key));
+  // The file is read before the journal.
+  f.scratch.write("revoked", f.revocation(4, new_key()));
+  f.open(f.options("listed"));
+  CHECK_FALSE(f.is_in(key));
 }
 
 TEST_CASE("an authority that is taken away takes all its certificates with it, and gives them back", "[access]") {
