@@ -342,8 +342,11 @@ void Dialer::check_key(const wire::RsaPublicKey& key) {
 // connection the key is looked at anew.
 Result<void> Dialer::check_without_pin(const std::string& thumbprint, const Error& why) {
   const auto now = std::chrono::steady_clock::now();
-  if (!unread_since_) unread_since_ = now;
-  if (services_.keys->fingerprint_mode == FingerprintMode::strict || now - *unread_since_ < unread_pin_limit)
+  // A failure of long ago says nothing of the time since.
+  if (!unread_since_ || now - unread_at_ > unread_pin_limit / 2) unread_since_ = now;
+  unread_at_ = now;
+  const bool is_blind = why.code == "unreadable";
+  if (!is_blind || services_.keys->fingerprint_mode == FingerprintMode::strict || now - *unread_since_ < unread_pin_limit)
     return Error{"cannot look up the pinned key: " + why.message};
   log_.warning("link {}: the server's key {} is taken for this connection without a look at what is pinned: {}", spec_.endpoint, thumbprint,
                why.message);

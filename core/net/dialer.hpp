@@ -101,6 +101,7 @@ class Dialer final : public Link, public HasFlow {
   boost::asio::steady_timer reconnect_timer_;  // for an address, a connection or an answer that is not there, and for the pause after one
   std::string last_reason_;                    // told once, not at each retry
   std::optional<std::chrono::steady_clock::time_point> unread_since_;  // what is pinned
+  std::chrono::steady_clock::time_point unread_at_{};                  // for the last time
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -158,6 +158,8 @@ void Listener::on_message(Frames frames) {
     log_refusal(routing_id, "dropped: its routing id does not begin with gorgone-");
     return;
   }
+  // What is still to be told of a connection of that number is of one before it, or of its own begin.
+  if (!outflow_.is_answered_over(routing_id, frames.connection)) strangers_->look();
   outflow_.heard(routing_id, frames.connection);
   sessions_->make_room(nodes());
   auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());

@@ -4,6 +4,11 @@
 
 namespace gorgone::net {
 
+bool Outflow::is_answered_over(const std::string& client, int connection) const {
+  const auto found = clients_.find(client);
+  return found != clients_.end() && found->second.connection == connection;
+}
+
 void Outflow::heard(const std::string& client, int connection) {
   const auto found = clients_.find(client);
   if (found != clients_.end()) {

@@ -19,6 +19,7 @@ class Outflow {
   using Lost = std::function<void(const std::string& client)>;
   Outflow(Taken taken, Lost lost) : taken_(std::move(taken)), lost_(std::move(lost)) {}
 
+  bool is_answered_over(const std::string& client, int connection) const;
   /// A message of a client came over a connection, over which it is answered from now on.
   void heard(const std::string& client, int connection);
   /// The connection has ended, or its number is another's now.

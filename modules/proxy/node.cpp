@@ -109,6 +109,8 @@ void Node::flush() {
   if (!is_up() || !is_known_ || now_s() < paused_until_) return;
   while (const auto* entry = queue_.next()) {
     if (const auto why = oversize_of(entry->message); !why.empty()) {
+      // That is the bound of the daemon before; the pong of this one tells its own.
+      if (!is_frame_max_fresh_ && !WssServer::serves(spec_.type)) break;
       fail(queue_.take_next(), why, "too_large");
       continue;
     }
@@ -254,6 +256,7 @@ void Node::link_down(const Error& why) {
   questions_.clear();
   // Who answers next may be an older daemon, or a newer one; its pong tells. One that is dialled refuses what it does not know.
   if (link_) link_->set_takes_raw(false);
+  is_frame_max_fresh_ = false;
   known_at_ = 0;
   if (!link_ || !link_->answers_requests()) is_known_ = false;
   for (const auto& message : queue_.take_sent_once())

@@ -141,8 +141,9 @@ class Node final : public LinkOwner {
   NodeQueue queue_;
   PingWatch pings_;
   LogSync log_;
-  std::set<std::string> features_;  // what the node said in its last pong that it can do
-  std::size_t frame_max_ = 0;       // that it takes, as that pong says; 0 where it says nothing
+  std::set<std::string> features_;   // what the node said in its last pong that it can do
+  bool is_frame_max_fresh_ = false;  // said since the link came up
+  std::size_t frame_max_ = 0;        // that it takes, as that pong says; 0 where it says nothing
   bool was_ready_ = false;
   std::string instance_;                                         // of the node's daemon, another after each start
   bool is_known_ = false;                                        // it has said so, or has let the time for it pass

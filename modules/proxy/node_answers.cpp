@@ -58,6 +58,7 @@ void Node::on_pong(const Message& pong) {
     if (const auto* list = data ? member(*data, "features") : nullptr; list && list->is_array())
       for (const auto& name : list->get_array())
         if (const auto text = text_of(&name)) features_.insert(*text);
+    is_frame_max_fresh_ = true;
     frame_max_ =
         static_cast<std::size_t>(std::max<std::int64_t>(0, integer_of(data ? member(*data, "max_message_size") : nullptr).value_or(0)));
     log_.set_can_hold(features_.contains("log_wait"));
@@ -67,7 +68,7 @@ void Node::on_pong(const Message& pong) {
     become_known();
     const auto instance = data ? text_of(member(*data, "instance")).value_or("") : std::string();
     const bool is_another = was_known && !instance_.empty() && instance != instance_;
-    if (is_another || !is_one_of_ours()) queue_.put_back_wrapped();
+    if (is_another || !is_one_of_ours()) queue_.put_back_wrapped(is_another && is_one_of_ours());
     if (is_another) {
       // It has forgotten the question that it held, and what it had not written down.
       log_.link_down("its daemon was restarted");

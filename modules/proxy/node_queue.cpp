@@ -266,7 +266,9 @@ void NodeQueue::link_lost() {
   put_back_if([](const Entry&) { return true; });
 }
 
-void NodeQueue::put_back_wrapped() {
+void NodeQueue::put_back_wrapped(bool may_have_come) {
+  for (auto& entry : in_flight_)
+    if (entry.form == Form::wrapped && may_have_come) entry.may_have_come = true;
   put_back_if([](const Entry& entry) { return entry.form == Form::wrapped; });
 }
 

@@ -94,8 +94,8 @@ class NodeQueue {
 
   /// The session is lost: what was not answered is sent again, before the rest, in its old order.
   void link_lost();
-  /// The node does not know what is wrapped: it stands where it stood.
-  void put_back_wrapped();
+  /// What was wrapped stands where it stood: the node does not know it, or (may_have_come) is another one by now, which may have taken it.
+  void put_back_wrapped(bool may_have_come = false);
   /// Before link_lost(): what was not answered and must not be sent again is taken out.
   std::vector<Message> take_sent_once();
 

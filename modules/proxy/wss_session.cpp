@@ -65,7 +65,7 @@ void WssSession::give_way() {
   if (socket_)
     socket_->cut("it gave way to another connection");
   else if (stream_)
-    stream_->next_layer().cancel();
+    stream_->next_layer().close();  // also where its TLS waits for its turn, and nothing is under way
 }
 
 std::string WssSession::who() const {
@@ -89,6 +89,7 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
         shared_.agent.log().info("httpserver: {} from {}", printable(secured.error().message), peer_);
       co_return;
     }
+    if (!greeting_) co_return;
   }
   const bool is_open = co_await open_socket(stream);
   if (!is_open || !greeting_ || shared_.is_stopping) co_return;

@@ -277,3 +277,16 @@ TEST_CASE_METHOD(Fixture, "a message that is larger than a node takes is told at
   command("larger", 0, '"' + std::string(60000, 'x') + '"');
   CHECK(commands().back() == "COMMAND larger");
 }
+
+TEST_CASE_METHOD(Fixture, "the bound of the daemon before refuses nothing that waits for the next one") {
+  begin(GENERATE(false, true));
+  up();
+  pong(true);
+  down();
+  command("larger", 0, '"' + std::string(60000, 'x') + '"');
+  up();
+  CHECK(agent.outbox.rows.empty());
+  pong(false);
+  CHECK(agent.outbox.rows.empty());
+  CHECK(commands().back() == "COMMAND larger");
+}
