@@ -69,7 +69,7 @@ Result<RolledBack> roll_back_at(const Options& options, const std::string& desti
   what.inode = staging->inode_of("previous");
   what.now = staging->tree_of(what.inode);
   what.before = staging->tree_of(at->status.st_ino);
-  const auto present_manifest = what.before ? staging->manifest(*what.before, options.limits) : std::nullopt;
+  const auto present_manifest = what.before ? staging->accepted_manifest(*what.before) : std::nullopt;
   // Without it nobody knows what was put there by others.
   what.keeps_extra = present_manifest.has_value();
   if (what.in_one_step) {

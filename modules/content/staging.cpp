@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <limits>
 #include <set>
 
 namespace gorgone::content {
@@ -132,6 +133,11 @@ std::optional<Manifest> Staging::manifest(const Hash& hash, const ManifestLimits
   auto manifest = decode(*bytes, limits);
   if (!manifest) return {};
   return std::move(*manifest);
+}
+
+std::optional<Manifest> Staging::accepted_manifest(const Hash& hash) const {
+  constexpr auto no_limit = std::numeric_limits<std::size_t>::max();
+  return manifest(hash, {no_limit, no_limit});
 }
 
 Result<void> Staging::note_tree(std::uint64_t inode, const Hash& hash) const {

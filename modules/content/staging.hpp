@@ -56,6 +56,8 @@ class Staging {
   /// Manifests that came, by their hash.
   Result<void> keep_manifest(const Hash& hash, std::string_view bytes) const;
   std::optional<Manifest> manifest(const Hash& hash, const ManifestLimits& limits) const;
+  /// That of a tree that was put in place: it was accepted then, whatever the limits are now.
+  std::optional<Manifest> accepted_manifest(const Hash& hash) const;
   /// Notes and tells which manifest the tree with a top inode was made from.
   Result<void> note_tree(std::uint64_t inode, const Hash& hash) const;
   std::optional<Hash> tree_of(std::uint64_t inode) const;

@@ -260,9 +260,10 @@ Result<void> finish(const Staging& staging, const Switch& what) {
   if (staging.has(tree_name)) {
     if (what.in_one_step && what.keeps_extra && (what.now || what.is_rollback)) {
       // A tree that was there before the first push has none: what was not pushed since belongs to others.
-      const auto now = what.now ? staging.manifest(*what.now, ManifestLimits{}) : Manifest{};
-      const auto before = what.before ? staging.manifest(*what.before, ManifestLimits{}) : std::nullopt;
-      if (now) carry_late(staging, before.value_or(Manifest{}), *now);
+      const auto now = what.now ? staging.accepted_manifest(*what.now) : Manifest{};
+      const auto before = what.before ? staging.accepted_manifest(*what.before) : std::nullopt;
+      // Where it cannot be read, nobody knows which files are ours, and none of ours may come back.
+      if (now && (!what.before || before)) carry_late(staging, before.value_or(Manifest{}), *now);
     }
     if (!what.in_one_step) {
       // Here the top folders stay and what is in them has changed places.

@@ -192,6 +192,32 @@ TEST_CASE("a rollback to what was there before the first push leaves the files o
   CHECK(prepared.scratch.read("dest/late") == "late");
 }
 
+TEST_CASE("a rollback puts nothing back that was pushed, however long the manifest is and where it cannot be read") {
+  const auto is_readable = GENERATE(true, false);
+  CAPTURE(is_readable);
+  const Prepared prepared;
+  const auto staging = prepared.staging();
+  prepared.build(staging, present_at(prepared.scratch.at("dest")), true);
+  auto what = one_step(prepared);
+  what.keeps_extra = true;
+  REQUIRE(perform(staging, what).has_value());
+  prepared.scratch.write("dest/late", "late");
+  // More than a node accepts that has no max_files.
+  auto manifest = prepared.manifest;
+  manifest.entries.push_back({"z", Entry::Kind::folder, 0755});
+  for (std::size_t number = 0; number < ManifestLimits{}.entries; ++number)
+    manifest.entries.push_back({"z/" + std::to_string(1000000 + number), Entry::Kind::file, 0644});
+  const auto bytes = encode(manifest);
+  Switch back;
+  back.is_rollback = true;
+  back.before = sha256(bytes);
+  if (is_readable) REQUIRE(staging.keep_manifest(*back.before, bytes).has_value());
+  REQUIRE(perform(prepared.staging(), back).has_value());
+  CHECK(prepared.is_old());
+  CHECK(prepared.scratch.read("dest/late") == (is_readable ? "late" : "missing"));
+  if (!is_readable) CHECK(prepared.scratch.read(".dest.gorgone/previous/late") == "late");
+}
+
 TEST_CASE("file by file the result is the same, and what was there is kept whole") {
   const Prepared prepared;
   const auto staging = prepared.staging();
