@@ -79,7 +79,7 @@ bool is_as_wanted(const Manifest& manifest, const Present& present, const Wanted
 }
 
 Builder::Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish)
-    : staging_(staging), manifest_(manifest), present_(present), wish_(wish), linked_(present.found.size()) {}
+    : staging_(staging), manifest_(manifest), present_(present), wish_(wish) {}
 
 Result<bool> Builder::build_for(std::chrono::milliseconds time) {
   const auto until = std::chrono::steady_clock::now() + time;
@@ -102,7 +102,19 @@ Result<bool> Builder::build_for(std::chrono::milliseconds time) {
   return false;
 }
 
+// An earlier try may have left a tree: what is as it was found changes its time when that tree's names go.
+void Builder::note_links_of_earlier_tree() const {
+  if (!staging_.has(tree_name)) return;
+  Scanner earlier(staging_.path(tree_name), {}, false);
+  if (!earlier.list()) return;
+  for (const auto& found : earlier.found()) {
+    const auto* there = found.kind == Found::Kind::file ? present_.at(found.path) : nullptr;
+    if (there && there->stamp == found.stamp) present_.linked.emplace(found.stamp.device, found.stamp.inode);
+  }
+}
+
 Result<void> Builder::start() {
+  note_links_of_earlier_tree();
   staging_.make_room(tree_name);
   const auto& destination = staging_.destination();
   if (destination.exists) {
@@ -211,12 +223,12 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   if (!place) return Error{place.error().message, "changed"};
   auto changed = [&] { return Error{fmt::format("'{}' was changed meanwhile", printable(old_->shown(from.path), PATH_MAX)), "changed"}; };
   FileDescriptor old(::openat(place->folder, place->name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-  const auto number = static_cast<std::size_t>(&from - present_.found.data());
+  const std::pair inode{from.stamp.device, from.stamp.inode};
   struct stat status {};
   auto is_as_found = [&] {
     if (!old || ::fstat(old.get(), &status) != 0) return false;
     auto stamp = stamp_of(status);
-    if (linked_[number]) stamp.ctime_ns = from.stamp.ctime_ns;
+    if (present_.linked.contains(inode)) stamp.ctime_ns = from.stamp.ctime_ns;
     return stamp == from.stamp;
   };
   if (!is_as_found()) return changed();
@@ -224,7 +236,7 @@ Result<void> Builder::take_unchanged(const Entry& entry, const Found& from, cons
   // Files of other paths stay files of their own, whatever is in them: a program may write to one of them in place.
   const bool is_alike = entry.path == from.path && entry.mode == from.mode && owners.uid == from.uid && owners.gid == from.gid;
   if (wish_.links_unchanged && is_alike && ::linkat(place->folder, place->name.c_str(), to.folder, to.name.c_str(), 0) == 0) {
-    linked_[number] = true;
+    present_.linked.insert(inode);
     return {};
   }
   const std::array<timespec, 2> times{status.st_atim, status.st_mtim};

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "owners.hpp"
@@ -23,6 +24,8 @@ struct Present {
   std::vector<Found> found;
   std::unordered_map<std::string_view, const Found*> by_path;     ///< into `found`
   std::unordered_map<std::string_view, const Found*> by_content;  ///< by the bytes of the hash
+  /// Device and inode of what got a name in a tree of ours since, or lost one: its time of change is ours, under all its names.
+  mutable std::set<std::pair<std::uint64_t, std::uint64_t>> linked;
 
   explicit Present(std::vector<Found> list);
   Present(Present&&) = default;
@@ -65,6 +68,7 @@ class Builder {
 
  private:
   Result<void> start();
+  void note_links_of_earlier_tree() const;
   Result<void> make(const Entry& entry);
   Result<void> make_file(const Entry& entry, const Walker::Place& to);
   Result<void> take_unchanged(const Entry& entry, const Found& from, const Walker::Place& to);
@@ -85,7 +89,6 @@ class Builder {
   Owners above_;  // of the folder that the destination lies in, where it is new
   std::size_t next_ = 0, next_extra_ = 0;
   std::set<Hash> used_;
-  std::vector<bool> linked_;      // those of present_.found, whose time of change is ours since
   std::vector<std::string> new_;  // paths of files whose content is not on the disk yet; no more than are synced one by one
   Notes notes_;
 };

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <thread>
+
 #include "blobs.hpp"
 #include "keeper.hpp"
 #include "scratch.hpp"
@@ -169,6 +171,42 @@ TEST_CASE("files of the same content at several paths are files of their own, an
   CHECK(all.size() == 3);
   CHECK(inode(".dest.gorgone/tree/same") == inode("dest/same"));
   CHECK(prepared.scratch.read(".dest.gorgone/tree/sub/twin") == "same");
+}
+
+TEST_CASE("an unchanged file of several names is linked under each, also when another try's links to it go") {
+  Prepared prepared;
+  std::filesystem::create_hard_link(prepared.scratch.at("dest/same"), prepared.scratch.at("dest/same2"));
+  prepared.scratch.write("source/same2", "same");
+  prepared.describe();
+  const auto staging = prepared.staging();
+  // The clock of file times has ticked, so that each link is seen in them.
+  auto tick = [] { std::this_thread::sleep_for(std::chrono::milliseconds(30)); };
+  auto is_linked = [&] {
+    const auto tree = present_at(prepared.scratch.at(".dest.gorgone/tree")), there = present_at(prepared.scratch.at("dest"));
+    return tree.at("same")->stamp == there.at("same")->stamp && tree.at("same2")->stamp == there.at("same2")->stamp;
+  };
+  tick();
+  const auto present = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, present, true, true);
+  CHECK(is_linked());
+  // Again with what was found before the first try, as where the whole cannot change places, and with what is found after it.
+  tick();
+  prepared.build(staging, present, true, true);
+  CHECK(is_linked());
+  tick();
+  const auto later = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, later, true, true);
+  CHECK(is_linked());
+  // A change by another is seen all the same.
+  const auto last = present_at(prepared.scratch.at("dest"));
+  const auto time = std::filesystem::last_write_time(prepared.scratch.at("dest/same"));
+  tick();
+  prepared.scratch.write("dest/same", "SAME");
+  std::filesystem::last_write_time(prepared.scratch.at("dest/same"), time);
+  Builder builder(staging, prepared.manifest, last, {{}, true, true});
+  const auto done = builder.build_for(std::chrono::seconds(10));
+  REQUIRE_FALSE(done.has_value());
+  CHECK(done.error().code == "changed");
 }
 
 TEST_CASE("a rollback to what was there before the first push leaves the files of others as they are now") {
