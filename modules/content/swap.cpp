@@ -77,7 +77,8 @@ std::uint64_t inode_at(int folder, const std::string& name) {
   return ::fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 ? status.st_ino : 0;
 }
 
-// A folder that goes into another one must be writable itself, for its ".." changes: for that moment.
+// A folder that goes into another one must be writable itself, for its ".." changes, and so must the folders that things go out of and
+// into: for that moment.
 class Writable {
  public:
   explicit Writable(const Walker::Place& place)
@@ -109,6 +110,15 @@ int move_between(const Walker::Place& one, const Walker::Place& other, Move move
   return move();
 }
 
+/// The same below the two tops, where the folders above the two places are part of the trees.
+template <class Move>
+int move_inside(const Walker::Place& one, const Walker::Place& other, Move move) {
+  const int error = move_between(one, other, move);
+  if (error != EACCES) return error;
+  const Writable above_one({one.folder, "."}), above_other({other.folder, "."});
+  return move_between(one, other, move);
+}
+
 void sync_folder(int folder) {
   const auto copy = copy_of(folder);
   if (copy) ::fsync(copy.get());
@@ -129,7 +139,7 @@ class Both {
     const auto from = tree_.place(step.path), to = there_.place(step.path);
     if (!from || !to) return from ? to.error() : from.error();
     if (inode_at(to->folder, to->name) == step.inode) return {};
-    const int error = move_between(*from, *to, [&] {
+    const int error = move_inside(*from, *to, [&] {
       if (step.kind == Step::Kind::put) return rename(*from, *to);
       if (step.kind == Step::Kind::take) return rename(*to, *from);
       const int failed = exchange(*from, *to);

@@ -430,9 +430,16 @@ TEST_CASE("a folder that its owner may not write is put in place and removed aga
   Prepared prepared;
   const auto is_in_one_step = GENERATE(true, false);
   CAPTURE(is_in_one_step);
+  const auto close = [&](int mode) {
+    std::filesystem::permissions(prepared.scratch.at("source/closed"), std::filesystem::perms(mode));
+    prepared.describe();
+  };
+  const auto is_closed = [&](const std::string& name) {
+    return std::filesystem::status(prepared.scratch.at(name)).permissions() == std::filesystem::perms(0555);
+  };
   prepared.scratch.write("source/closed/file", "closed");
-  std::filesystem::permissions(prepared.scratch.at("source/closed"), std::filesystem::perms(0555));
-  prepared.describe();
+  prepared.scratch.write("source/closed/gone", "gone");
+  close(0555);
   const auto staging = prepared.staging();
   const auto present = present_at(prepared.scratch.at("dest"));
   // The second time the first try's tree is there.
@@ -442,7 +449,36 @@ TEST_CASE("a folder that its owner may not write is put in place and removed aga
   REQUIRE(perform(staging, what).has_value());
   CHECK(prepared.is_new());
   CHECK(prepared.scratch.read("dest/closed/file") == "closed");
-  CHECK(std::filesystem::status(prepared.scratch.at("dest/closed")).permissions() == std::filesystem::perms(0555));
+  CHECK(is_closed("dest/closed"));
+
+  // What is in it is changed, comes and goes.
+  close(0755);
+  prepared.scratch.write("source/closed/file", "changed");
+  prepared.scratch.write("source/closed/new", "new");
+  std::filesystem::remove(prepared.scratch.at("source/closed/gone"));
+  close(0555);
+  const auto second = present_at(prepared.scratch.at("dest"));
+  prepared.build(staging, second, false);
+  what = is_in_one_step ? one_step(prepared) : by_files(prepared, staging, second);
+  if (!is_in_one_step) {
+    // One that fails gives the folders their modes, too.
+    auto failing = what;
+    failing.steps.push_back({Step::Kind::put, "nowhere/at/all", 1});
+    CHECK_FALSE(perform(staging, failing).has_value());
+    CHECK(prepared.scratch.read("dest/closed/file") == "closed");
+    CHECK(prepared.scratch.read("dest/closed/gone") == "gone");
+    CHECK_FALSE(prepared.scratch.has("dest/closed/new"));
+    CHECK((is_closed("dest/closed") && is_closed(".dest.gorgone/tree/closed")));
+  }
+  const auto done = perform(staging, what);
+  INFO((done ? "" : done.error().message));
+  REQUIRE(done.has_value());
+  CHECK(prepared.scratch.read("dest/closed/file") == "changed");
+  CHECK(prepared.scratch.read("dest/closed/new") == "new");
+  CHECK_FALSE(prepared.scratch.has("dest/closed/gone"));
+  CHECK(prepared.scratch.read(".dest.gorgone/previous/closed/file") == "closed");
+  CHECK((is_closed("dest/closed") && is_closed(".dest.gorgone/previous/closed")));
+  staging.empty_trash();
   std::filesystem::rename(prepared.scratch.at(".dest.gorgone/previous"), prepared.scratch.at(".dest.gorgone/trash"));
   staging.empty_trash();
   CHECK_FALSE(staging.has("trash"));
