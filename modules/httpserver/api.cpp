@@ -157,9 +157,12 @@ asio::awaitable<std::optional<Answer>> Api::submit(Message message) {
     std::optional<Answer> answer;
   };
   auto waiting = std::make_shared<Waiting>(agent_.loop(), stopping_);
-  Reply reply = [waiting, debt = debt_](Answer answer) {
-    waiting->answer = std::move(answer);
-    waiting->event.ring();
+  // Whoever owes the answer may give it when this server has ended: what waits ends with its request.
+  Reply reply = [weak = std::weak_ptr(waiting), debt = debt_](Answer answer) {
+    const auto asked = weak.lock();
+    if (!asked) return;
+    asked->answer = std::move(answer);
+    asked->event.ring();
   };
   agent_.submit(std::move(message), std::move(reply));
   co_await waiting->event.wait_until(Clock::now() + reply_limit);
@@ -189,9 +192,11 @@ asio::awaitable<void> Api::fetch(std::shared_ptr<Token> token, std::string node,
   auto* gateway = agent_.gateway();
   if (!gateway) co_return;
   token->is_fetched = false;
-  std::function<void(Result<void>)> done = [token, debt = debt_](const Result<void>&) {
-    token->is_fetched = true;
-    token->event.ring();
+  std::function<void(Result<void>)> done = [weak = std::weak_ptr(token), debt = debt_](const Result<void>&) {
+    const auto asked = weak.lock();
+    if (!asked) return;
+    asked->is_fetched = true;
+    asked->event.ring();
   };
   gateway->fetch_log(node, std::move(done));
   while (!token->is_fetched && !token->has_ended) {

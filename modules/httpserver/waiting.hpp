@@ -41,8 +41,8 @@ class Stopping {
   std::list<std::function<void()>> hooks_;
 };
 
-/// Something that callbacks report to one waiting coroutine. The callbacks hold it by a shared pointer, so they may come
-/// after the coroutine has ended.
+/// Something that callbacks report to one waiting coroutine. The callbacks hold it by a weak pointer: they may come
+/// after the coroutine, and the server, have ended.
 class Event {
  public:
   Event(asio::io_context& loop, Stopping& stopping);

@@ -252,6 +252,8 @@ class Trust(FleetCase):
         self.assertEqual(state["link"], "down")
         self.assertIn(old, state["last_error"])
         self.assertIn(new, state["last_error"])
+        # What was refused is written behind what is told of it.
+        eventually(lambda: central.database_rows("gorgone_refused_key"), 10, "the refused key")
         shown = gorgonectl("trust", "2", "--config", str(central.config))
         self.assertIn(old, shown)
         self.assertIn(new, shown)

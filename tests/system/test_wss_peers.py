@@ -67,6 +67,23 @@ class DeployedNode(WssCase):
         self.assertEqual((peer.taken.count("COMMAND"), peer.ended), (2, None))
         self.assertNotIn("link down", central.log())
 
+    def test_a_stop_while_a_request_waits_for_a_node_that_owes_its_log(self):
+        central = self.listen()
+        peer = self.peer(central)
+        eventually(lambda: peer.taken.count("PING") > 0 and central.api().nodes()["2"]["queue"] == 0, 10, "the first pong")
+        peer.stalls = {"GETLOG": 1000}
+        asked = peer.taken.count("GETLOG")
+
+        def ask():
+            with contextlib.suppress(Exception):
+                central.api().run(2, "x", wait_s=60)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        self.addCleanup(asking.join)
+        eventually(lambda: peer.taken.count("GETLOG") > asked, 30, "a question for the log")
+        self.assertLess(central.stop(), 10)
+
     def test_what_a_node_has_told_the_outcome_of_is_not_sent_again(self):
         central = self.listen()
         peer = self.peer(central)
