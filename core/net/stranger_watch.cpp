@@ -25,11 +25,11 @@ using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
 // While bytes come, and while none do. What the network brings in the longer one is beyond the bound for that time.
-constexpr milliseconds pause_min = 20ms, pause_max = 200ms;
+constexpr milliseconds pause_min = 20ms, pause_max = 50ms;
 // While there are no strangers: an idle daemon with its links up has nothing else to wake for.
 constexpr milliseconds pause_quiet = 500ms;
 // What was cut off is given back by the library's thread, and until then it is not held against others.
-constexpr milliseconds giving_back = 300ms, giving_back_max = 2s;
+constexpr milliseconds giving_back = 100ms, giving_back_max = 2s;
 // Looking at very many strangers takes no more than this part of the time.
 constexpr int share_of_time = 20;
 
