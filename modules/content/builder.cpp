@@ -78,7 +78,7 @@ bool is_as_wanted(const Manifest& manifest, const Present& present, const Wanted
                      [&](const Entry& entry) { return is_as_wanted(entry, present.at(entry.path), owners); });
 }
 
-Builder::Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish)
+Builder::Builder(const Staging& staging, const Manifest& manifest, Present& present, const Wish& wish)
     : staging_(staging), manifest_(manifest), present_(present), wish_(wish) {}
 
 Result<bool> Builder::build_for(std::chrono::milliseconds time) {
@@ -103,7 +103,7 @@ Result<bool> Builder::build_for(std::chrono::milliseconds time) {
 }
 
 // An earlier try may have left a tree: what is as it was found changes its time when that tree's names go.
-void Builder::note_links_of_earlier_tree() const {
+void Builder::note_links_of_earlier_tree() {
   if (!staging_.has(tree_name)) return;
   Scanner earlier(staging_.path(tree_name), {}, false);
   if (!earlier.list()) return;

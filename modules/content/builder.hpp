@@ -25,7 +25,7 @@ struct Present {
   std::unordered_map<std::string_view, const Found*> by_path;     ///< into `found`
   std::unordered_map<std::string_view, const Found*> by_content;  ///< by the bytes of the hash
   /// Device and inode of what got a name in a tree of ours since, or lost one: its time of change is ours, under all its names.
-  mutable std::set<std::pair<std::uint64_t, std::uint64_t>> linked;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> linked;
 
   explicit Present(std::vector<Found> list);
   Present(Present&&) = default;
@@ -57,7 +57,7 @@ class Builder {
     bool links_unchanged = false;
     bool replaces_folders = true;  ///< false: those that are at the destination stay, and only files are put into them
   };
-  Builder(const Staging& staging, const Manifest& manifest, const Present& present, const Wish& wish);
+  Builder(const Staging& staging, const Manifest& manifest, Present& present, const Wish& wish);
 
   /// Builds for about so long; true where the tree is complete and on the disk. An Error has code "changed" where the destination was
   /// changed meanwhile, "no_extra" where a file there cannot be taken over.
@@ -68,7 +68,7 @@ class Builder {
 
  private:
   Result<void> start();
-  void note_links_of_earlier_tree() const;
+  void note_links_of_earlier_tree();
   Result<void> make(const Entry& entry);
   Result<void> make_file(const Entry& entry, const Walker::Place& to);
   Result<void> take_unchanged(const Entry& entry, const Found& from, const Walker::Place& to);
@@ -83,7 +83,7 @@ class Builder {
 
   const Staging& staging_;
   const Manifest& manifest_;
-  const Present& present_;
+  Present& present_;
   Wish wish_;
   std::optional<Walker> tree_, old_;
   Owners above_;  // of the folder that the destination lies in, where it is new
