@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <gorgone/log.hpp>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -35,8 +37,8 @@ std::vector<std::string> parts_of(const std::string& path) {
   return parts;
 }
 
-/// For a message: a name may have megabytes.
-std::string shown(const std::string& name) { return name.size() <= 300 ? name : name.substr(0, 300) + "…"; }
+/// For a message: a name may have megabytes, and bytes of any kind.
+std::string shown(const std::string& name) { return printable(name, 300); }
 
 Error refused(const std::string& name, const std::string& why) {
   return Error{fmt::format("archive refused: member '{}' {}", shown(name), why)};
