@@ -3,13 +3,16 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
-#include <unistd.h>
+
+#include <gorgone/files.hpp>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <thread>
 
 #include "modules/mcollective/certificates/authority.hpp"
 #include "modules/mcollective/certificates/certificate.hpp"
@@ -19,8 +22,10 @@ namespace gorgone::ctl {
 namespace {
 
 namespace mc = mcollective;
+using namespace std::chrono_literals;
 
 constexpr std::size_t list_bytes_max = std::size_t{16} << 20, certificate_bytes_max = std::size_t{64} << 10;
+constexpr std::chrono::milliseconds lock_patience = 10s, lock_pause = 50ms;
 constexpr std::int64_t clock_difference_s = 60;  ///< a broker's clock may be that much behind ours
 
 std::string in_directory(const std::string& directory, const char* name) { return (std::filesystem::path(directory) / name).string(); }
@@ -45,32 +50,20 @@ Result<mc::Authorities> trusted_by(const std::string& ca) {
   return mc::Authorities{{mc::thumbprint_of(*key), *key}};
 }
 
-/// Held from reading a list until the new one is in its place: of two that are made at once one would be lost.
-class ListLock {
- public:
+/// To be held from reading a list until the new one is in its place: of two that are made at once one would be lost.
+Result<FileDescriptor> lock_of(const std::filesystem::path& list) {
   // Hidden: brokers read whole directories.
-  explicit ListLock(const std::filesystem::path& list)
-      : path_((list.parent_path() / ("." + list.filename().string() + ".lock")).string()),
-        file_(::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600)) {
-    do error_ = file_ >= 0 && ::flock(file_, LOCK_EX) == 0 ? 0 : errno;
-    while (error_ == EINTR && file_ >= 0);
+  const auto path = (list.parent_path() / ("." + list.filename().string() + ".lock")).string();
+  FileDescriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  for (auto left = lock_patience; file; left -= lock_pause) {
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) == 0) return file;
+    if (errno != EWOULDBLOCK) break;
+    if (left <= lock_pause)
+      return Error{fmt::format("{}: another revocation has held it for {} s; nothing was changed", path, lock_patience / 1s)};
+    std::this_thread::sleep_for(lock_pause);
   }
-  ~ListLock() {
-    if (file_ >= 0) ::close(file_);
-  }
-  ListLock(const ListLock&) = delete;
-  ListLock& operator=(const ListLock&) = delete;
-
-  Result<void> held() const {
-    if (error_ == 0) return {};
-    return Error{fmt::format("{}: cannot be locked: {}", path_, std::strerror(error_))};
-  }
-
- private:
-  const std::string path_;
-  const int file_;
-  int error_ = 0;
-};
+  return Error{fmt::format("{}: cannot be locked: {}", path, std::strerror(errno))};
+}
 
 Result<mc::Revocations> list_so_far(const std::string& path, const mc::Authority& authority) {
   std::error_code ignored;
@@ -148,8 +141,8 @@ Result<std::string> revoke(const RevokeWish& wish) {
   const auto authority = mc::read_authority_secret(wish.ca);
   if (!authority) return authority.error();
   const auto path = wish.list.empty() ? in_directory(wish.ca, "revoked") : wish.list;
-  const ListLock lock(path);
-  if (const auto held = lock.held(); !held) return held.error();
+  const auto lock = lock_of(path);
+  if (!lock) return lock.error();
   auto list = list_so_far(path, *authority);
   if (!list) return list.error();
   for (const auto& what : wish.what) {
