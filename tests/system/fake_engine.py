@@ -8,11 +8,20 @@ import time
 class FakeEngine:
     def __init__(self, path, start=True):
         self.path = pathlib.Path(path)
-        self.lines, self.thread, self.is_ending, self.is_paused = [], None, False, False
+        self.taken, self.empty_reads, self.thread, self.is_ending, self.is_paused = [], 0, None, False, False
         if not self.path.exists():
             os.mkfifo(self.path)
         if start:
             self.start()
+
+    @property
+    def lines(self):
+        """The lines that were in the pipe when this was asked, and all before; while paused those taken so far."""
+        # The read that is under way may have looked before the last line came, so the one behind it tells.
+        last = self.empty_reads + 2
+        while self.thread and self.thread.is_alive() and not self.is_paused and self.empty_reads < last:
+            time.sleep(0.001)
+        return self.taken
 
     def start(self):
         self.is_ending = False
@@ -41,8 +50,9 @@ class FakeEngine:
             except BlockingIOError:
                 piece = b""
             *lines, rest = (rest + piece).split(b"\n")
-            self.lines += [line.decode() for line in lines]
+            self.taken += [line.decode() for line in lines]
             if not piece:
+                self.empty_reads += 1
                 if self.is_ending:
                     return
                 time.sleep(0.002)
