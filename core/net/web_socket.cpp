@@ -27,9 +27,11 @@ BeastWebSocket::BeastWebSocket(WebStream stream, const Limits& limits)
       peer_(stream.peer()),
       stall_(stream.get_executor()),
       probe_(stream.get_executor()),
+      silence_(stream.get_executor()),
       stream_(WebSocketStream(std::move(stream))) {
   stream_.next_layer().expires_never();
-  stream_.set_option(websocket::stream_base::timeout{limits.greeting, limits.silence, true});
+  // Of silence Beast would know too little: on a slow line an answer waits behind a message.
+  stream_.set_option(websocket::stream_base::timeout{limits.greeting, websocket::stream_base::none(), false});
   stream_.read_message_max(limits.message_bytes);
   stream_.auto_fragment(false);
   stream_.text(true);
@@ -73,6 +75,8 @@ asio::awaitable<Result<void>> BeastWebSocket::greet(const std::string& host, con
 void BeastWebSocket::opened() {
   open_ = true;
   stream_.control_callback([this](websocket::frame_type, boost::beast::string_view) { heard(); });
+  heard();
+  look_after(limits_.silence / 2);
 }
 
 asio::awaitable<Result<std::string>> BeastWebSocket::read() {
@@ -90,8 +94,7 @@ asio::awaitable<Result<std::string>> BeastWebSocket::read() {
     if (stream_.is_message_done()) co_return text;
   }
   if (!error) co_return Error{why_, why_code_};
-  const bool is_silent = error == boost::beast::error::timeout || error == asio::error::timed_out;
-  finish(why_ended(error), is_silent ? down::mute : "");
+  finish(why_ended(error), error == asio::error::timed_out ? down::mute : "");
   co_return Error{why_, why_code_};
 }
 
@@ -102,7 +105,6 @@ std::string BeastWebSocket::why_ended(const ErrorCode& error) const {
     return fmt::format("the other side closed the WebSocket (status {}{}{})", static_cast<unsigned>(reason.code), text.empty() ? "" : ": ",
                        text);
   }
-  if (error == boost::beast::error::timeout) return fmt::format("nothing was heard for {} ms", limits_.silence.count());
   if (error == websocket::error::message_too_big) return "a message was larger than is taken";
   if (error == websocket::error::bad_frame_payload) return "a message was no UTF-8";
   if (error == asio::error::timed_out) return "the system gave the connection up: nothing was taken on the other side";
@@ -160,9 +162,16 @@ void BeastWebSocket::write_next() {
   });
 }
 
-LinkFlow BeastWebSocket::flow() const {
-  auto& socket = const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().socket();
-  return {given_, given_ - (unsent_ - written_), bytes_moved(socket.native_handle()).received};
+int BeastWebSocket::descriptor() const {
+  return const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().socket().native_handle();
+}
+
+LinkFlow BeastWebSocket::flow() const { return {given_, given_ - (unsent_ - written_), bytes_moved(descriptor()).received}; }
+
+// In bytes of the connection: a ping goes behind what the system has, and behind the frame that is being written.
+LinkFlow BeastWebSocket::in_system() const {
+  const auto moved = bytes_moved(descriptor());
+  return {bytes_written(descriptor()).value_or(0) + (writing_ ? frame_bytes : 0), moved.acknowledged, moved.received};
 }
 
 void BeastWebSocket::tell_room() {
@@ -185,6 +194,7 @@ void BeastWebSocket::close_now() {
   auto self = shared_from_this();
   open_ = false;
   on_room_ = {};
+  silence_.cancel();
   if (why_.empty()) why_ = fmt::format("closed: {}", std::string_view(close_reason_.reason.data(), close_reason_.reason.size()));
   stream_.async_close(close_reason_, [self](const ErrorCode&) { self->stream_.next_layer().close(); });
 }
@@ -202,11 +212,40 @@ void BeastWebSocket::finish(const std::string& why, const std::string& code) {
     why_code_ = code;
   }
   stall_.cancel();
+  silence_.cancel();
   if (probe_done_) end_probe(false);
 }
 
 void BeastWebSocket::heard() {
+  heard_at_ = Clock::now();
+  asked_ = false;
   if (probe_done_) end_probe(true);
+}
+
+void BeastWebSocket::look_after(std::chrono::milliseconds wait) {
+  auto self = shared_from_this();
+  silence_.expires_after(wait);
+  silence_.async_wait([self](const ErrorCode& error) {
+    if (!error && self->open_) self->look();
+  });
+}
+
+// Half of the limit after something was heard a ping is sent, and half of it later the connection is given up: only where what goes before
+// the ping no longer moves.
+void BeastWebSocket::look() {
+  const auto half = limits_.silence / 2;
+  if (asked_) {
+    if (watch_.moves(in_system())) return look_after(half);
+    finish(fmt::format("nothing was heard for {} ms", limits_.silence.count()), down::mute);
+    stream_.next_layer().close();
+    return;
+  }
+  const auto silent = std::chrono::floor<std::chrono::milliseconds>(Clock::now() - heard_at_);
+  if (silent < half) return look_after(half - silent);
+  asked_ = true;
+  watch_.ask(in_system());
+  ping();
+  look_after(half);
 }
 
 void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(bool)> done) {
@@ -220,8 +259,13 @@ void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(b
   probe_.async_wait([self](const ErrorCode& error) {
     if (!error && self->probe_done_) self->end_probe(false);
   });
+  ping();
+}
+
+void BeastWebSocket::ping() {
   // An earlier one may still wait for a frame to be written, and serves as well: the stream has room for a single ping that waits.
   if (std::exchange(pinging_, true)) return;
+  auto self = shared_from_this();
   stream_.async_ping({}, [self](const ErrorCode&) { self->pinging_ = false; });
 }
 

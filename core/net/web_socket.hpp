@@ -28,13 +28,18 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
   void probe(std::chrono::milliseconds limit, std::function<void(bool)> done) override;
   void limit_messages(std::size_t bytes) override { stream_.read_message_max(bytes); }
   const std::string& peer() const override { return peer_; }
-  LinkFlow flow() const override;
+  LinkFlow flow() const override;  ///< in bytes of messages
 
  private:
   using ErrorCode = boost::system::error_code;
 
   void opened();
   void heard();
+  void look_after(std::chrono::milliseconds wait);
+  void look();
+  void ping();
+  int descriptor() const;
+  LinkFlow in_system() const;
   std::string why_ended(const ErrorCode& error) const;
   void push(std::string text);
   void write_next();
@@ -43,9 +48,14 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
   void finish(const std::string& why, const std::string& code = {});
   void end_probe(bool answered);
 
+  using Clock = std::chrono::steady_clock;
+
   const Limits limits_;
   const std::string peer_;
   bool open_ = false, ending_ = false, writing_ = false, refused_ = false, pinging_ = false;
+  Clock::time_point heard_at_;
+  bool asked_ = false;  // nothing was heard for half of the limit, and a ping was sent
+  FlowWatch watch_;
   std::string why_, why_code_;  // it ended, the first reason
   std::deque<std::string> queue_;
   std::size_t unsent_ = 0, written_ = 0;  // bytes of the queue, of its first message
@@ -53,7 +63,7 @@ class BeastWebSocket final : public WebSocket, public HasFlow, public std::enabl
   boost::beast::websocket::close_reason close_reason_;
   std::function<void()> on_room_;
   std::function<void(bool)> probe_done_;
-  asio::steady_timer stall_, probe_;
+  asio::steady_timer stall_, probe_, silence_;
   boost::beast::websocket::stream<WebSocketStream, false> stream_;
 };
 

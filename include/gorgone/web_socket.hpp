@@ -24,8 +24,9 @@ class GORGONE_API WebSocket {
     std::size_t message_bytes = std::size_t{64} << 20;  ///< the largest message that is taken
     std::size_t unsent_bytes = std::size_t{64} << 20;   ///< that may wait to be sent; a single larger message passes alone
     std::chrono::milliseconds greeting{10000};          ///< for the opening and the closing handshake
-    std::chrono::milliseconds silence{10000};           ///< a peer is pinged after half of it, and gone after all of it
-    std::chrono::milliseconds stall{30000};             ///< for a peer to take 16 KiB
+    std::chrono::milliseconds silence{
+        10000};  ///< a peer is pinged after half of it, and gone after all of it unless what goes before the ping still moves
+    std::chrono::milliseconds stall{30000};  ///< for a peer to take 16 KiB
   };
   using Upgrade = boost::beast::http::request<boost::beast::http::empty_body>;
   using Headers = std::vector<std::pair<std::string, std::string>>;

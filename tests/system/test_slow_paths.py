@@ -10,6 +10,7 @@ import slow_path
 from api import codes, outputs
 from fleet import FleetCase, eventually
 from pace import clock
+from wss_fleet import TOKEN
 
 WITHOUT = slow_path.missing()
 PORT = 5556
@@ -52,6 +53,15 @@ class SlowCase(FleetCase):
         self.central.nodes({"id": 2, "type": "pull"})
         self.central.configure("70-listener", {"gorgonecore": {
             "external_com_type": "tcp", "external_com_path": f"*:{PORT}", "authorized_clients": [{"key": self.poller.thumbprint()}]}})
+        self.central.start()
+        self.poller.start()
+
+    def dials_by_web(self):
+        """The node dials by a WebSocket."""
+        self.central.replace_module("proxy", httpserver={"enable": True, "address": "0.0.0.0", "port": PORT, "token": TOKEN})
+        self.prepare(self.there.house(self.make("poller", "poller-pullwss", {"central.example": HERE, "8086": str(PORT), "TOKEN-OF-THE-CENTRAL": TOKEN})))
+        self.poller.replace_module("pullwss", address=HERE, port=PORT, token=TOKEN)
+        self.central.nodes({"id": 2, "type": "pullwss"})
         self.central.start()
         self.poller.start()
 
@@ -150,9 +160,27 @@ class Narrow(SlowCase):
         self.pull(pull={"ping": 5, "ping_timeout": 10}, ping=5, pong_max_timeout=1)
         self.large_result("pull")
 
+    def test_a_large_command_for_a_node_that_dials_by_web(self):
+        self.join(queue=400000)
+        self.dials_by_web()
+        self.large_command("wss")
+
+    def test_a_large_result_of_a_node_that_dials_by_web(self):
+        self.join(queue=400000)
+        self.dials_by_web()
+        self.large_result("wss")
+
     def test_a_node_that_hangs_behind_a_large_command_is_given_up(self):
         self.join()
         self.push(ping=5, pong_max_timeout=1)
+        self.hangs("push")
+
+    def test_a_node_of_the_web_that_hangs_behind_a_large_command_is_given_up(self):
+        self.join(queue=400000)
+        self.dials_by_web()
+        self.hangs("wss")
+
+    def hangs(self, what):
         self.ready()
         self.central.api().submit(2, "true", metadata={"ballast": "x" * self.BYTES})
         time.sleep(5)
@@ -163,7 +191,7 @@ class Narrow(SlowCase):
             self.central.wait_log("link down", timeout=self.BYTES / self.RATE + 15)
         finally:
             os.kill(self.poller.process.pid, signal.SIGCONT)
-        print(f"SECONDS {clock() - begin:6.2f} until a node that hangs behind a large command is given up", flush=True)
+        print(f"SECONDS {clock() - begin:6.2f} until a node that hangs behind a large command is given up ({what})", flush=True)
 
 
 if __name__ == "__main__":
