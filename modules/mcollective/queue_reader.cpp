@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <random>
 
 #include "envelope.hpp"
@@ -11,10 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// We are told of each new message; looking without having been told is for the rare case that the telling was lost.
-constexpr auto look_untold_after = 30s;
-constexpr auto look_told_after = 20ms;
-constexpr int fruitless_max = 7;
+// We are told of each new message, and look soon where the server that answers may not have it yet. Where nobody has told us the telling
+// may have been lost, as with a server that ended: that is most likely while messages come.
+constexpr std::chrono::milliseconds look_told_after = 20ms, look_untold_after = 1s, look_seldom = 30s, told_lately = 3s;
 constexpr auto again_after = 1000ms;
 constexpr std::size_t usual_at_first = std::size_t{64} << 10;
 
@@ -60,6 +60,7 @@ void QueueReader::set_ready(bool is_ready) {
   std::vector<std::string> all;
   for (auto& [topic, state] : topics_) {
     state.must_check = true;  // somebody may have come to another broker meanwhile
+    state.pause = {};
     all.push_back(topic);
   }
   for (const auto& topic : all) go_on(topic);
@@ -258,7 +259,7 @@ void QueueReader::news(const std::string& topic) {
   const auto found = topics_.find(topic);
   if (found == topics_.end()) return;
   ++found->second.told;
-  found->second.fruitless = 0;
+  found->second.pause = {};
   go_on(topic);
 }
 
@@ -343,11 +344,13 @@ void QueueReader::read(const std::string& topic, Topic& state) {
 void QueueReader::found(const std::string& topic, Topic& state, Result<std::optional<JetStream::Record>> record) {
   if (!record) return look_again(topic, state, again_after);
   if (!*record) {
-    // The server that answered may not have it yet; one that was seen already had been told of late.
-    if (state.told > 0 && ++state.fruitless > fruitless_max) state.told = 0;
-    if (state.told == 0) return look_again(topic, state, look_untold_after);
-    return look_again(topic, state, look_told_after * (1 << state.fruitless));
+    // One that was seen already had been told of late.
+    if (state.pause > told_lately) state.told = 0;
+    const auto first = state.told > 0 ? look_told_after : look_untold_after;
+    state.pause = std::clamp(2 * state.pause, first, look_seldom);
+    return look_again(topic, state, state.pause);
   }
+  state.pause = {};
   const auto sequence = (*record)->sequence;
   state.next = sequence + 1;
   if (state.told > 0) --state.told;

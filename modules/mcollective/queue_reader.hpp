@@ -6,6 +6,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -55,8 +56,8 @@ class QueueReader {
     std::size_t bytes = 0;                         ///< of these, and what is set aside for the one that is being read
     std::size_t usual = 0;                         ///< as large as the last one: what is set aside for the next
     std::uint64_t taken = 0;
-    std::uint64_t told = 0;  ///< messages that we were told of and have not seen
-    int fruitless = 0;       ///< looks for them
+    std::uint64_t told = 0;              ///< messages that we were told of and have not seen
+    std::chrono::milliseconds pause{0};  ///< after the last look that found nothing
     std::unique_ptr<asio::steady_timer> again;
   };
   const std::map<std::string, Topic>& topics() const { return topics_; }

@@ -7,9 +7,11 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace gorgone::mcollective::test {
@@ -36,6 +38,12 @@ class FakeNats {
   void answer_with(const std::vector<std::string>& answers) {
     std::lock_guard lock(mutex_);
     answers_.insert(answers_.end(), answers.begin(), answers.end());
+  }
+  /// For the next so many questions for the next message of a queue there is none; then there is this one.
+  void give_next(std::string payload, int fruitless) {
+    std::lock_guard lock(mutex_);
+    next_ = std::move(payload);
+    fruitless_ = fruitless;
   }
   static std::string error(int code, const std::string& what) {
     return "{\"error\":{\"code\":400,\"err_code\":" + std::to_string(code) + ",\"description\":\"" + what + "\"}}";
@@ -101,13 +109,30 @@ class FakeNats {
       const auto answer = answer_to(words[1], payload);
       const auto& reply = words[2];
       const auto subscription = subscriptions.find(reply.substr(0, reply.rfind('.')) + ".*");
-      if (answer.empty() || subscription == subscriptions.end()) continue;
-      co_await say(socket, "MSG " + reply + " " + subscription->second + " " + std::to_string(answer.size()) + "\r\n" + answer + "\r\n");
+      if (subscription == subscriptions.end()) continue;
+      const auto to = reply + " " + subscription->second + " ";
+      if (const auto record = record_for(words[1])) {
+        const auto& [head, body] = *record;
+        co_await say(socket, "HMSG " + to + std::to_string(head.size()) + " " + std::to_string(head.size() + body.size()) + "\r\n" + head +
+                                 body + "\r\n");
+      } else if (!answer.empty()) {
+        co_await say(socket, "MSG " + to + std::to_string(answer.size()) + "\r\n" + answer + "\r\n");
+      }
     }
   }
 
   asio::awaitable<void> say(Tcp::socket& socket, std::string text) {
     co_await asio::async_write(socket, asio::buffer(text), asio::use_awaitable);
+  }
+
+  /// Headers and payload of the answer to a question for the next message, where give_next() was said.
+  std::optional<std::pair<std::string, std::string>> record_for(const std::string& subject) {
+    std::lock_guard lock(mutex_);
+    if (!subject.starts_with("$JS.API.DIRECT.") || fruitless_ < 0) return {};
+    const bool is_there = fruitless_ == 0 && !next_.empty();
+    if (fruitless_ > 0) --fruitless_;
+    if (!is_there) return std::pair<std::string, std::string>("NATS/1.0 404 Message Not Found\r\n\r\n", "");
+    return std::pair<std::string, std::string>("NATS/1.0\r\nNats-Sequence: 1\r\n\r\n", std::exchange(next_, {}));
   }
 
   std::string answer_to(const std::string& subject, const std::string& payload) {
@@ -128,6 +153,8 @@ class FakeNats {
   const std::size_t payload_max_;
   mutable std::mutex mutex_;
   std::deque<std::string> answers_;
+  std::string next_;
+  int fruitless_ = -1;
   Seen seen_;
   asio::io_context loop_{1};
   Tcp::acceptor acceptor_;

@@ -1,6 +1,8 @@
 // A journal that fails, is late, or has its records in memory only.
 #include <algorithm>
 
+#include "envelope.hpp"
+#include "fake_nats.hpp"
 #include "journal_queues.hpp"
 #include "queue_bench.hpp"
 
@@ -135,4 +137,18 @@ TEST_CASE("while the journal's file cannot be used a PUT is refused, and taken a
   REQUIRE(within(10s, {&bench}, [&] { return !bench.offers[reply].empty(); }));
   bench.run_for(100ms);
   CHECK(bench.offers[reply] == std::vector<std::string>{"n" + std::to_string(attempts)});
+}
+
+TEST_CASE("a message of which nobody has told the broker is looked for soon, not after half a minute") {
+  Directory directory;
+  FakeNats server;
+  Envelope envelope;
+  envelope.frames = message("untold");
+  // As where the servers that are asked first do not have it yet, or the word of it was lost.
+  server.give_next(seal(envelope), 2);
+  Bench bench(directory.file("history.sdb"), server.yaml() + replies);
+  REQUIRE(within(10s, {&bench}, [&] { return bench.queues().describe().at(0).at("state") == "up"; }));
+  REQUIRE(bench.queues().attach(reply, "web1"));
+  CHECK(within(15s, {&bench}, [&] { return !bench.offers[reply].empty(); }));
+  CHECK(bench.offers[reply] == std::vector<std::string>{"untold"});
 }
