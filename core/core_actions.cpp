@@ -113,7 +113,7 @@ void setcoreid(const CoreParts& parts, const Message& message, const Reply& repl
 }
 
 // Sets the severity of the core and of every module: they share one log.
-void bcastlogger(const Message& message, const Reply& reply) {
+void bcastlogger(const CoreParts&, const Message& message, const Reply& reply) {
   const auto data = message.data.json();
   const auto* content = data ? member(**data, "content") : nullptr;
   const auto name = content ? text_of(member(*content, "severity")) : std::nullopt;
@@ -188,6 +188,54 @@ void add_listeners(const CoreParts& parts, const Message& message, const Reply& 
   answer(reply, "ACK", message, 2, {{"action", "addlistener"}, {"message", "ok"}, {"data", **data}});
 }
 
+void getthumbprint(const CoreParts& parts, const Message& message, const Reply& reply) {
+  answer_in_log(parts, reply, "GETTHUMBPRINT", message, 2,
+                {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
+}
+
+// The deployed daemon's key exchange between its processes; ours has none, and no peer may touch it.
+void refuse_internal(const CoreParts&, const Message& message, const Reply& reply) {
+  answer(reply, "ACK", message, 1,
+         {{"error", "refused"}, {"message", "action '" + message.action + "' is internal and never crosses a link"}});
+}
+
+template <asio::awaitable<void> (*task)(CoreParts, Message, Reply)>
+void run(const CoreParts& parts, const Message& message, const Reply& reply) {
+  asio::co_spawn(parts.loop, task(parts, message, reply), [](const std::exception_ptr& error) {
+    if (!error) return;
+    try {
+      std::rethrow_exception(error);
+    } catch (const std::exception& failure) {
+      Log("core").error("an action of the core ended: {}", failure.what());
+    }
+  });
+}
+
+struct CoreAction {
+  Action action;
+  void (*handle)(const CoreParts&, const Message&, const Reply&);
+};
+
+const std::vector<CoreAction>& table() {
+  static const std::vector<CoreAction> all{
+      {{"PING"}, ping},
+      {{"GETLOG"}, getlog},
+      {{"PUTLOG"}, putlog},
+      {{"CONSTATUS", "GET", "/internal/constatus"}, constatus},
+      {{"INFORMATION", "GET", "/internal/information"}, information},
+      {{"GETTHUMBPRINT", "GET", "/internal/thumbprint"}, getthumbprint},
+      {{"BCASTLOGGER", "POST", "/internal/logger"}, bcastlogger},
+      {{"SETCOREID"}, setcoreid},
+      {{"ADDLISTENER"}, add_listeners},
+      {{"LOADMODULE"}, run<load_module>},
+      {{"UNLOADMODULE"}, run<unload_module>},
+      {{"KILL"}, run<unload_module>},
+      {{"BCASTCOREKEY"}, refuse_internal},
+      {{"SETMODULEKEY"}, refuse_internal},
+  };
+  return all;
+}
+
 }  // namespace
 
 Result<HistoryFilter> history_filter(const json::value& data) {
@@ -233,47 +281,17 @@ Result<HistoryFilter> history_filter(const json::value& data) {
   return filter;
 }
 
+std::vector<Action> core_actions() {
+  std::vector<Action> all;
+  for (const auto& entry : table()) all.push_back(entry.action);
+  return all;
+}
+
 void add_core_actions(CoreParts given) {
   auto shared = std::make_shared<const CoreParts>(given);
-  auto add = [&](const Action& action, void (*handler)(const CoreParts&, const Message&, const Reply&)) {
-    given.router.add_core_action(action,
-                                 [shared, handler](const Message& message, const Reply& reply) { handler(*shared, message, reply); });
-  };
-  add({"PING"}, ping);
-  add({"GETLOG"}, getlog);
-  add({"PUTLOG"}, putlog);
-  add({"CONSTATUS", "GET", "/internal/constatus"}, constatus);
-  add({"INFORMATION", "GET", "/internal/information"}, information);
-  add({"SETCOREID"}, setcoreid);
-  add({"ADDLISTENER"}, add_listeners);
-  add({"GETTHUMBPRINT", "GET", "/internal/thumbprint"}, [](const CoreParts& parts, const Message& message, const Reply& reply) {
-    answer_in_log(parts, reply, "GETTHUMBPRINT", message, 2,
-                  {{"action", "getthumbprint"}, {"message", "ok"}, {"data", object{{"thumbprint", parts.thumbprint}}}});
-  });
-  add({"BCASTLOGGER", "POST", "/internal/logger"},
-      [](const CoreParts&, const Message& message, const Reply& reply) { bcastlogger(message, reply); });
-  // The deployed daemon's key exchange between its processes; ours has none, and no peer may touch it.
-  for (const char* name : {"BCASTCOREKEY", "SETMODULEKEY"})
-    add({name}, [](const CoreParts&, const Message& message, const Reply& reply) {
-      answer(reply, "ACK", message, 1,
-             {{"error", "refused"}, {"message", "action '" + message.action + "' is internal and never crosses a link"}});
-    });
-  using Task = asio::awaitable<void> (*)(CoreParts, Message, Reply);
-  auto add_task = [&](const char* name, Task task) {
-    given.router.add_core_action({name}, [shared, task](Message message, Reply reply) {
-      asio::co_spawn(shared->loop, task(*shared, std::move(message), std::move(reply)), [](const std::exception_ptr& error) {
-        if (!error) return;
-        try {
-          std::rethrow_exception(error);
-        } catch (const std::exception& failure) {
-          Log("core").error("an action of the core ended: {}", failure.what());
-        }
-      });
-    });
-  };
-  add_task("LOADMODULE", load_module);
-  add_task("UNLOADMODULE", unload_module);
-  add_task("KILL", unload_module);
+  for (const auto& entry : table())
+    given.router.add_core_action(
+        entry.action, [shared, handle = entry.handle](const Message& message, const Reply& reply) { handle(*shared, message, reply); });
 }
 
 }  // namespace gorgone

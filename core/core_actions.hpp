@@ -1,8 +1,9 @@
 #pragma once
-// The actions that every node serves without a module (PROTOCOL.md section 5). On the loop.
+// The actions that every node serves without a module (docs/protocol.md, Actions of the core). On the loop.
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "core/host/module_host.hpp"
 #include "core/log_answers.hpp"
@@ -29,6 +30,8 @@ struct CoreParts {
 };
 
 void add_core_actions(CoreParts parts);
+/// The same, for documentation.
+std::vector<Action> core_actions();
 
 /// GETLOG's filters; an Error where one is no number.
 Result<HistoryFilter> history_filter(const json::value& data);
