@@ -1,5 +1,7 @@
 #include "core/host/module_agent.hpp"
 
+#include <gorgone/await_callback.hpp>
+
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/redirect_error.hpp>
@@ -79,23 +81,12 @@ Result<std::unique_ptr<Link>> ModuleAgent::client_link(const std::string& routin
 }
 
 asio::awaitable<Result<std::string>> ModuleAgent::log_text(HistoryFilter filter, WriteRows write) {
-  auto result = std::make_shared<std::optional<Result<std::string>>>();
-  auto start = [this, filter = std::move(filter), write = std::move(write), result](auto handler) mutable {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    // Posted: a refusal comes before the caller waits.
-    auto done = [&loop = services_.loop, shared, result](Result<std::string> text) {
-      result->emplace(std::move(text));
-      asio::post(loop, [shared] { std::move (*shared)(); });
-    };
-    auto& answers = services_.log_answers;
-    auto tell = [&answers, filter, write = std::move(write), done = std::move(done)](Result<Rows> rows, LogAnswers::Place place) mutable {
-      answers.tell(filter, std::move(rows), std::move(place), std::move(write), std::move(done));
-    };
-    answers.read(filter, std::move(tell));
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  co_return std::move(**result);
+  return await_callback<Result<std::string>>(
+      [&answers = services_.log_answers, filter = std::move(filter), write = std::move(write)](auto done) {
+        answers.read(filter, [&answers, filter, write, done](Result<Rows> rows, LogAnswers::Place place) {
+          answers.tell(filter, std::move(rows), std::move(place), write, done);
+        });
+      });
 }
 
 std::shared_ptr<void> ModuleAgent::add_parent(std::function<void(const Message&)> tell) { return services_.parents.add(std::move(tell)); }
@@ -104,12 +95,8 @@ void ModuleAgent::tell_parents(const Message& message) { services_.parents.tell(
 
 asio::awaitable<void> ModuleAgent::begin(const Message& message) {
   if (message.delivery.empty() || !begun_.insert(message.delivery).second) co_return;
-  auto start = [this, delivery = message.delivery](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    services_.journal.begin_incoming(delivery, [shared](const Result<void>&) { std::move (*shared)(); });
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  auto start = [this, delivery = message.delivery](auto done) { services_.journal.begin_incoming(delivery, std::move(done)); };
+  co_await await_callback<Result<void>>(std::move(start));
 }
 
 void ModuleAgent::end(const std::string& delivery) {

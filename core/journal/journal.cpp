@@ -1,9 +1,8 @@
+#include <gorgone/await_callback.hpp>
 #include <gorgone/journal.hpp>
 #include <gorgone/json.hpp>
 
 #include <fmt/format.h>
-#include <boost/asio/async_result.hpp>
-#include <boost/asio/use_awaitable.hpp>
 
 namespace gorgone {
 
@@ -16,17 +15,7 @@ void Journal::write(NewRow row) {
 }
 
 asio::awaitable<Result<Rows>> Journal::read(HistoryFilter filter) {
-  auto result = std::make_shared<std::optional<Result<Rows>>>();
-  auto start = [this, filter = std::move(filter), result](auto handler) mutable {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    read(std::move(filter), [shared, result](Result<Rows> rows) {
-      result->emplace(std::move(rows));
-      std::move (*shared)();
-    });
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  co_return std::move(**result);
+  return await_callback<Result<Rows>>([this, filter = std::move(filter)](auto done) mutable { read(std::move(filter), std::move(done)); });
 }
 
 bool ends_token(const HistoryRow& row) {

@@ -1,5 +1,6 @@
 // engine: gives external commands to the monitoring engine through its named pipe (ENGINECOMMAND).
 
+#include <gorgone/await_callback.hpp>
 #include <gorgone/database_name.hpp>
 #include <gorgone/module.hpp>
 
@@ -138,12 +139,8 @@ class Engine final : public Module {
   }
 
   asio::awaitable<void> store(std::vector<NewRow> rows) {
-    auto start = [this, rows = std::move(rows)](auto handler) mutable {
-      auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-      agent_.journal().write(std::move(rows), [shared](const Result<void>&) { std::move (*shared)(); });
-    };
-    const auto& token = asio::use_awaitable;
-    co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+    auto start = [this, rows = std::move(rows)](auto done) mutable { agent_.journal().write(std::move(rows), std::move(done)); };
+    co_await await_callback<Result<void>>(std::move(start));
   }
 
   static std::vector<NewRow> rows_of(const Work& work, const Result<void>& outcome) {

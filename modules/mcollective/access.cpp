@@ -10,6 +10,7 @@
 #include <set>
 
 #include "access_options.hpp"
+#include "kept_store.hpp"
 
 namespace gorgone::mcollective {
 namespace {
@@ -17,9 +18,9 @@ namespace {
 using namespace std::chrono_literals;
 using SystemClock = std::chrono::system_clock;
 
-constexpr const char* pin_collection = "mcollective.pin";
-constexpr const char* certificate_collection = "mcollective.certificate";
-constexpr const char* revocation_collection = "mcollective.revocations";
+const std::string pin_collection = "mcollective.pin";
+const std::string certificate_collection = "mcollective.certificate";
+const std::string revocation_collection = "mcollective.revocations";
 constexpr std::size_t brought_bytes_max = std::size_t{64} << 10;
 constexpr std::chrono::milliseconds look_every = 1s, look_seldom = 2s;
 constexpr std::chrono::milliseconds tell_at_most_every = 500ms;  ///< to ask for all grants anew costs the broker time
@@ -33,16 +34,6 @@ struct KeptTexts {
   std::vector<Revocations> revocations;
   std::vector<std::string> problems;
 };
-
-asio::awaitable<Result<Kept>> read_kept(Agent& agent, const char* collection) {
-  auto start = [&agent, collection](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    std::function<void(Result<Kept>)> done = [shared](Result<Kept> kept) { std::move (*shared)(std::move(kept)); };
-    agent.journal().kept(collection, std::move(done));
-  };
-  const auto& token = asio::use_awaitable;
-  co_return co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void(Result<Kept>)>(start, token);
-}
 
 }  // namespace
 
@@ -148,8 +139,9 @@ asio::awaitable<std::chrono::milliseconds> AccessState::look() {
 
 /// Certificates and lists in the journal, checked against the authorities of now.
 asio::awaitable<void> AccessState::read_brought() {
-  auto certificates = co_await read_kept(agent, certificate_collection);
-  auto lists = co_await read_kept(agent, revocation_collection);
+  const KeptRange all;
+  auto certificates = co_await kept_records(agent.journal(), certificate_collection, all);
+  auto lists = co_await kept_records(agent.journal(), revocation_collection, all);
   if (!certificates || !lists) {
     why_owed = "certificates and revocations that were kept cannot be read from the journal: " +
                (certificates ? lists.error() : certificates.error()).message;
@@ -238,7 +230,8 @@ class FileAccess final : public Access {
 
   asio::awaitable<Result<void>> start() override {
     const auto state = state_;
-    auto pins = co_await read_kept(state->agent, pin_collection);
+    const KeptRange all;
+    auto pins = co_await kept_records(state->agent.journal(), pin_collection, all);
     if (!pins && state->rules.policy == AccessPolicy::first)
       co_return Error{"clients: first: the pinned keys cannot be read from the journal: " + pins.error().message, "database"};
     if (pins && state->rules.policy == AccessPolicy::first) state->table.set_pins(std::move(*pins));

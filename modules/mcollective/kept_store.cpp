@@ -3,6 +3,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include <fmt/format.h>
+#include <gorgone/await_callback.hpp>
 
 #include <algorithm>
 #include <charconv>
@@ -49,18 +50,7 @@ constexpr auto settle_step = std::chrono::milliseconds(5);
 }  // namespace
 
 asio::awaitable<Result<Kept>> kept_records(Journal& journal, const std::string& of, const KeptRange& range) {
-  auto result = std::make_shared<std::optional<Result<Kept>>>();
-  auto start = [&journal, of, range, result](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    auto done = [shared, result](Result<Kept> records) {
-      result->emplace(std::move(records));
-      std::move (*shared)();
-    };
-    journal.kept(of, std::move(done), range);
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  co_return std::move(**result);
+  return await_callback<Result<Kept>>([&journal, of, range](auto done) { journal.kept(of, std::move(done), range); });
 }
 
 KeptStore::KeptStore(Agent& agent, const std::vector<KeptLimits>& limits) : agent_(agent), limits_(limits) {

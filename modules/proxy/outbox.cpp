@@ -1,5 +1,7 @@
 #include "outbox.hpp"
 
+#include <gorgone/await_callback.hpp>
+
 #include <algorithm>
 #include <chrono>
 
@@ -29,12 +31,8 @@ Homeless::Homeless(Agent& agent, Place place, std::int64_t held_s, std::int64_t 
       read_timer_(agent.loop()) {}
 
 asio::awaitable<void> Homeless::load() {
-  auto start = [this](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    read([shared] { std::move (*shared)(); });
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
+  auto start = [this](auto done) { read([done] { done(Result<void>()); }); };
+  co_await await_callback<Result<void>>(std::move(start));
   if (!is_unread_) co_return;
   agent_.log().warning("the outbox cannot be read now: what is accepted meanwhile goes behind what it holds, or after {} s without it",
                        held_s_);

@@ -1,24 +1,19 @@
 #include "pull_nodes.hpp"
 
+#include <gorgone/await_callback.hpp>
+
 namespace gorgone::proxy {
 
 asio::awaitable<void> PullNodes::load() {
-  auto kept = std::make_shared<Result<std::map<std::string, std::string>>>(Error{"not read"});
-  auto start = [this, kept](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    agent_.journal().pull_identities([shared, kept](Result<std::map<std::string, std::string>> read) {
-      *kept = std::move(read);
-      std::move (*shared)();
-    });
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  if (!*kept) {
-    agent_.log().error("the sessions of nodes that dial this daemon cannot be read: {}", kept->error().message);
+  using Identities = Result<std::map<std::string, std::string>>;
+  auto start = [this](auto done) { agent_.journal().pull_identities(std::move(done)); };
+  const auto kept = co_await await_callback<Identities>(std::move(start));
+  if (!kept) {
+    agent_.log().error("the sessions of nodes that dial this daemon cannot be read: {}", kept.error().message);
     co_return;
   }
-  sessions_.restore(**kept);
-  for (const auto& [node, session] : **kept) add(node);
+  sessions_.restore(*kept);
+  for (const auto& [node, session] : *kept) add(node);
 }
 
 // Of what a node says of itself its id alone counts.

@@ -1,5 +1,7 @@
 #include "wss_session.hpp"
 
+#include <gorgone/await_callback.hpp>
+
 // Whether the token of a connection lets it speak for the node that it says it is.
 
 namespace gorgone::proxy {
@@ -10,21 +12,11 @@ constexpr const char* bound_tokens = "proxy.wss_token";
 
 /// Empty where the node is bound to none. An Error where the journal cannot tell.
 asio::awaitable<Result<std::string>> bound_name(Agent& agent, std::string id) {
-  auto name = std::make_shared<Result<std::string>>(std::string());
-  auto start = [&agent, id, name](auto handler) {
-    auto shared = std::make_shared<decltype(handler)>(std::move(handler));
-    auto read = [id, name, shared](const Result<Kept>& kept) {
-      if (!kept)
-        *name = kept.error();
-      else if (const auto found = kept->find(id); found != kept->end())
-        *name = found->second;
-      std::move (*shared)();
-    };
-    agent.journal().kept(bound_tokens, std::move(read), KeptRange{id, {}, 1});
-  };
-  const auto& token = asio::use_awaitable;
-  co_await asio::async_initiate<decltype(asio::use_awaitable) const&, void()>(std::move(start), token);
-  co_return *name;
+  auto start = [&agent, id](auto done) { agent.journal().kept(bound_tokens, std::move(done), KeptRange{id, {}, 1}); };
+  const auto kept = co_await await_callback<Result<Kept>>(std::move(start));
+  if (!kept) co_return kept.error();
+  const auto found = kept->find(id);
+  co_return found == kept->end() ? std::string() : found->second;
 }
 
 }  // namespace
