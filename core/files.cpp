@@ -16,6 +16,7 @@
 #include <charconv>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 namespace gorgone {
@@ -72,7 +73,44 @@ bool is_own_group(gid_t gid) {
   return std::find(groups.begin(), groups.end(), gid) != groups.end();
 }
 
+Error failure(const std::string& path, const char* what, int error) {
+  return Error{fmt::format("{}: {}: {}", path, what, std::strerror(error))};
+}
+
 }  // namespace
+
+NewFile::NewFile(std::string path) : path_(std::move(path)), beside_(fmt::format("{}.new-{}", path_, ::getpid())) {}
+
+NewFile::~NewFile() {
+  if (is_made_) ::unlink(beside_.c_str());
+}
+
+Result<void> NewFile::write(std::string_view text, mode_t mode) {
+  const FileDescriptor file(::open(beside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
+  if (!file) return failure(path_, "cannot be written", errno);
+  is_made_ = true;
+  if (::fchmod(file.get(), mode) != 0) return failure(path_, "its mode cannot be set", errno);
+  if (const int error = write_all(file.get(), text); error != 0) return failure(path_, "cannot be written", error);
+  if (::fsync(file.get()) != 0) return failure(path_, "cannot be written", errno);
+  return {};
+}
+
+Result<void> NewFile::put(Over over) {
+  // link() refuses where the name is taken, rename() replaces; of a link the name beside is left.
+  const int outcome = over == Over::nothing ? ::link(beside_.c_str(), path_.c_str()) : ::rename(beside_.c_str(), path_.c_str());
+  if (outcome != 0) return failure(path_, "cannot be put in place", errno);
+  if (over == Over::anything) is_made_ = false;
+  return {};
+}
+
+Result<void> sync_folder_of(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  const FileDescriptor file(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // Not every file system can.
+  if (!file || (::fsync(file.get()) != 0 && errno != EINVAL))
+    return failure(folder.empty() ? "." : folder.string(), "cannot be made durable", errno);
+  return {};
+}
 
 int write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {

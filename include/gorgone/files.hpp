@@ -3,6 +3,7 @@
 // pool thread.
 
 #include <gorgone/export.hpp>
+#include <gorgone/result.hpp>
 
 #include <sys/types.h>
 #include <unistd.h>
@@ -39,6 +40,29 @@ class FileDescriptor {
 
 /// Writes all of `bytes`; an errno, 0 where all went well.
 GORGONE_API int write_all(int fd, std::string_view bytes);
+
+/// A file that is made beside its place, by a name of this process, and put there when it is whole and on the disk; it is gone again with
+/// this object unless it was put there. Errors are "PATH: what: why".
+class GORGONE_API NewFile {
+ public:
+  explicit NewFile(std::string path);
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+  ~NewFile();
+
+  /// Makes it, with this mode whatever the umask is.
+  Result<void> write(std::string_view text, mode_t mode);
+  enum class Over { anything, nothing };
+  /// In the place of what is there or, over nothing, an Error where there is something.
+  Result<void> put(Over over = Over::anything);
+
+ private:
+  std::string path_, beside_;
+  bool is_made_ = false;
+};
+
+/// Forces to the disk which files there are in the folder of `path`.
+GORGONE_API Result<void> sync_folder_of(const std::string& path);
 
 /// Removes a file or a folder with all that is in it, as far as it may; nothing where it is missing. Follows no link.
 GORGONE_API void remove_tree(int folder, const std::string& name);

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gorgone/files.hpp>
+
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -18,41 +20,25 @@ namespace {
 constexpr std::string_view secret_head = "gorgone-mcollective-ca-secret 1 ", public_head = "gorgone-mcollective-ca-public 1 ";
 constexpr std::size_t key_file_bytes_max = 4096;
 
-struct Descriptor {
-  int number;
-  ~Descriptor() {
-    if (number >= 0) ::close(number);
-  }
-};
-
 Error failure(const std::string& path, const char* what) { return Error{fmt::format("{}: {}: {}", path, what, std::strerror(errno))}; }
 
 std::string in_directory(const std::string& directory, const char* name) { return (std::filesystem::path(directory) / name).string(); }
 
 std::string_view without_end(std::string_view text) { return text.substr(0, text.find_last_not_of(" \t\r\n") + 1); }
 
-bool write_all(int descriptor, std::string_view text) {
-  while (!text.empty()) {
-    const auto written = ::write(descriptor, text.data(), text.size());
-    if (written < 0 && errno != EINTR) return false;
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
-  }
-  return true;
-}
-
 }  // namespace
 
 Result<std::string> read_whole_file(const std::string& path, std::size_t bytes_max) {
   // O_NONBLOCK: a pipe of that name must not hold us.
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (file.number < 0) return failure(path, "cannot be read");
+  const FileDescriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return failure(path, "cannot be read");
   struct stat found {};
-  if (::fstat(file.number, &found) != 0) return failure(path, "cannot be read");
+  if (::fstat(file.get(), &found) != 0) return failure(path, "cannot be read");
   if (!S_ISREG(found.st_mode)) return Error{path + ": expected a plain file"};
   std::string out;
   char buffer[16384];
   for (;;) {
-    const auto size = ::read(file.number, buffer, sizeof buffer);
+    const auto size = ::read(file.get(), buffer, sizeof buffer);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return failure(path, "cannot be read");
     if (size == 0) return out;
@@ -62,23 +48,10 @@ Result<std::string> read_whole_file(const std::string& path, std::size_t bytes_m
 }
 
 Result<void> write_whole_file(const std::string& path, std::string_view text, unsigned mode, bool is_new) {
-  const auto beside = fmt::format("{}.new-{}", path, ::getpid());
-  const Descriptor file{::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)};
-  if (file.number < 0) return failure(beside, "cannot be made");
-  if (::fchmod(file.number, mode) != 0 || !write_all(file.number, text) || ::fsync(file.number) != 0) {
-    const auto error = failure(beside, "cannot be written");
-    ::unlink(beside.c_str());
-    return error;
-  }
-  // link() refuses where the name is taken, rename() replaces.
-  const int placed = is_new ? ::link(beside.c_str(), path.c_str()) : ::rename(beside.c_str(), path.c_str());
-  const auto error = failure(path, "cannot be put in place");
-  if (is_new || placed != 0) ::unlink(beside.c_str());
-  if (placed != 0) return error;
-  const auto parent = std::filesystem::path(path).parent_path();
-  const Descriptor directory{::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (directory.number >= 0) ::fsync(directory.number);
-  return {};
+  NewFile file(path);
+  if (auto written = file.write(text, mode); !written) return written;
+  if (auto put = file.put(is_new ? NewFile::Over::nothing : NewFile::Over::anything); !put) return put;
+  return sync_folder_of(path);
 }
 
 Result<Authority> make_authority_files(const std::string& directory) {

@@ -6,6 +6,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <gorgone/files.hpp>
+
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -22,38 +24,11 @@ unsigned char* bytes_of(std::string& text) { return reinterpret_cast<unsigned ch
 
 std::string why() { return std::strerror(errno); }
 
-bool write_all(int file, std::string_view text) {
-  while (!text.empty()) {
-    const auto size = write(file, text.data(), text.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(size));
-  }
-  return true;
-}
-
-// Beside the path until it is whole and on the disk.
-Result<void> write_new_file(const std::string& path, std::string_view text, mode_t mode) {
-  const auto partial = path + ".new";
-  unlink(partial.c_str());
-  const int file = open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-  bool done = file >= 0 && fchmod(file, mode) == 0 && write_all(file, text) && fsync(file) == 0;
-  if (file >= 0) done = close(file) == 0 && done;
-  done = done && rename(partial.c_str(), path.c_str()) == 0;
-  if (done) return {};
-  const Error error{fmt::format("{}: a new key cannot be written: {}", path, why())};
-  unlink(partial.c_str());
-  return error;
-}
-
-Result<void> sync_folder_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  const auto folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int file = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool done = file >= 0 && fsync(file) == 0;
-  const Error error{fmt::format("{}: cannot be made durable: {}", folder, why())};
-  if (file >= 0) close(file);
-  if (!done) return error;
+Result<void> write_new_key(const std::string& path, std::string_view text, mode_t mode) {
+  NewFile file(path);
+  auto done = file.write(text, mode);
+  if (done) done = file.put();
+  if (!done) return Error{"a new key: " + done.error().message};
   return {};
 }
 
@@ -64,9 +39,9 @@ bool is_there(const std::string& path) {
 
 Result<KeyPair> make_pair(const std::string& secret_path, const std::string& public_path) {
   auto pair = new_key_pair();
-  auto written = write_new_file(public_path, to_z85(pair.public_key) + "\n", 0644);
+  auto written = write_new_key(public_path, to_z85(pair.public_key) + "\n", 0644);
   if (written) {
-    written = write_new_file(secret_path, to_z85(pair.secret_key) + "\n", 0600);
+    written = write_new_key(secret_path, to_z85(pair.secret_key) + "\n", 0600);
     if (!written) unlink(public_path.c_str());
   }
   if (written) written = sync_folder_of(public_path);
