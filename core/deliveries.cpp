@@ -50,7 +50,7 @@ Reply Deliveries::watched(const Message& message, Reply reply) {
   return [this, way = way_of(message), delivery = message.delivery, reply = std::move(reply)](Answer answer) {
     const auto data = answer.code == code::failed ? answer.data.json() : Result<const json::value*>(Error{""});
     const auto why = data ? text_of(member(**data, "error")).value_or("") : std::string();
-    if (why == "busy" || why == "starting") {
+    if (is_refused_for_now(why)) {
       const auto now = std::chrono::steady_clock::now();
       if (refused_.size() >= refused_max) std::erase_if(refused_, [now](const auto& entry) { return now > entry.second.until; });
       if (refused_.size() < refused_max) refused_.try_emplace(way, Refused{delivery, now + refused_for});

@@ -1,5 +1,5 @@
 #pragma once
-// A command on its way through the process (PROTOCOL.md section 3): a moved object whose JSON is parsed at most once.
+// A command on its way through the process (docs/protocol.md, Messages): a moved object whose JSON is parsed at most once.
 
 #include <gorgone/json.hpp>
 
@@ -82,6 +82,10 @@ struct Answer {
   int code = 0;
   Payload data = Payload("null");
 };
+
+/// Whether a message that was refused is taken where it is sent again later. `error` is the code of the Error, or what the data of an answer
+/// with code 1 has under that name.
+constexpr bool is_refused_for_now(std::string_view error) { return error == "busy" || error == "starting" || error == "stopping"; }
 
 /// Takes the one answer to a request; may be empty where nobody waits. Called on the loop, once.
 using Reply = std::function<void(Answer)>;

@@ -38,7 +38,7 @@ constexpr int reads_max = 4;
 constexpr std::size_t transfer_length = 24;
 
 bool is_passing(const Error& why) {
-  return why.code == "busy" || why.code == "starting" || why.code == "stopping" || why.code == "unreachable";
+  return is_refused_for_now(why.code) || why.code == "unreachable";
 }
 
 Error no_content(const std::string& node, const Reach& reach) {

@@ -32,7 +32,7 @@ std::optional<HttpAnswer> refusal_of(const Answer& answer, const std::string& to
   if (!data) return {};
   auto error = text_of(member(**data, "error")).value_or("");
   if (error.empty()) return {};
-  return refusal(error == "busy" ? 503 : 400, error, text_member(**data, "message", error), token);
+  return refusal(is_refused_for_now(error) ? 503 : 400, error, text_member(**data, "message", error), token);
 }
 
 HttpAnswer no_reply(const std::string& token, bool is_stopping) {

@@ -107,7 +107,7 @@ void Node::on_answer(const Message& answer) {
     return;
   }
   // It has not taken it, and will later. The queue of its target may be full there; the others' go on.
-  if (error == "busy" || error == "stopping" || error == "starting") return queue_.put_back(answer.token, now_s());
+  if (is_refused_for_now(error)) return queue_.put_back(answer.token, now_s());
   const auto message = is_unknown && answer.token.empty() ? queue_.unknown_action(unknown_action_of(*data)) : queue_.answered(answer.token);
   if (!message) {
     agent_.log().debug("node '{}': {} that nobody waits for token={}", spec_.id, printable(answer.action), printable(answer.token));

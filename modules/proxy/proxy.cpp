@@ -174,7 +174,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
 
   // Whoever passes a message on keeps it while this one is busy; anybody else learns of it by the answer and a row.
   void refuse(const Message& message, const Reply& reply, const Error& why, bool is_passed_on) {
-    const bool comes_again = is_passed_on && (why.code == "busy" || why.code == "starting");
+    const bool comes_again = is_passed_on && is_refused_for_now(why.code);
     const Payload data(json::value(json::object{{"error", why.code}, {"message", "proxy - " + why.message}}));
     // The sender of a piece learns it by the answer and repeats it; a row could end what it is a piece of.
     const bool is_piece = proxy::is_content_piece(message.action) || (reply && proxy::is_loose_bulk(message));

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 namespace gorgone::proxy {
 namespace {
@@ -23,7 +22,9 @@ constexpr auto piece_awaited = 20s;
 constexpr auto row_awaited = 10s;
 constexpr auto ask_every = 250ms;
 // Refusals of a moment, by whoever is on the way.
-const std::set<std::string, std::less<>> passing{"busy", "starting", "stopping", "unreachable", "unknown_target", "no_proxy", "again"};
+bool is_passing(std::string_view error) {
+  return is_refused_for_now(error) || error == "unreachable" || error == "unknown_target" || error == "no_proxy" || error == "again";
+}
 
 std::string message_of(const json::value& data) { return text_of(member(data, "message")).value_or(to_text(data)); }
 
@@ -149,7 +150,7 @@ void RemoteCopy::answered(const Result<void>& outcome) {
     if (way_.pace == Pace::answers) advanced();
     return;
   }
-  const bool passes = passing.contains(outcome.error().code);
+  const bool passes = is_passing(outcome.error().code);
   end(Outcome{passes ? Outcome::Kind::again : Outcome::Kind::failed, outcome.error(), {}});
 }
 
@@ -166,7 +167,7 @@ void RemoteCopy::on_row(const HistoryRow& row) {
   if (row.code != code::failed) return;
   Error why{message_of(*data), text_of(member(*data, "error")).value_or("")};
   if (why.message.find("md5 does not match") != std::string::npos) why.code = "content";
-  const bool passes = why.code == "content" || passing.contains(why.code);
+  const bool passes = why.code == "content" || is_passing(why.code);
   end(Outcome{passes ? Outcome::Kind::again : Outcome::Kind::failed, std::move(why), {}});
 }
 
