@@ -40,7 +40,7 @@ class Router {
   Result<void> add_module(const std::string& module, const std::vector<Action>& actions, const ModuleHandler& handler);
   void remove_module(const std::string& module);
 
-  /// Takes a message and answers it at once (PROTOCOL.md section 3); draws a token where it has none.
+  /// Takes a message and answers it at once (docs/protocol.md, Messages); draws a token where it has none.
   void submit(Message message, Reply reply);
 
   std::optional<Endpoint> endpoint(const std::string& method, const std::string& path) const;

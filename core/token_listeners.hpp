@@ -1,6 +1,6 @@
 #pragma once
-// ADDLISTENER (PROTOCOL.md section 5): an action run for each history row of a token, which may be fetched from a node meanwhile.
-// Bounded in number and time. On the loop.
+// ADDLISTENER (docs/protocol.md, Actions of the core): an action run for each history row of a token, which may be fetched from a node
+// meanwhile. Bounded in number and time. On the loop.
 
 #include <boost/asio/steady_timer.hpp>
 

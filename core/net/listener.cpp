@@ -151,7 +151,7 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
 
 void Listener::on_message(Frames frames) {
   strangers_->delivered(frames.connection, frames.wire_bytes);
-  // Exactly a routing id and a frame; a message of any other count is dropped whole (PROTOCOL.md section 1).
+  // Exactly a routing id and a frame; a message of any other count is dropped whole (docs/protocol.md).
   const std::string routing_id(view(frames[0]));
   if (frames.count != 2) return log_refusal(routing_id, fmt::format("dropped a message of {} frames, expected 1", frames.count - 1));
   if (!routing_id.starts_with(routing_prefix)) {

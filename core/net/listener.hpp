@@ -65,7 +65,7 @@ class Listener final : private ClientSessions {
   /// Whether the session is that of a node.
   bool is_node(const std::string& routing_id) const { return links_.is_node(routing_id); }
 
-  /// Sends a message to every client that has sent a PING lately (PROTOCOL.md section 5) and does not hold a question for our rows.
+  /// Sends a message to every client that has sent a PING lately and does not hold a question for our rows.
   void tell_parents(const Message& message);
 
  private:

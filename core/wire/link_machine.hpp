@@ -1,5 +1,5 @@
 #pragma once
-// The connecting side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: connect, greet, run, away, lost, again. Fed with
+// The connecting side of the protocol (docs/protocol.md, Handshake, Messages) without I/O: connect, greet, run, away, lost, again. Fed with
 // frames, the results of key work and the clock, it answers with what to do. Used on the loop; times are milliseconds of a
 // steady clock.
 

@@ -1,5 +1,5 @@
 #pragma once
-// RSA keys of the handshake (PROTOCOL.md section 2). Values: a copy shares the key, which never changes, so any thread may use
+// RSA keys of the handshake (docs/protocol.md, Handshake). Values: a copy shares the key, which never changes, so any thread may use
 // any copy at any time. A private operation takes milliseconds (4.5 ms at 4096 bits): run it on the pool.
 //
 // PEM text is decoded by content, never by its label: deployed daemons write "RSA PUBLIC KEY" over an SPKI structure.

@@ -1,5 +1,5 @@
 #pragma once
-// The listening side of the protocol (PROTOCOL.md sections 2 and 3) without I/O: fed with frames, results of RSA work and the
+// The listening side of the protocol (docs/protocol.md, Handshake, Messages) without I/O: fed with frames, results of RSA work and the
 // clock, it answers with what to do. One instance per listener, used on the loop.
 
 #include "core/wire/rsa.hpp"

@@ -1,5 +1,5 @@
 #pragma once
-// The cipher of one session (PROTOCOL.md section 3): base64(AES-CBC(key, iv, plain)) with the same iv for every message,
+// The cipher of one session (docs/protocol.md, Messages): base64(AES-CBC(key, iv, plain)) with the same iv for every message,
 // and between our own agents the same without base64 (docs/protocol.md, "Raw bytes").
 // A value without state of its own beyond the key: sealing and opening may happen on any thread.
 

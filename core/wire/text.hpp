@@ -1,5 +1,5 @@
 #pragma once
-// The plaintext of messages and of the handshake (PROTOCOL.md sections 2 and 3). Pure functions, linear in the length of
+// The plaintext of messages and of the handshake (docs/protocol.md, Handshake, Messages). Pure functions, linear in the length of
 // what a stranger sends.
 
 #include "core/wire/session_cipher.hpp"

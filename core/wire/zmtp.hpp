@@ -1,6 +1,6 @@
 #pragma once
 // The connecting side of ZeroMQ's transport, ZMTP 3 with mechanism NULL, as far as a DEALER with messages of one frame needs it
-// (PROTOCOL.md section 1). Without I/O: fed with the bytes of a connection, it answers with what to do. One instance for each connection.
+// (docs/protocol.md). Without I/O: fed with the bytes of a connection, it answers with what to do. One instance for each connection.
 
 #include <gorgone/result.hpp>
 

@@ -1,5 +1,5 @@
 #pragma once
-// The history and what else must survive a restart (PROTOCOL.md section 4; tables as deployed daemons have them).
+// The history and what else must survive a restart (docs/journal.md; tables as deployed daemons have them).
 // All calls are made on the loop and return at once; completions come back to the loop, after the commit, in order.
 
 #include <gorgone/export.hpp>

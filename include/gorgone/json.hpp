@@ -1,5 +1,5 @@
 #pragma once
-// JSON as it comes from peers: lenient where deployed daemons are loose (PROTOCOL.md section 3), strict in what we send.
+// JSON as it comes from peers: lenient where deployed daemons are loose (docs/protocol.md, Messages), strict in what we send.
 
 #include <gorgone/export.hpp>
 #include <gorgone/result.hpp>

@@ -64,7 +64,7 @@ class GORGONE_API Link {
   /// Whether the node takes raw bytes (Payload), as its last pong says; until then, and where the link cannot carry them, it gets text.
   virtual void set_takes_raw(bool /*takes_raw*/) {}
   virtual bool is_up() const = 0;
-  /// True where every request is answered, in order (PROTOCOL.md section 6): push_zmq; false for pull and wss, whose deployed
+  /// True where every request is answered, in order: push_zmq; false for pull and wss, whose deployed
   /// nodes answer PING and GETLOG alone.
   virtual bool answers_requests() const = 0;
   /// The routing id of the connection; empty where there is none.
@@ -78,7 +78,7 @@ class GORGONE_API LinkFactory {
   virtual Result<std::unique_ptr<Link>> open(const NodeSpec& node, LinkOwner& owner) = 0;
 };
 
-/// The encrypted ZeroMQ client of PROTOCOL.md sections 1 to 3, for modules that dial: push_zmq, pull.
+/// The encrypted ZeroMQ client of docs/protocol.md, for modules that dial: push_zmq, pull.
 struct DialSpec {
   std::string endpoint;                                      ///< "tcp://address:port"
   std::string routing_name;                                  ///< "gorgone-proxy-1-2": a random suffix is added for each new connection

@@ -1,5 +1,5 @@
 #pragma once
-// From method and target of an HTTP request to what is to be done (BEHAVIOUR: the API below /api). Pure: no I/O, no state.
+// From method and target of an HTTP request to what is to be done (the API below /api). Pure: no I/O, no state.
 
 #include "answer.hpp"
 

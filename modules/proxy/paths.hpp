@@ -1,6 +1,6 @@
 #pragma once
 // Which node a message for a target goes to, without I/O: the node itself, else parents that announced it, static ones by rising
-// pathscore, then those learned from PONG (BEHAVIOUR of deployed proxies).
+// pathscore, then those learned from PONG (as deployed proxies do).
 
 #include <cstdint>
 #include <functional>

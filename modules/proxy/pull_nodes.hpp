@@ -1,5 +1,5 @@
 #pragma once
-// Nodes that dial us (type pull, PROTOCOL.md section 6): they register through their session with our listener, beside what a file says of
+// Nodes that dial us (type pull, docs/protocol.md): they register through their session with our listener, beside what a file says of
 // them. Their sessions are kept in the journal, so that after a restart they are reached as soon as they have connected again.
 // On the loop.
 

@@ -1,5 +1,5 @@
 #pragma once
-// Which node speaks through which session of our listener: nodes of type pull dial us and say who they are (PROTOCOL.md section 6).
+// Which node speaks through which session of our listener: nodes of type pull dial us and say who they are (docs/protocol.md).
 // Pure; the proxy keeps it in the journal as well, so that such a node can be reached as soon as it has connected again after a restart.
 
 #include <gorgone/link.hpp>

@@ -1,5 +1,5 @@
 #pragma once
-// The data of REGISTERNODES and UNREGISTERNODES (PROTOCOL.md section 6; BEHAVIOUR of register and nodes). Pure.
+// The data of REGISTERNODES and UNREGISTERNODES (docs/protocol.md, Nodes that dial). Pure.
 
 #include <gorgone/link.hpp>
 

@@ -1,4 +1,4 @@
-// pull: the way to nodes that dial (PROTOCOL.md section 6). On the node it keeps the connection to the parent; on the parent it is the link
+// pull: the way to nodes that dial (docs/protocol.md). On the node it keeps the connection to the parent; on the parent it is the link
 // to such nodes, which the proxy asks for by their type. A relay is both.
 
 #include <gorgone/module.hpp>

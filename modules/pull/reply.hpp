@@ -1,5 +1,5 @@
 #pragma once
-// What a node that dialled its parent sends back for a request (PROTOCOL.md section 6, pull). Pure.
+// What a node that dialled its parent sends back for a request (docs/protocol.md, Nodes that dial). Pure.
 
 #include <gorgone/message.hpp>
 

@@ -1,4 +1,4 @@
-// push_zmq: the link that dials a node's listener (PROTOCOL.md section 6). The proxy asks for it by the node's type.
+// push_zmq: the link that dials a node's listener (docs/protocol.md, Messages). The proxy asks for it by the node's type.
 
 #include <gorgone/module.hpp>
 
