@@ -13,6 +13,8 @@ namespace http = boost::beast::http;
 
 // One frame each: pings pass between them, and each must be taken within the stall limit.
 constexpr std::size_t frame_bytes = 16 * 1024;
+// While a pong is awaited. On a line that is worth a connection something moves in that time.
+constexpr auto look_every = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -194,9 +196,17 @@ void BeastWebSocket::close_now() {
   auto self = shared_from_this();
   open_ = false;
   on_room_ = {};
-  silence_.cancel();
+  // Beast watches over the close only from where it writes its own word.
+  silence_.expires_after(limits_.greeting);
+  silence_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
+    const auto alive = weak.lock();
+    if (!error && alive) alive->stream_.next_layer().close();
+  });
   if (why_.empty()) why_ = fmt::format("closed: {}", std::string_view(close_reason_.reason.data(), close_reason_.reason.size()));
-  stream_.async_close(close_reason_, [self](const ErrorCode&) { self->stream_.next_layer().close(); });
+  stream_.async_close(close_reason_, [self](const ErrorCode&) {
+    self->silence_.cancel();
+    self->stream_.next_layer().close();
+  });
 }
 
 void BeastWebSocket::cut(const std::string& why) {
@@ -223,29 +233,31 @@ void BeastWebSocket::heard() {
 }
 
 void BeastWebSocket::look_after(std::chrono::milliseconds wait) {
-  auto self = shared_from_this();
   silence_.expires_after(wait);
-  silence_.async_wait([self](const ErrorCode& error) {
-    if (!error && self->open_) self->look();
+  // Who lets go of it ends it: whoever reads or writes keeps it.
+  silence_.async_wait([weak = weak_from_this()](const ErrorCode& error) {
+    const auto alive = weak.lock();
+    if (!error && alive && alive->open_) alive->look();
   });
 }
 
-// Half of the limit after something was heard a ping is sent, and half of it later the connection is given up: only where what goes before
-// the ping no longer moves.
+// Half of the limit after something was heard a ping is sent, and after all of it the connection is given up: only where what goes before
+// the ping has not moved since the last look, for a path that lost packets moves a little and then waits.
 void BeastWebSocket::look() {
   const auto half = limits_.silence / 2;
-  if (asked_) {
-    if (watch_.moves(in_system())) return look_after(half);
+  const auto silent = std::chrono::floor<std::chrono::milliseconds>(Clock::now() - heard_at_);
+  if (!asked_) {
+    if (silent < half) return look_after(half - silent);
+    asked_ = true;
+    watch_.ask(in_system());
+    ping();
+  } else if (!watch_.moves(in_system()) && silent >= limits_.silence) {
     finish(fmt::format("nothing was heard for {} ms", limits_.silence.count()), down::mute);
     stream_.next_layer().close();
     return;
   }
-  const auto silent = std::chrono::floor<std::chrono::milliseconds>(Clock::now() - heard_at_);
-  if (silent < half) return look_after(half - silent);
-  asked_ = true;
-  watch_.ask(in_system());
-  ping();
-  look_after(half);
+  const auto looks = 1 + half / look_every;
+  look_after(std::chrono::ceil<std::chrono::milliseconds>(half) / looks + std::chrono::milliseconds(1));
 }
 
 void BeastWebSocket::probe(std::chrono::milliseconds limit, std::function<void(bool)> done) {
