@@ -86,8 +86,10 @@ NewFile::~NewFile() {
 }
 
 Result<void> NewFile::write(std::string_view text, mode_t mode) {
+  // Of a process that was killed and had our number.
+  ::unlink(beside_.c_str());
   const FileDescriptor file(::open(beside_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
-  if (!file) return failure(path_, "cannot be written", errno);
+  if (!file) return failure(beside_, "cannot be made", errno);
   is_made_ = true;
   if (::fchmod(file.get(), mode) != 0) return failure(path_, "its mode cannot be set", errno);
   if (const int error = write_all(file.get(), text); error != 0) return failure(path_, "cannot be written", error);
@@ -96,10 +98,12 @@ Result<void> NewFile::write(std::string_view text, mode_t mode) {
 }
 
 Result<void> NewFile::put(Over over) {
-  // link() refuses where the name is taken, rename() replaces; of a link the name beside is left.
-  const int outcome = over == Over::nothing ? ::link(beside_.c_str(), path_.c_str()) : ::rename(beside_.c_str(), path_.c_str());
+  // link() refuses where the name is taken, rename() replaces.
+  const bool is_linked = over == Over::nothing;
+  const int outcome = is_linked ? ::link(beside_.c_str(), path_.c_str()) : ::rename(beside_.c_str(), path_.c_str());
   if (outcome != 0) return failure(path_, "cannot be put in place", errno);
-  if (over == Over::anything) is_made_ = false;
+  if (is_linked) ::unlink(beside_.c_str());
+  is_made_ = false;
   return {};
 }
 
