@@ -26,7 +26,12 @@ Result<void> trust(const Wish& wish) {
   fmt::print("{}{}\n  pinned:  {}\n  offered: {}  (last seen {:%Y-%m-%d %H:%M:%S})\n", key->node.empty() ? "" : "node " + key->node + ", ",
              key->target, key->pinned.empty() ? "none" : key->pinned, key->offered, fmt::localtime(static_cast<std::time_t>(key->seen)));
   if (!wish.replace) {
-    fmt::print("Compare it with what `gorgonectl keys thumbprint` prints on the node, then run this again with --replace.\n");
+    const bool is_secret = key->target.starts_with("wss://");
+    fmt::print(
+        "{}, then run this again with --replace.\n",
+        is_secret
+            ? "Compare it with the thumbprint of its secret in the node's log, where it says that it connects; a deployed daemon has none"
+            : "Compare it with what `gorgonectl keys thumbprint` prints on the node");
     return {};
   }
   if (const auto done = trust_refused_key(wish.config, *key); !done) return done;

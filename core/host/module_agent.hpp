@@ -49,6 +49,7 @@ class ModuleAgent final : public Agent {
   Journal& journal() override { return services_.journal; }
   const std::string& node_id() const override { return services_.router.own_id(); }
   const std::string& hostname() const override { return services_.hostname; }
+  std::string secret_for(const std::string& purpose) const override { return services_.keys->private_key.secret_for(purpose); }
   void submit(Message message, Reply reply) override;
   void spawn(asio::awaitable<void> work) override;
   void on_pool(std::function<void()> work) override;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <openssl/core_names.h>
+#include <openssl/hmac.h>
 #include <openssl/rsa.h>
 
 namespace gorgone::wire {
@@ -102,6 +103,17 @@ RsaPublicKey RsaPrivateKey::public_key() const {
   OPENSSL_free(der);
   if (half == nullptr) throw std::runtime_error("OpenSSL cannot take an RSA key's public half");
   return RsaPublicKey{std::shared_ptr<EVP_PKEY>{std::move(half)}};
+}
+
+std::string RsaPrivateKey::secret_for(std::string_view purpose) const {
+  const auto own = pem();
+  std::string digest(EVP_MAX_MD_SIZE, '\0');
+  unsigned int size = 0;
+  if (HMAC(EVP_sha256(), own.data(), static_cast<int>(own.size()), bytes_of(purpose), purpose.size(),
+           reinterpret_cast<unsigned char*>(digest.data()), &size) == nullptr)
+    throw std::runtime_error("OpenSSL offers no HMAC");
+  digest.resize(size);
+  return base64url(digest);
 }
 
 std::string RsaPrivateKey::pem() const {

@@ -53,6 +53,8 @@ class GORGONE_API RsaPrivateKey {
   /// PKCS#1 v1.5. Every failure has the same message, so that nothing a peer is told can tell them apart.
   Result<std::string> decrypt(std::string_view cipher) const;
   RsaPublicKey public_key() const;
+  /// A secret for one purpose: the same each time, of 43 characters (base64url), and telling nothing of the key or of those for others.
+  std::string secret_for(std::string_view purpose) const;
   /// PKCS#1, "BEGIN RSA PRIVATE KEY", not encrypted: as deployed. A secret: never log it.
   std::string pem() const;
   int bits() const;

@@ -1,3 +1,7 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <openssl/sha.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -154,6 +158,12 @@ std::optional<std::string> read_refusal(std::string_view text) {
   const auto data = parse_json(text);
   if (!data || !member(*data, "code")) return {};
   return text_of(member(*data, "message"));
+}
+
+std::string thumbprint_of_secret(std::string_view secret) {
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest{};
+  SHA256(reinterpret_cast<const unsigned char*>(secret.data()), secret.size(), digest.data());
+  return fmt::format("{:02x}", fmt::join(digest, ""));
 }
 
 }  // namespace gorgone::wss

@@ -42,6 +42,8 @@ class GORGONE_API Agent {
   virtual Journal& journal() = 0;
   virtual const std::string& node_id() const = 0;  ///< may be empty until SETCOREID
   virtual const std::string& hostname() const = 0;
+  /// What this node alone can know, made of its private key: the same each time for a purpose, 43 characters. Never log it.
+  virtual std::string secret_for(const std::string& purpose) const = 0;
 
   /// Runs a message as if it had come in: for this node or, by its target, for another one.
   virtual void submit(Message message, Reply reply = {}) = 0;

@@ -24,6 +24,11 @@ GORGONE_API std::string write_request(const Message& message);
 /// `[ACK] [TOKEN] {"code":…,"data":…}`; every other kind has an empty third bracket.
 GORGONE_API std::string write_answer(const Answer& answer);
 
+/// The header in which a node of ours shows the secret by which its central knows it again, beside a token that several nodes have.
+inline constexpr const char* secret_header = "X-Gorgone-Node-Secret";
+/// What is kept of a secret, and told in logs: 64 hexadecimal digits, SHA-256.
+GORGONE_API std::string thumbprint_of_secret(std::string_view secret);
+
 /// The text in which a central refuses a connection before it closes it.
 GORGONE_API std::string write_refusal(std::string_view message);
 /// Its message; nothing where the text is none.

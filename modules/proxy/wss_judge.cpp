@@ -2,7 +2,7 @@
 
 #include <gorgone/await_callback.hpp>
 
-// Whether the token of a connection lets it speak for the node that it says it is.
+// Whether the token of a connection, and its secret, let it speak for the node that it says it is.
 
 namespace gorgone::proxy {
 namespace {
@@ -22,6 +22,14 @@ asio::awaitable<Result<std::string>> bound_name(Agent& agent, std::string id) {
 }  // namespace
 
 asio::awaitable<WssAccess::Verdict> WssSession::judge(const WssNode& node) {
+  const auto id = node.id;
+  const auto verdict = co_await judge_token(node);
+  if (verdict != Verdict::common) co_return verdict;
+  const bool is_it = co_await has_its_secret(id);
+  co_return is_it ? verdict : Verdict::refused;
+}
+
+asio::awaitable<WssAccess::Verdict> WssSession::judge_token(const WssNode& node) {
   const auto id = node.id;
   const auto names = node.names;
   const auto verdict = shared_.access.check(token_, names);
@@ -87,7 +95,35 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
   co_return true;
 }
 
+// A token that several nodes have does not say which of them this is. What a node of ours shows beside it was pinned when it came first.
+// False where it was refused.
+asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
+  if (!shared_.options.binds_nodes) co_return true;
+  const auto target = "wss://" + id;
+  auto start = [this, target](auto done) { shared_.agent.journal().fingerprint_of(target, std::move(done)); };
+  const auto pinned = co_await await_callback<Result<std::optional<std::string>>>(std::move(start));
+  if (!pinned) {
+    // As what it relays does not wait for the database either.
+    if (shared_.may_log("unchecked"))
+      shared_.agent.log().warning("httpserver: node '{}' is let in without a look at its secret, for what is pinned cannot be read: {}",
+                                  printable(id), pinned.error().message);
+    co_return true;
+  }
+  const auto known = pinned->value_or(no_secret);
+  must_pin_ = known == no_secret && secret_ != no_secret;
+  if (known == no_secret || known == secret_) co_return true;
+  shared_.agent.journal().note_refused_key(target, id, secret_);
+  if (shared_.may_log("secret " + id))
+    shared_.agent.log().error(
+        "httpserver: {} says it is node '{}' and shows {}, but that node came with the secret of thumbprint {}: refused. If its keys are "
+        "others now, or a deployed daemon has taken its place: gorgonectl trust {} --replace; httpserver.bind_nodes: false lets in all",
+        who(), printable(id), secret_ == no_secret ? "no secret" : "the secret of thumbprint " + secret_, known, printable(id));
+  refuse("token authorization unallowed");
+  co_return false;
+}
+
 void WssSession::bind(const std::string& id) {
+  if (must_pin_) shared_.agent.journal().pin_fingerprint("wss://" + id, secret_, {});
   if (!to_bind_) return;
   if (to_bind_->empty())
     shared_.agent.journal().drop_kept(bound_tokens, id);

@@ -38,7 +38,7 @@ Schema wss_schema() {
       Option{"httpserver.passphrase", text, "", "the passphrase of the private key"}.secret(),
       Option{"httpserver.token", text, "",
              "the token that all nodes without one of their own have in common; whoever knows it can speak for each of these that is not "
-             "connected"}
+             "connected and has not come with a secret (httpserver.bind_nodes)"}
           .secret(),
       Option{"httpserver.nodes", list, "", "tokens of single nodes; the common token does not let them in"},
       Option{"httpserver.nodes[].id", text, "", "the node's id or uid"}.required(),
@@ -46,6 +46,9 @@ Schema wss_schema() {
       Option{"httpserver.bind_tokens", boolean, "true",
              "whether a node that has come with a token of Centreon's web API is let in by no other token as long as that one is good; "
              "without it every token that the API knows speaks for each node that is not connected"},
+      Option{"httpserver.bind_nodes", boolean, "true",
+             "whether a node that has come with a secret, as nodes of ours do, is let in by a token that others have too only with that "
+             "secret, from then on; see gorgonectl trust. Deployed nodes have none"},
       Option{"httpserver.max_connections", integer, "20000",
              "connections at a time; for further ones the oldest is closed that has not said which node it is, or they are"}
           .range(1, 1000000),
@@ -80,6 +83,7 @@ WssOptions read_wss_options(const Settings& settings) {
   options.token = settings.text("httpserver.token");
   for (const auto& node : settings.items("httpserver.nodes")) options.node_tokens[node.text("id")] = node.text("token");
   options.binds_tokens = settings.boolean("httpserver.bind_tokens");
+  options.binds_nodes = settings.boolean("httpserver.bind_nodes");
   options.api_name = settings.text("tpapi_centreonv2");
   options.max_connections = static_cast<std::size_t>(settings.integer("httpserver.max_connections"));
   options.max_greeting = static_cast<std::size_t>(settings.integer("httpserver.max_greeting"));

@@ -32,6 +32,7 @@ struct WssOptions {
   bool binds_tokens = true;                        ///< those of the web API, each node to the one with which it came first
   std::string api_name;
   std::size_t max_connections = 0, max_greeting = 0, max_message_size = 0, max_unread_bytes = 0;
+  bool binds_nodes = true;  ///< see httpserver.bind_nodes
   std::chrono::milliseconds silence_timeout{0};
 };
 

@@ -133,6 +133,8 @@ asio::awaitable<bool> WssSession::open_socket(WebStream& stream) {
   }
   token_ = bearer_of(request[http::field::authorization]);
   forwarded_for_ = request["X-Forwarded-For"];
+  const auto secret = request[wss::secret_header];
+  secret_ = secret.empty() ? no_secret : wss::thumbprint_of_secret(secret);
 
   WebSocket::Limits limits;
   limits.message_bytes = first_message_limit;

@@ -12,6 +12,8 @@ namespace gorgone::proxy {
 
 /// The status of a WebSocket that is closed because of what may be otherwise later.
 inline constexpr unsigned wss_come_back_later = 1013;
+/// In place of the thumbprint of a secret: of a deployed node.
+inline constexpr const char* no_secret = "none";
 
 class WssSession {
  public:
@@ -33,8 +35,10 @@ class WssSession {
   asio::awaitable<std::shared_ptr<WssNode>> greet();
   asio::awaitable<std::optional<std::string>> first_message();
   asio::awaitable<Verdict> judge(const WssNode& node);
+  asio::awaitable<Verdict> judge_token(const WssNode& node);
   asio::awaitable<bool> is_bound_to(std::string id, std::string name);
-  /// Only who was let in binds a node to its token.
+  asio::awaitable<bool> has_its_secret(std::string id);
+  /// Only who was let in binds a node to its token and its secret.
   void bind(const std::string& id);
   asio::awaitable<bool> take_over(const std::shared_ptr<WssNode>& node, Verdict verdict);
   asio::awaitable<bool> says_it_is_there(std::shared_ptr<WebSocket> other);
@@ -48,7 +52,9 @@ class WssSession {
   std::optional<std::list<WssSession*>::iterator> greeting_;  // its place among those that greet
   WebStream* stream_ = nullptr;                               // before there is a WebSocket
   std::string peer_, forwarded_for_, token_;
+  std::string secret_;                  // its thumbprint, or "none"
   std::optional<std::string> to_bind_;  // the name of a token, empty for the common one
+  bool must_pin_ = false;               // its secret
   std::shared_ptr<WebSocket> socket_;
 };
 

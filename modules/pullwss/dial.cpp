@@ -3,6 +3,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/http.hpp>
 #include <gorgone/base64.hpp>
+#include <gorgone/wss_text.hpp>
 
 namespace gorgone::pullwss {
 namespace {
@@ -60,7 +61,8 @@ std::string hint_for(const std::string& why) {
 
 }  // namespace
 
-asio::awaitable<Result<std::shared_ptr<WebSocket>>> dial(asio::io_context& loop, const Options& options, TlsContext tls) {
+asio::awaitable<Result<std::shared_ptr<WebSocket>>> dial(asio::io_context& loop, const Options& options, TlsContext tls,
+                                                         const std::string& secret) {
   const auto& host = options.proxy ? options.proxy->host : options.address;
   const auto port = options.proxy ? options.proxy->port : options.port;
   const auto at_proxy = options.proxy ? fmt::format("proxy {}:{}: ", bracketed(host), port) : std::string();
@@ -86,7 +88,7 @@ asio::awaitable<Result<std::shared_ptr<WebSocket>>> dial(asio::io_context& loop,
   auto socket = WebSocket::make(std::move(*stream), limits);
   const bool is_usual_port = options.port == (tls ? https_port : http_port);
   const auto name = is_usual_port ? bracketed(options.address) : fmt::format("{}:{}", bracketed(options.address), options.port);
-  const WebSocket::Headers headers{{"Authorization", "Bearer " + options.token}, {"User-Agent", "gorgoned"}};
+  const WebSocket::Headers headers{{"Authorization", "Bearer " + options.token}, {"User-Agent", "gorgoned"}, {wss::secret_header, secret}};
   auto greeted = co_await socket->greet(name, options.path, headers);
   if (!greeted) co_return Error{greeted.error().message + hint_for(greeted.error().message)};
   co_return socket;

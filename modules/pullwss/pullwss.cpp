@@ -29,6 +29,7 @@ class PullWss final : public Module {
   PullWss(Agent& agent, const Settings& settings)
       : agent_(agent),
         options_(read_options(settings)),
+        secret_(agent.secret_for("pullwss")),
         pace_(std::random_device{}()),
         pause_(agent.loop()),
         keepalive_(agent.loop()),
@@ -69,10 +70,11 @@ class PullWss final : public Module {
  private:
   asio::awaitable<void> run() {
     co_await asio::this_coro::throw_if_cancelled(false);
-    agent_.log().info("node '{}' connects to {}{}", agent_.node_id(), options_.url(), options_.proxy ? " through a proxy" : "");
+    agent_.log().info("node '{}' connects to {}{}, with the secret of thumbprint {}", agent_.node_id(), options_.url(),
+                      options_.proxy ? " through a proxy" : "", wss::thumbprint_of_secret(secret_));
     while (!stopping_) {
       const auto begun = Clock::now();
-      auto socket = co_await dial(agent_.loop(), options_, tls_);
+      auto socket = co_await dial(agent_.loop(), options_, tls_, secret_);
       if (stopping_) co_return;
       std::string why;
       if (socket)
@@ -198,6 +200,7 @@ class PullWss final : public Module {
 
   Agent& agent_;
   const Options options_;
+  const std::string secret_;
   TlsContext tls_;
   Pace pace_;
   asio::steady_timer pause_, keepalive_;

@@ -95,6 +95,7 @@ class LoopAgent : public Agent {
   Journal& journal() override { return journal_; }
   const std::string& node_id() const override { return id_; }
   const std::string& hostname() const override { return hostname_; }
+  std::string secret_for(const std::string& purpose) const override { return "secret for " + purpose; }
   void submit(Message, Reply reply = {}) override {
     if (reply) reply(Answer{});
   }

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from api import codes, outputs
-from fleet import eventually  # makes the folder of the peer known
+from fleet import eventually, gorgonectl  # makes the folder of the peer known
 from hostile import descriptors, memory_kb
 from pace import clock
 from wss_fleet import TOKEN, Certificates, WssCase
@@ -295,7 +295,7 @@ class Strangers(WssCase):
         self.assertTrue(node.alive())
 
     def test_no_other_connection_takes_the_place_of_a_node_that_is_there(self):
-        self.central = self.listen()
+        self.central = self.listen(bind_nodes=False)
         node = self.make_node(self.central.wss_port).start()
         self.wait_seen(self.central, 2)
         self.assertEqual(self.first_words(registration(2)), ("node '2' is connected already", 1008))
@@ -436,6 +436,84 @@ class WebApi(http.server.BaseHTTPRequestHandler):
         if name not in WebApi.tokens:
             return self.say(404, {"message": "not found"})
         self.say(200, {"name": name, **WebApi.tokens[name]})
+
+
+class Secrets(WssCase):
+    """A common token says not which node its bearer is; a node of ours shows a secret of its own beside it."""
+
+    REFUSED = ("token authorization unallowed", 1008)
+
+    def said_to(self, *headers):
+        """What a connection with the common token hears that says it is node 2; it ends at once."""
+        stranger = connect(self.central.wss_port, TOKEN, headers=headers)
+        try:
+            stranger.send(registration(2))
+            return "taken" if (first := stranger.take()).startswith("[ACK] [] ") else (json.loads(first)["message"], 1008)
+        finally:
+            stranger.end()
+
+    def known(self, **httpserver):
+        """A central, and a node that has been there and is away."""
+        self.central = self.listen(**httpserver)
+        self.node = self.make_node(self.central.wss_port).start()
+        self.wait_link(self.central, "up")
+        self.node.stop()
+        self.wait_link(self.central, "down")
+
+    def comes_back(self):
+        self.node.start()
+        self.wait_link(self.central, "up")
+        self.assertEqual(outputs(self.central.api().run(2, "echo mine")), ["mine"])
+        self.node.stop()
+        self.wait_link(self.central, "down")
+
+    def test_nobody_else_speaks_for_a_node_that_has_come_there_or_away(self):
+        self.known()
+        own = self.node.wait_log(r"with the secret of thumbprint ([0-9a-f]{64})")[1]
+        self.assertEqual(self.said_to(), self.REFUSED)
+        self.central.wait_log(rf"ERROR .*says it is node '2' and shows no secret, but that node came with the secret of thumbprint {own}: refused")
+        self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), self.REFUSED)
+        self.assertEqual(self.said_to(f"X-Gorgone-Node-Secret: {own}"), self.REFUSED, "the thumbprint is no secret")
+        self.central.stop()
+        self.central.start()
+        self.assertEqual(self.said_to(), self.REFUSED)
+        self.node.start()
+        self.wait_link(self.central, "up")
+        self.assertEqual(self.said_to(), self.REFUSED)
+        self.assertEqual(outputs(self.central.api().run(2, "echo mine")), ["mine"])
+        self.assertNotIn("link down", self.node.log().split("signal 15")[-1])
+
+    def test_a_node_with_other_keys_or_a_deployed_one_is_let_in_by_gorgonectl_trust(self):
+        self.known()
+        self.assertEqual(self.said_to(), self.REFUSED)
+        shown = self.trust("2")
+        self.assertIn("wss://2", shown)
+        self.assertIn("offered: none", shown)
+        self.assertEqual(self.said_to(), self.REFUSED, "it was only shown")
+        self.trust("2", "--replace")
+        self.assertEqual(self.said_to(), "taken")
+        self.comes_back()
+        self.assertEqual(self.said_to(), self.REFUSED, "from then on it is the node of ours again")
+        self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), self.REFUSED)
+        self.assertIn("offered: ae448ac8", self.trust("2", "--replace"))
+        self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), "taken")
+        self.node.start()
+        self.node.wait_log("the central refuses the node: token authorization unallowed")
+
+    def test_without_bind_nodes_the_common_token_speaks_for_every_node_that_is_away(self):
+        self.known(bind_nodes=False)
+        self.assertEqual(self.said_to(), "taken")
+        self.comes_back()
+
+    def test_a_deployed_node_is_not_bound_until_one_of_ours_takes_its_place(self):
+        self.central = self.listen()
+        self.assertEqual([self.said_to(), self.said_to()], ["taken", "taken"])
+        self.node = self.make_node(self.central.wss_port)
+        self.comes_back()
+        self.assertEqual(self.said_to(), self.REFUSED)
+
+    def trust(self, *arguments):
+        return gorgonectl("trust", *arguments, "--config", self.central.config)
 
 
 class ApiTokens(WssCase):
