@@ -4,7 +4,7 @@
 #   tests/run.sh [--preset PRESET] [--jobs N] [FILTER]...
 #
 #   --preset PRESET   dev (the default), release, asan or tsan; see CMakePresets.json
-#   --jobs N          suites at once (default: two more than there are processors, for most of them wait)
+#   --jobs N          suites at once (default: three more than there are processors, for most of them wait)
 #   FILTER            runs only the suites whose name fits one of these expressions, such as test_push or test_content$
 #
 # One line per suite as it ends; the last line is "N passed, N failed", counted in test cases. Logs of all suites are kept in
@@ -15,7 +15,7 @@
 # counts, and the line of the first run stays above it. A sanitizer's report and a crash of a daemon are not run again.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-preset=dev filters=() jobs=$(($(nproc) + 2))
+preset=dev filters=() jobs=$(($(nproc) + 3))
 while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;

@@ -14,7 +14,8 @@ def sanitizers():
     """A module is built with what the daemon is built with."""
     cache = BIN.parent / "CMakeCache.txt"
     found = re.search(r"^GORGONE_SANITIZE:\w+=(.+)$", cache.read_text(), re.MULTILINE) if cache.exists() else None
-    return [f"-fsanitize={found[1]}"] if found else []
+    # GCC warns that ThreadSanitizer does not see fences, of which Boost's headers have some.
+    return [f"-fsanitize={found[1]}", "-Wno-error=tsan"] if found else []
 
 
 def build_module(library, *sources):
