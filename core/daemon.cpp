@@ -372,7 +372,8 @@ int document_modules(const DaemonOptions& options, const std::string& directory)
     std::ofstream(std::filesystem::path(directory) / (name + ".md"), std::ios::trunc) << page;
   };
   std::filesystem::create_directories(directory);
-  write("gorgonecore", document_schema("gorgonecore", "The core's own options, under `gorgone: gorgonecore:`.", core_schema(), core_actions()));
+  write("gorgonecore",
+        document_schema("gorgonecore", "The core's own options, under `gorgone: gorgonecore:`.", core_schema(), core_actions()));
   const auto modules_dir = options.modules_dir.empty() ? standard_modules_dir() : std::filesystem::path(options.modules_dir);
   for (const auto& name : modules_in(modules_dir)) {
     const auto info = open_module(modules_dir, name);

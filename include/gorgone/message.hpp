@@ -83,8 +83,8 @@ struct Answer {
   Payload data = Payload("null");
 };
 
-/// Whether a message that was refused is taken where it is sent again later. `error` is the code of the Error, or what the data of an answer
-/// with code 1 has under that name.
+/// Whether a message that was refused is taken where it is sent again later. `error` is the code of the Error, or what the data of an
+/// answer with code 1 has under that name.
 constexpr bool is_refused_for_now(std::string_view error) { return error == "busy" || error == "starting" || error == "stopping"; }
 
 /// Takes the one answer to a request; may be empty where nobody waits. Called on the loop, once.

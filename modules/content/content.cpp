@@ -170,7 +170,7 @@ ModuleInfo info() {
   info.name = "content";
   info.help =
       "Content sync between daemons of this kind: sends of a tree or a file only what a node lacks, and puts it in place as one step. "
-      "Always loaded; an entry in the configuration is needed only to change its options.";
+      "Loaded without an entry too; one is needed to change its options, or to keep it out (`enable: false`).";
   info.schema = schema();
   info.actions = {{content::action::push, "POST", "/core/content/push"},
                   {content::action::rollback, "POST", "/core/content/rollback"},

@@ -37,9 +37,7 @@ constexpr std::chrono::seconds feature_limit_behind = 90s;
 constexpr int reads_max = 4;
 constexpr std::size_t transfer_length = 24;
 
-bool is_passing(const Error& why) {
-  return is_refused_for_now(why.code) || why.code == "unreachable";
-}
+bool is_passing(const Error& why) { return is_refused_for_now(why.code) || why.code == "unreachable"; }
 
 Error no_content(const std::string& node, const Reach& reach) {
   if (reach.is_told_by_deployed)

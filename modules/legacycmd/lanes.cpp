@@ -17,9 +17,7 @@ constexpr auto settled_within = std::chrono::seconds(2);
 constexpr std::int64_t own_ttl_s = 3600;
 
 // It will be taken later.
-bool is_passing(const std::string& error) {
-  return is_refused_for_now(error) || error == "journal" || error == "no_proxy";
-}
+bool is_passing(const std::string& error) { return is_refused_for_now(error) || error == "journal" || error == "no_proxy"; }
 
 // What the proxy may have to hold back, or to run itself, although it is for this node.
 bool concerns_copies(const Message& message) {

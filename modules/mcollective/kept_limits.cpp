@@ -13,7 +13,7 @@ Schema kept_schema() {
   return {
       {"persistent[].topic", OptionType::text, "",
        "topics that are kept until the subscriber that owns them has taken what was sent: a pattern as in the topic rules, such as "
-       "`mcollective reply *`; the first entry that matches counts"},
+       "`mcollective reply **`; the first entry that matches counts"},
       Option{"persistent[].messages_max", OptionType::integer, "10000", "messages kept of one topic; a PUT beyond it is answered ERROR"}
           .range(1, 10'000'000)
           .in("messages"),
@@ -36,7 +36,7 @@ std::vector<Problem> check_kept(const Settings& settings) {
     if (pattern.empty())
       problems.push_back({Problem::Severity::error,
                           "modules.mcollective.persistent: an entry without `topic`, expected a pattern of topics such as "
-                          "\"mcollective reply *\""});
+                          "\"mcollective reply **\""});
     else if (std::ranges::find(seen, pattern) != seen.end())
       problems.push_back(
           {Problem::Severity::error, fmt::format("modules.mcollective.persistent: got \"{}\" twice{}, expected each topic once", pattern,
