@@ -22,7 +22,7 @@ std::optional<tcp_info> info_of(int connection) {
 TcpMoved bytes_moved(int connection) {
   const auto info = info_of(connection);
   if (!info) return {};
-  return {info->tcpi_bytes_acked, info->tcpi_bytes_received};
+  return {info->tcpi_bytes_acked, info->tcpi_bytes_received, std::uint64_t{info->tcpi_sacked} * info->tcpi_snd_mss};
 }
 
 std::optional<std::uint64_t> bytes_received(int connection) {

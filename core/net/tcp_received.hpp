@@ -9,6 +9,7 @@ namespace gorgone::net {
 
 struct TcpMoved {
   std::uint64_t acknowledged = 0, received = 0;
+  std::uint64_t beyond = 0;  ///< what the other side has behind something that was lost, about
 };
 
 /// Bytes that the other side has acknowledged, and that have come, since the connection was made; 0 where it is no TCP connection.

@@ -1,5 +1,7 @@
 #include "core/net/web_socket.hpp"
 
+#include <sys/socket.h>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/http/parser.hpp>
 
@@ -173,7 +175,7 @@ LinkFlow BeastWebSocket::flow() const { return {given_, given_ - (unsent_ - writ
 // In bytes of the connection: a ping goes behind what the system has, and behind the frame that is being written.
 LinkFlow BeastWebSocket::in_system() const {
   const auto moved = bytes_moved(descriptor());
-  return {bytes_written(descriptor()).value_or(0) + (writing_ ? frame_bytes : 0), moved.acknowledged, moved.received};
+  return {bytes_written(descriptor()).value_or(0) + (writing_ ? frame_bytes : 0), moved.acknowledged + moved.beyond, moved.received};
 }
 
 void BeastWebSocket::tell_room() {
@@ -253,6 +255,9 @@ void BeastWebSocket::look() {
     ping();
   } else if (!watch_.moves(in_system()) && silent >= limits_.silence) {
     finish(fmt::format("nothing was heard for {} ms", limits_.silence.count()), down::mute);
+    // By a reset: an ordinary end would wait behind what the system has, until it tries again, and the other side comes back no sooner.
+    const linger at_once{1, 0};
+    ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     stream_.next_layer().close();
     return;
   }
