@@ -11,7 +11,7 @@
 namespace gorgone {
 
 struct RefusedKey {
-  std::string target;  ///< "tcp://address:port"
+  std::string target;  ///< "tcp://address:port", or "wss://ID" for the secret of a node that connects by WebSocket
   std::string node;    ///< its id, empty where it is none of the proxy's
   std::string pinned;  ///< thumbprint, empty where none is
   std::string offered;

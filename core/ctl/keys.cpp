@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <gorgone/wss_text.hpp>
 
 #include <filesystem>
 #include <memory>
@@ -22,6 +23,7 @@ constexpr const char* public_name = "rsakey.pub.pem";
 
 struct Wish {
   std::string key_file = fmt::format("{}/{}", deployed_directory, public_name);
+  std::string secret_file = fmt::format("{}/{}", deployed_directory, private_name);
   std::string directory = deployed_directory;
   std::string private_file;
   std::string public_file;
@@ -33,6 +35,13 @@ Result<void> print_thumbprint(const std::string& file) {
   const auto key = wire::load_public_key(file);
   if (!key) return key.error();
   fmt::print("{}\n", key->thumbprint());
+  return {};
+}
+
+Result<void> print_secret_thumbprint(const std::string& file) {
+  const auto key = wire::load_private_key(file);
+  if (!key) return key.error();
+  fmt::print("{}\n", wss::thumbprint_of_secret(key->secret_for(wss::secret_purpose)));
   return {};
 }
 
@@ -77,6 +86,10 @@ void add_keys(CLI::App& program, Result<void>& outcome) {
   auto* const file = thumbprint->add_option("file", wish->key_file, "A public or private key in PEM form")->capture_default_str();
   thumbprint->add_option("--key-path", wish->key_file, "The same, as an option")->excludes(file);
   thumbprint->callback([wish, &outcome] { outcome = print_thumbprint(wish->key_file); });
+
+  auto* const secret = keys->add_subcommand("secret", "Print the thumbprint of the secret that a node shows its central by WebSocket");
+  secret->add_option("file", wish->secret_file, "The node's private key in PEM form")->capture_default_str();
+  secret->callback([wish, &outcome] { outcome = print_secret_thumbprint(wish->secret_file); });
 
   auto* const making = keys->add_subcommand("generate", "Make a pair of keys, and print where it is and its thumbprint");
   auto* const directory = making->add_option("--dir", wish->directory, fmt::format("Where {} and {} are made", private_name, public_name))

@@ -26,6 +26,8 @@ GORGONE_API std::string write_answer(const Answer& answer);
 
 /// The header in which a node of ours shows the secret by which its central knows it again, beside a token that several nodes have.
 inline constexpr const char* secret_header = "X-Gorgone-Node-Secret";
+/// What the secret is made for, of the node's private key (Agent::secret_for).
+inline constexpr const char* secret_purpose = "pullwss";
 /// What is kept of a secret, and told in logs: 64 hexadecimal digits, SHA-256.
 GORGONE_API std::string thumbprint_of_secret(std::string_view secret);
 

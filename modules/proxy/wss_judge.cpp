@@ -1,6 +1,8 @@
-#include "wss_session.hpp"
-
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <gorgone/await_callback.hpp>
+
+#include "wss_session.hpp"
 
 // Whether the token of a connection, and its secret, let it speak for the node that it says it is.
 
@@ -9,6 +11,7 @@ namespace {
 
 // The name of the web API's token with which each node came first.
 constexpr const char* bound_tokens = "proxy.wss_token";
+constexpr auto pin_limit = std::chrono::seconds(3);
 
 /// Empty where the node is bound to none. An Error where the journal cannot tell.
 asio::awaitable<Result<std::string>> bound_name(Agent& agent, std::string id) {
@@ -100,8 +103,22 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
 asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
   if (!shared_.options.binds_nodes) co_return true;
   const auto target = "wss://" + id;
-  auto start = [this, target](auto done) { shared_.agent.journal().fingerprint_of(target, std::move(done)); };
-  const auto pinned = co_await await_callback<Result<std::optional<std::string>>>(std::move(start));
+  // A disk that hangs must not keep nodes away.
+  struct Pinned {
+    explicit Pinned(asio::io_context& loop) : ready(loop) {}
+    asio::steady_timer ready;
+    Result<std::optional<std::string>> told = Error{"the journal has not answered within 3 s"};
+  };
+  auto looked = std::make_shared<Pinned>(shared_.agent.loop());
+  looked->ready.expires_after(pin_limit);
+  shared_.agent.journal().fingerprint_of(target, [looked, owed = shared_.owed](Result<std::optional<std::string>> told) {
+    looked->told = std::move(told);
+    looked->ready.cancel();
+  });
+  boost::system::error_code ignored;
+  auto token = asio::redirect_error(asio::use_awaitable, ignored);
+  co_await looked->ready.async_wait(token);
+  const auto pinned = looked->told;
   if (!pinned) {
     // As what it relays does not wait for the database either.
     if (shared_.may_log("unchecked"))
@@ -116,14 +133,17 @@ asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
   if (shared_.may_log("secret " + id))
     shared_.agent.log().error(
         "httpserver: {} says it is node '{}' and shows {}, but that node came with the secret of thumbprint {}: refused. If its keys are "
-        "others now, or a deployed daemon has taken its place: gorgonectl trust {} --replace; httpserver.bind_nodes: false lets in all",
+        "others now, or a deployed daemon has taken its place: gorgonectl trust {}; httpserver.bind_nodes: false lets in all",
         who(), printable(id), secret_ == no_secret ? "no secret" : "the secret of thumbprint " + secret_, known, printable(id));
   refuse("token authorization unallowed");
   co_return false;
 }
 
 void WssSession::bind(const std::string& id) {
-  if (must_pin_) shared_.agent.journal().pin_fingerprint("wss://" + id, secret_, {});
+  if (must_pin_) {
+    shared_.agent.journal().pin_fingerprint("wss://" + id, secret_, {});
+    shared_.agent.log().info("node '{}': pinned the secret of thumbprint {} at first use", printable(id), secret_);
+  }
   if (!to_bind_) return;
   if (to_bind_->empty())
     shared_.agent.journal().drop_kept(bound_tokens, id);

@@ -189,7 +189,10 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
   }
   const auto verdict = co_await judge(*node);
   if (verdict == Verdict::refused) co_return none;
-  const bool is_taken = co_await take_over(node, verdict);
+  const bool had_to_wait = node->is_connected();
+  bool is_taken = co_await take_over(node, verdict);
+  // Another may have come first meanwhile, and pinned a secret.
+  if (is_taken && had_to_wait && verdict == Verdict::common) is_taken = co_await has_its_secret(node->id);
   // It may have been unregistered meanwhile.
   if (!is_taken || !node->link || !socket_->is_open()) co_return none;
   bind(node->id);

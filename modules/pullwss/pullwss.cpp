@@ -29,7 +29,7 @@ class PullWss final : public Module {
   PullWss(Agent& agent, const Settings& settings)
       : agent_(agent),
         options_(read_options(settings)),
-        secret_(agent.secret_for("pullwss")),
+        secret_(agent.secret_for(wss::secret_purpose)),
         pace_(std::random_device{}()),
         pause_(agent.loop()),
         keepalive_(agent.loop()),

@@ -1,5 +1,6 @@
 """WebSockets with peers that are not our agent: nodes and a central as deployed, strangers, and Centreon's web API."""
 import contextlib
+import hashlib
 import http.server
 import json
 import socket
@@ -470,6 +471,7 @@ class Secrets(WssCase):
     def test_nobody_else_speaks_for_a_node_that_has_come_there_or_away(self):
         self.known()
         own = self.node.wait_log(r"with the secret of thumbprint ([0-9a-f]{64})")[1]
+        self.assertEqual(gorgonectl("keys", "secret", self.node.private_key).strip(), own)
         self.assertEqual(self.said_to(), self.REFUSED)
         self.central.wait_log(rf"ERROR .*says it is node '2' and shows no secret, but that node came with the secret of thumbprint {own}: refused")
         self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), self.REFUSED)
@@ -490,12 +492,17 @@ class Secrets(WssCase):
         self.assertIn("wss://2", shown)
         self.assertIn("offered: none", shown)
         self.assertEqual(self.said_to(), self.REFUSED, "it was only shown")
-        self.trust("2", "--replace")
+        with self.assertRaisesRegex(AssertionError, "what was compared is missing"):
+            self.trust("2", "--replace")
+        with self.assertRaisesRegex(AssertionError, "another key is offered now: none"):
+            self.trust("2", "--replace", "--offered", "0" * 64)
+        self.assertEqual(self.said_to(), self.REFUSED, "nothing was changed")
+        self.trust("2", "--replace", "--offered", "none")
         self.assertEqual(self.said_to(), "taken")
         self.comes_back()
         self.assertEqual(self.said_to(), self.REFUSED, "from then on it is the node of ours again")
         self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), self.REFUSED)
-        self.assertIn("offered: ae448ac8", self.trust("2", "--replace"))
+        self.trust("2", "--replace", "--offered", hashlib.sha256(b"another").hexdigest())
         self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), "taken")
         self.node.start()
         self.node.wait_log("the central refuses the node: token authorization unallowed")
