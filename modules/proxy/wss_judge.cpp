@@ -1,5 +1,3 @@
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <gorgone/await_callback.hpp>
 
 #include "wss_session.hpp"
@@ -103,30 +101,21 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
 asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
   if (!shared_.options.binds_nodes) co_return true;
   const auto target = "wss://" + id;
-  // A disk that hangs must not keep nodes away.
-  struct Pinned {
-    explicit Pinned(asio::io_context& loop) : ready(loop) {}
-    asio::steady_timer ready;
-    Result<std::optional<std::string>> told = Error{"the journal has not answered within 3 s"};
+  auto start = [this, target](auto done) {
+    auto told = [done, owed = shared_.owed](Result<std::optional<std::string>> pinned) { done(std::move(pinned)); };
+    shared_.agent.journal().fingerprint_of(target, std::move(told));
   };
-  auto looked = std::make_shared<Pinned>(shared_.agent.loop());
-  looked->ready.expires_after(pin_limit);
-  shared_.agent.journal().fingerprint_of(target, [looked, owed = shared_.owed](Result<std::optional<std::string>> told) {
-    looked->told = std::move(told);
-    looked->ready.cancel();
-  });
-  boost::system::error_code ignored;
-  auto token = asio::redirect_error(asio::use_awaitable, ignored);
-  co_await looked->ready.async_wait(token);
-  const auto pinned = looked->told;
-  if (!pinned) {
+  // A disk that hangs must not keep nodes away.
+  const auto looked = co_await await_callback_for<Result<std::optional<std::string>>>(pin_limit, std::move(start));
+  if (shared_.is_stopping) co_return false;
+  if (!looked || !*looked) {
     // As what it relays does not wait for the database either.
     if (shared_.may_log("unchecked"))
       shared_.agent.log().warning("httpserver: node '{}' is let in without a look at its secret, for what is pinned cannot be read: {}",
-                                  printable(id), pinned.error().message);
+                                  printable(id), looked ? looked->error().message : "the journal has not answered within 3 s");
     co_return true;
   }
-  const auto known = pinned->value_or(no_secret);
+  const auto known = (*looked)->value_or(no_secret);
   must_pin_ = known == no_secret && secret_ != no_secret;
   if (known == no_secret || known == secret_) co_return true;
   shared_.agent.journal().note_refused_key(target, id, secret_);

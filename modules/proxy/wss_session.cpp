@@ -1,5 +1,6 @@
 #include "wss_session.hpp"
 
+#include <gorgone/await_callback.hpp>
 #include <gorgone/wss_text.hpp>
 
 #include <boost/asio/redirect_error.hpp>
@@ -252,21 +253,9 @@ asio::awaitable<bool> WssSession::take_over(const std::shared_ptr<WssNode>& node
 }
 
 asio::awaitable<bool> WssSession::says_it_is_there(std::shared_ptr<WebSocket> other) {
-  struct Probe {
-    explicit Probe(asio::io_context& loop) : done(loop) {}
-    asio::steady_timer done;
-    bool answered = false;
-  };
-  auto probe = std::make_shared<Probe>(shared_.agent.loop());
-  probe->done.expires_after(2 * probe_limit);
-  other->probe(probe_limit, [probe, owed = shared_.owed](bool answered) {
-    probe->answered = answered;
-    probe->done.cancel();
-  });
-  ErrorCode ignored;
-  auto token = asio::redirect_error(asio::use_awaitable, ignored);
-  co_await probe->done.async_wait(token);
-  co_return probe->answered;
+  auto start = [this, other](auto done) { other->probe(probe_limit, [done, owed = shared_.owed](bool answered) { done(answered); }); };
+  const auto answered = co_await await_callback_for<bool>(2 * probe_limit, std::move(start));
+  co_return answered.value_or(false);
 }
 
 void WssSession::take(WssNode& node, const std::string& text) {
