@@ -42,7 +42,7 @@ std::string not_followed() {
 // of them took half of the time of a copy.
 void bound_kept_memory() {
   mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
-  mallopt(M_TRIM_THRESHOLD, 1024 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 4 * 1024 * 1024);
   mallopt(M_ARENA_MAX, 2);
 }
 

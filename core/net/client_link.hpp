@@ -31,7 +31,7 @@ class ClientSessions {
   };
   virtual State state(const std::string& routing_id) const = 0;
   enum class Sent { yes, full, no_route };
-  virtual Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form = wire::Form::base64) = 0;
+  virtual Sent send_text(const std::string& routing_id, std::string text, wire::Form form = wire::Form::base64) = 0;
   virtual LinkFlow flow(const std::string& routing_id) const = 0;
 };
 

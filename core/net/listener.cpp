@@ -271,7 +271,7 @@ void Listener::save(const std::string& routing_id) {
 
 Result<void> Listener::send(const std::string& routing_id, std::string_view text) {
   if (!socket_) return Error{"the listener is not open"};
-  auto frame = sessions_->seal(routing_id, text);
+  auto frame = sessions_->seal(routing_id, std::string(text));
   if (!frame) return Error{"no session for " + printable(routing_id)};
   transmit(routing_id, std::move(*frame));
   return {};
@@ -316,10 +316,10 @@ ClientSessions::State Listener::state(const std::string& routing_id) const {
   return session->is_used && session->last_time >= started_s_ ? State::heard : State::silent;
 }
 
-ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::string_view text, wire::Form form) {
+ClientSessions::Sent Listener::send_text(const std::string& routing_id, std::string text, wire::Form form) {
   if (!socket_) return Sent::no_route;
   if (answers_->kept(routing_id) > link_bytes_max_) return Sent::full;
-  auto frame = sessions_->seal(routing_id, text, form);
+  auto frame = sessions_->seal(routing_id, std::move(text), form);
   return frame && transmit(routing_id, std::move(*frame)) == AnswerQueue::Pushed::yes ? Sent::yes : Sent::no_route;
 }
 

@@ -70,7 +70,7 @@ class Listener final : private ClientSessions {
 
  private:
   State state(const std::string& routing_id) const override;
-  Sent send_text(const std::string& routing_id, std::string_view text, wire::Form form) override;
+  Sent send_text(const std::string& routing_id, std::string text, wire::Form form) override;
   LinkFlow flow(const std::string& routing_id) const override;
   void on_message(Frames frames);
   void perform(const std::string& routing_id, int connection, wire::ServerSessions::Steps steps);

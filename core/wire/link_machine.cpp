@@ -253,9 +253,9 @@ LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   return fail(Error{fmt::format("the handshake was not finished within {} s", config_.greet_ms / 1000), down::mute}, now);
 }
 
-std::optional<std::string> LinkMachine::seal(std::string_view text, Form form) const {
+std::optional<std::string> LinkMachine::seal(std::string text, Form form) const {
   if (state_ != State::up) return {};
-  return cipher_->seal(text, form);
+  return cipher_->seal(std::move(text), form);
 }
 
 }  // namespace gorgone::wire

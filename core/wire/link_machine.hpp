@@ -93,7 +93,7 @@ class LinkMachine {
   /// Rises with each greeting: a result of work that was begun under another number is not to be handed in.
   std::uint64_t attempt() const { return attempt_; }
   /// Sealed under the session's key; nothing while the link is not up.
-  std::optional<std::string> seal(std::string_view text, Form form = Form::base64) const;
+  std::optional<std::string> seal(std::string text, Form form = Form::base64) const;
 
  private:
   Steps greet(std::int64_t now, bool new_connection);

@@ -118,10 +118,10 @@ void ServerSessions::give_up(const std::string& routing_id) {
   verifying_.erase(found);
 }
 
-std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string_view text, Form form) const {
+std::optional<std::string> ServerSessions::seal(const std::string& routing_id, std::string text, Form form) const {
   const auto found = sessions_.find(routing_id);
   if (found == sessions_.end()) return {};
-  return found->second.cipher.seal(text, form);
+  return found->second.cipher.seal(std::move(text), form);
 }
 
 ServerSessions::Due ServerSessions::on_clock(std::int64_t now) {

@@ -79,7 +79,7 @@ class ServerSessions {
   void give_up(const std::string& routing_id);
 
   /// Text sealed under the session's key; nothing where there is no such session.
-  std::optional<std::string> seal(const std::string& routing_id, std::string_view text, Form form = Form::base64) const;
+  std::optional<std::string> seal(const std::string& routing_id, std::string text, Form form = Form::base64) const;
 
   /// Rotates keys that are too old and drops sessions that are silent too long.
   struct Due {

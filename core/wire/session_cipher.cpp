@@ -52,11 +52,9 @@ void run_aes(const SessionKey& key, std::string& text, bool encrypt, std::size_t
   if (EVP_CipherUpdate(context, data, &written, data, size) != 1 || written != size) throw std::runtime_error("OpenSSL failed to run AES");
 }
 
-/// `plain` behind what is in `text`.
-std::string padded(std::string_view plain, int padding, std::string text = {}) {
-  const std::size_t missing = block - plain.size() % block;
-  text.reserve(text.size() + plain.size() + missing);
-  text.append(plain);
+/// Fills up to whole blocks, of which none is in the first `before` bytes.
+void pad(std::string& text, int padding, std::size_t before) {
+  const std::size_t missing = block - (text.size() - before) % block;
   if (padding == 0) {
     if (missing < block) text.append(missing, ' ');
   } else if (padding == 1) {
@@ -65,7 +63,6 @@ std::string padded(std::string_view plain, int padding, std::string text = {}) {
     text.push_back('\x80');
     text.append(missing - 1, '\0');
   }
-  return text;
 }
 
 /// How long the text is without its padding; nothing where there is no sound padding.
@@ -108,11 +105,16 @@ SessionCipher::SessionCipher(SessionKey key) : key_{std::move(key)} {
   if (const auto problem = key_.problem()) throw std::invalid_argument(problem->message);
 }
 
-std::string SessionCipher::seal(std::string_view plain, Form form) const {
-  const bool is_raw = form == Form::raw;
-  std::string text = is_raw ? padded(plain, raw_padding, std::string(1, raw_mark)) : padded(plain, key_.padding);
-  run_aes(key_, text, true, is_raw ? 1 : 0);
-  return is_raw ? text : base64_encode(text);
+std::string SessionCipher::seal(std::string text, Form form) const {
+  if (form == Form::raw) {
+    text.insert(text.begin(), raw_mark);
+    pad(text, raw_padding, 1);
+    run_aes(key_, text, true, 1);
+    return text;
+  }
+  pad(text, key_.padding, 0);
+  run_aes(key_, text, true);
+  return base64_encode(text);
 }
 
 std::optional<std::string> SessionCipher::open(std::string_view frame) const {

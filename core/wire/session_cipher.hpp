@@ -36,7 +36,7 @@ class GORGONE_API SessionCipher {
 
   /// Base64 in one line, or in raw form the bytes themselves behind one that no base64 begins with and always with padding 1. With padding
   /// 0 the text is filled up with spaces to a full block, which JSON allows after its value.
-  std::string seal(std::string_view plain, Form form = Form::base64) const;
+  std::string seal(std::string text, Form form = Form::base64) const;
   /// Of either form. Nothing when `frame` was not sealed with this key, as far as the padding can tell; what opens is to be parsed with
   /// distrust.
   std::optional<std::string> open(std::string_view frame) const;

@@ -7,6 +7,9 @@
 namespace gorgone::wire {
 namespace {
 
+// A text is sealed in place: a block of padding, and the byte before a raw one.
+constexpr std::size_t sealing_room = 17;
+
 constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v'; }
 
 void skip_space(std::string_view& text) {
@@ -86,7 +89,7 @@ std::string format_request(const Message& message, Form form) {
   const auto& data = message.data;
   const auto size = form == Form::raw ? data.size() + 2 : data.text().size();
   std::string text;
-  text.reserve(message.action.size() + message.token.size() + message.target.size() + size + 9);
+  text.reserve(message.action.size() + message.token.size() + message.target.size() + size + 9 + sealing_room);
   text.append("[").append(message.action).append("] [").append(message.token).append("] [").append(message.target).append("] ");
   if (form == Form::raw) return text.append(1, '\0').append(data.head()).append(1, '\0').append(*data.bytes());
   return text.append(data.text().empty() ? "{}" : data.text());

@@ -38,6 +38,8 @@ class Blobs {
   Result<void> begin(const Blob& blob);
   Result<void> end(const Blob& blob);
 
+  void begin_writing();
+
   const Staging& staging_;
   std::optional<Scanner> scanner_;
   std::set<Hash> complete_;

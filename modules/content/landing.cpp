@@ -195,10 +195,10 @@ asio::awaitable<Result<void>> Landing::on_manifest(const Message& message) {
   auto part = read_part(message.data);
   if (!part || part->attempt != attempt_ || manifest_ || !staging_) co_return Result<void>{};
   if (part->of == 0 || part->of > parts_max || part->number != parts_.size()) co_return Result<void>{};
-  parts_bytes_ += part->bytes.size();
+  parts_bytes_ += part->bytes().size();
   if (parts_bytes_ > packed_manifest_max)
     co_return Error{fmt::format("the manifest is too large: expected {} bytes at most", packed_manifest_max)};
-  parts_.push_back(std::move(part->bytes));
+  parts_.push_back(part->bytes());
   if (parts_.size() < part->of) co_return Result<void>{};
   auto read = [self = shared_from_this()]() -> Result<std::shared_ptr<const Manifest>> {
     std::string packed;
@@ -337,9 +337,9 @@ asio::awaitable<Result<void>> Landing::on_data(Message message) {
     if (taken.is_late) return taken;
     taken.is_early = part->number > self->next_piece_;
     if (taken.is_early) return taken;
-    taken.size = part->bytes.size();
+    taken.size = part->bytes().size();
     taken.asks = part->of > 0;
-    const auto piece = decompress(part->bytes, piece_bytes_max);
+    const auto piece = decompress(part->bytes(), piece_bytes_max);
     const auto records = piece ? read_piece(*piece) : Result<std::vector<Record>>(piece.error());
     taken.outcome = records ? self->blobs_store_->take(*records) : Result<void>(records.error());
     return taken;

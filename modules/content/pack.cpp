@@ -51,7 +51,9 @@ Result<void> Packer::open(const Blob& blob) {
 }
 
 Result<std::string> Packer::next() {
-  std::string piece;
+  // Kept from piece to piece, for fresh pages cost as much as what is read into them.
+  auto& piece = piece_;
+  piece.clear();
   piece.reserve(piece_bytes + 64);
   while (next_ < wanted_.size() && piece.size() < piece_bytes) {
     const auto& blob = blobs_[wanted_[next_]];

@@ -43,6 +43,7 @@ class Packer {
   std::uint64_t offset_;
   std::optional<Walker> walker_;
   FileDescriptor file_;
+  std::string piece_;
 };
 
 struct Record {

@@ -1,5 +1,6 @@
 #include "push.hpp"
 
+#include "pack_ahead.hpp"
 #include "reach.hpp"
 #include "scan.hpp"
 
@@ -278,44 +279,35 @@ asio::awaitable<Result<Push::Next>> Push::stream() {
     if ((*set)[i]) wanted.push_back(i);
   if (!wanted.empty() && answer.offset >= blobs_[wanted.front()].size)
     co_return Error{"node '" + node_ + "' has more of a file than there is"};
-  const auto packer = std::make_shared<Packer>(root_, manifest_, blobs_, std::move(wanted), answer.offset);
-
-  struct Piece {
-    Result<std::string> packed = std::string();
-    Payload data;
-    std::size_t size = 0;
-  };
+  const auto pieces =
+      std::make_shared<PackAhead>(agent_, Packer(root_, manifest_, blobs_, std::move(wanted), answer.offset), [weak = weak_from_this()] {
+        if (const auto push = weak.lock()) push->event_.ring();
+      });
+  pieces->pack();
   Flight flight(memory_);
   std::size_t number = 0, since_asked = 0;
   taken_ = 0;
   while (!has_ended_ && !answer_ && !refused_) {
     confirm(flight);
     const auto window = memory_.unconfirmed > unconfirmed_max ? smallest_window : flight.window;
-    if (packer->at_end() || flight.bytes >= window) {
-      // What follows the last piece is the node's to say.
-      if (packer->at_end() && flight.pieces.empty()) break;
+    // What follows the last piece is the node's to say.
+    if (pieces->at_end() && flight.pieces.empty()) break;
+    auto piece = flight.bytes < window ? pieces->take() : std::nullopt;
+    if (!piece) {
       const bool rung = co_await event_.wait_until(Clock::now() + stream_patience);
-      if (!rung) co_return Next::wait;
+      // A source that is slow says nothing of the node.
+      if (!rung && !flight.pieces.empty() && !pieces->is_packing()) co_return Next::wait;
       continue;
     }
-    const bool asks = since_asked + piece_bytes >= window / asks_in_window;
-    auto pack = [packer, part = Part{token_, attempt_, number, asks ? std::size_t{1} : 0, {}}]() mutable {
-      Piece piece;
-      piece.packed = packer->next();
-      if (!piece.packed) return piece;
-      part.bytes = std::move(*piece.packed);
-      piece.size = part.bytes.size();
-      piece.data = write_part(std::move(part));
-      return piece;
-    };
-    auto piece = co_await agent_.blocking(std::move(pack));
-    if (!piece.packed) {
-      if (piece.packed.error().code == "changed") co_return Next::read_again;
-      co_return piece.packed.error();
+    if (!*piece) {
+      if (piece->error().code == "changed") co_return Next::read_again;
+      co_return piece->error();
     }
-    since_asked = asks ? 0 : since_asked + piece.size;
-    flight.add(number++, piece.size);
-    send(action::data, std::move(piece.data));
+    const auto size = (*piece)->size();
+    const bool asks = since_asked + piece_bytes >= window / asks_in_window;
+    since_asked = asks ? 0 : since_asked + size;
+    flight.add(number, size);
+    send(action::data, write_part({token_, attempt_, number++, asks ? std::size_t{1} : 0, std::move(**piece)}));
   }
   co_return co_await next_answer(Clock::now() + longest_patience);
 }

@@ -12,7 +12,6 @@
 
 #include "event.hpp"
 #include "options.hpp"
-#include "pack.hpp"
 #include "scanner.hpp"
 #include "wire.hpp"
 

@@ -106,13 +106,13 @@ Payload write_part(Part part) {
   return {std::move(head), std::move(part.bytes)};
 }
 
-Result<Part> read_part(const Payload& data) {
+Result<ArrivedPart> read_part(const Payload& data) {
   const auto head = parse_json(data.head());
   if (!head) return head.error();
   const auto* bytes = member(*head, "bytes");
   if (!data.bytes() && (!bytes || !bytes->is_string())) return Error{"a part of content lacks its bytes"};
-  Part part{text(*head, "token"), integer_of(member(*head, "attempt")).value_or(0), number(*head, "number"), number(*head, "of"), {}};
-  part.bytes = data.bytes() ? *data.bytes() : base64_decode(bytes->get_string());
+  ArrivedPart part{integer_of(member(*head, "attempt")).value_or(0), number(*head, "number"), number(*head, "of"), data.bytes(), {}};
+  if (!part.raw) part.decoded = base64_decode(bytes->get_string());
   return part;
 }
 

@@ -52,7 +52,17 @@ struct Part {
   std::string bytes;
 };
 Payload write_part(Part part);
-Result<Part> read_part(const Payload& data);
+
+/// A part that has come. Its raw bytes stay where they are: `data` must outlive what bytes() gives.
+struct ArrivedPart {
+  std::int64_t attempt = 0;
+  std::size_t number = 0, of = 0;
+  const std::string* raw = nullptr;
+  std::string decoded;  ///< where they came as text
+
+  const std::string& bytes() const { return raw ? *raw : decoded; }
+};
+Result<ArrivedPart> read_part(const Payload& data);
 
 /// What the node says. The stage is all of what the sender decides by.
 struct Answer {

@@ -153,7 +153,7 @@ bool Node::send_next() {
   const auto& message = entry.message;
   const auto form = form_of(message);
   const bool wraps = form == NodeQueue::Form::wrapped;
-  const auto sent = link_->send(wraps ? wrap_delivery(message, std::max<std::int64_t>(1, entry.until - now_s())) : message);
+  const auto sent = wraps ? link_->send(wrap_delivery(message, std::max<std::int64_t>(1, entry.until - now_s()))) : link_->send(message);
   if (sent) queue_.sent(wraps ? message.delivery : message.token, form);
   return sent.has_value();
 }

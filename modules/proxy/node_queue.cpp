@@ -111,7 +111,7 @@ NodeQueue::Way* NodeQueue::next_way() const {
     const auto& turns = turns_[index(lane)];
     const auto& flying = flying_[index(lane)];
     if (turns.empty() || flying.count >= limits_.in_flight) continue;
-    const auto bytes_max = lane == Lane::bulk ? limits_.bulk_in_flight_bytes : limits_.in_flight_bytes;
+    const auto bytes_max = lane == Lane::bulk ? bulk_window_.bytes() : limits_.in_flight_bytes;
     auto* way = turns.begin()->second;
     if (flying.count == 0 || flying.bytes + way->waiting.front().size <= bytes_max) return way;
   }
@@ -123,11 +123,12 @@ const NodeQueue::Entry* NodeQueue::next() const {
   return way ? &way->waiting.front() : nullptr;
 }
 
-void NodeQueue::sent(std::string as, Form form) {
+void NodeQueue::sent(std::string as, Form form, Clock::time_point at) {
   auto& way = *next_way();
   auto& entry = way.waiting.front();
   entry.sent_as = std::move(as);
   entry.form = form;
+  entry.sent_at = at;
   entry.sequence = ++sequence_;
   entry.is_in_flight = true;
   if (form == Form::silent) ++silent_;
@@ -211,8 +212,11 @@ std::optional<Message> NodeQueue::take_in_flight_if(const std::function<bool(con
   return taken(place);
 }
 
-std::optional<Message> NodeQueue::answered(const std::string& token) {
-  return take_in_flight_if([&](const Entry& entry) { return entry.sent_as == token; });
+std::optional<Message> NodeQueue::answered(const std::string& token, Clock::time_point at) {
+  const auto place = std::find_if(in_flight_.begin(), in_flight_.end(), [&](const Entry& entry) { return entry.sent_as == token; });
+  if (place == in_flight_.end()) return {};
+  if (place->lane == Lane::bulk) bulk_window_.answered(place->size, at - place->sent_at);
+  return taken(place);
 }
 
 std::optional<Message> NodeQueue::unknown_action(const std::string& action) {
@@ -262,6 +266,7 @@ void NodeQueue::put_back_if(const std::function<bool(const Entry&)>& fits) {
 }
 
 void NodeQueue::link_lost() {
+  bulk_window_.reset();
   for (auto& entry : in_flight_) entry.may_have_come = true;
   put_back_if([](const Entry&) { return true; });
 }

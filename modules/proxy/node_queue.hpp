@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -18,12 +19,15 @@
 #include <utility>
 #include <vector>
 
+#include "bulk_window.hpp"
+
 namespace gorgone::proxy {
 
 class NodeQueue {
   struct Way;
 
  public:
+  using Clock = std::chrono::steady_clock;
   enum class Lane : std::uint8_t { ordinary, bulk };
   /// How a message was sent, which says how the node acknowledges it, whatever becomes of its daemon meanwhile.
   enum class Form : std::uint8_t {
@@ -35,9 +39,9 @@ class NodeQueue {
     std::size_t messages = 10000;                ///< of each target in each lane
     std::size_t bytes = std::size_t{256} << 20;  ///< as well
     std::int64_t ttl_s = 3600;
-    std::size_t in_flight = 256;                         ///< sent and not yet answered, at most, of each lane
-    std::size_t in_flight_bytes = std::size_t{8} << 20;  ///< a single larger message passes alone
-    std::size_t bulk_in_flight_bytes = std::size_t{512} << 10;
+    std::size_t in_flight = 256;                                ///< sent and not yet answered, at most, of each lane
+    std::size_t in_flight_bytes = std::size_t{8} << 20;         ///< a single larger message passes alone
+    std::size_t bulk_in_flight_bytes = std::size_t{512} << 10;  ///< at first, and at least; see BulkWindow
   };
   struct Entry {
     Message message;
@@ -51,11 +55,12 @@ class NodeQueue {
     bool is_once = false;        ///< the outbox has forgotten it: it is not sent a second time
     Form form = Form::plain;     ///< as which it was sent last
     std::string sent_as = {};    ///< the token its answer will have
+    Clock::time_point sent_at = {};
     std::uint64_t sequence = 0;  ///< rises with each message sent
     std::uint64_t rank = 0;      ///< rises with each message pushed, from 1
   };
 
-  explicit NodeQueue(Limits limits) : limits_(limits) {}
+  explicit NodeQueue(Limits limits) : limits_(limits), bulk_window_(limits.bulk_in_flight_bytes) {}
   const Limits& limits() const { return limits_; }
 
   /// An Error, code "busy", where the queue of the message's target is full.
@@ -65,7 +70,7 @@ class NodeQueue {
 
   /// The next message to send, nullptr where none waits or too many are unanswered. sent() after it was sent.
   const Entry* next() const;
-  void sent(std::string as, Form form = Form::plain);
+  void sent(std::string as, Form form = Form::plain, Clock::time_point at = Clock::now());
   /// The next message will not be sent.
   Message take_next();
   /// The next message waits until the outbox has forgotten it, and is sent as one that never was there. Its delivery id.
@@ -76,7 +81,7 @@ class NodeQueue {
   /// no name for it, for all pieces of a file have one.
   std::uint64_t oldest_in_flight() const { return in_flight_.empty() ? 0 : in_flight_.front().rank; }
   /// The answer to a message that was sent: the oldest whose answer has that token. Nothing where none fits.
-  std::optional<Message> answered(const std::string& token);
+  std::optional<Message> answered(const std::string& token, Clock::time_point at = Clock::now());
   /// An action that the node does not know is refused without a token: the oldest message with that action.
   std::optional<Message> unknown_action(const std::string& action);
   /// Takes out what was sent as silent up to a sequence number.
@@ -165,6 +170,7 @@ class NodeQueue {
   std::deque<Entry> in_flight_;                                            // of all, in the order they were sent
   std::multiset<std::int64_t> untils_;
   std::array<Sum, 2> flying_;  // by lane
+  BulkWindow bulk_window_;
   std::size_t count_ = 0, silent_ = 0;
   std::uint64_t sequence_ = 0, rank_ = 0, turn_ = 0;
 };

@@ -100,9 +100,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (!is_question && !is_passed_on) message.delivery = new_token().substr(0, delivery_length);
     if (!is_question && homeless_.holds_back()) return hold_back(std::move(message), reply, is_passed_on);
     if (copies_.take(message, is_passed_on, reply)) return;
-    // The token alone is needed for an answer; the rest goes to the queue, the text once more to the outbox.
+    // The token alone is needed for an answer; the rest goes to the queue, the text of what is kept once more to the outbox.
     const Message answered{message.action, message.token, {}, Payload(), message.origin, message.delivery};
-    auto stored = proxy::stored_message(message, message.ttl_s);
+    auto stored = is_question ? StoredMessage() : proxy::stored_message(message, message.ttl_s);
     message.target = step->target;
     const auto queued = nodes_.at(step->node)->accept(std::move(message), is_question);
     if (!queued) return refuse(answered, reply, queued.error(), is_passed_on);

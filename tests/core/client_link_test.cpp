@@ -15,7 +15,7 @@ struct Sessions : ClientSessions {
   Sent outcome = Sent::yes;
   std::vector<std::string> sent;
   State state(const std::string&) const override { return now; }
-  Sent send_text(const std::string&, std::string_view text, wire::Form) override {
+  Sent send_text(const std::string&, std::string text, wire::Form) override {
     if (outcome == Sent::yes) sent.emplace_back(text);
     return outcome;
   }

@@ -139,9 +139,9 @@ class Run {
 
   /// Both ends have the same key.
   void check_session(std::string_view text) {
-    require(server_->open(*machine_->seal(text)) == std::string(text), "the server can open what the link sends", text);
+    require(server_->open(*machine_->seal(std::string(text))) == std::string(text), "the server can open what the link sends", text);
     if (!looks_like_message(text) || text.starts_with("[KEY]")) return;
-    const auto steps = machine_->on_frame(server_->seal(text), now_);
+    const auto steps = machine_->on_frame(server_->seal(std::string(text)), now_);
     const auto* received = steps.size() == 1 ? std::get_if<Machine::Received>(&steps.front()) : nullptr;
     require(received != nullptr && received->text == text, "a message arrives as it was sent", text);
   }
@@ -149,7 +149,7 @@ class Run {
   void receive(std::string_view text) {
     if (!is_up_ || !server_) return;
     check_session(text);
-    take(machine_->on_frame(server_->seal(text), now_));
+    take(machine_->on_frame(server_->seal(std::string(text)), now_));
     server_.reset();  // `text` may have been a new key, or have ended the session
   }
 

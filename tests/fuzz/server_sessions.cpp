@@ -103,7 +103,7 @@ class Run {
 
  private:
   void send_sealed(Client& client, const std::optional<SessionCipher>& cipher, std::string_view text) {
-    if (cipher) send(client, cipher->seal(text));
+    if (cipher) send(client, cipher->seal(std::string(text)));
   }
 
   void send(Client& client, std::string_view frame) {
@@ -249,7 +249,7 @@ class Run {
   }
 
   void answer(const Client& client, std::string_view text) const {
-    const auto frame = server_->seal(client.routing_id, text);
+    const auto frame = server_->seal(client.routing_id, std::string(text));
     require(frame.has_value() == client.cipher.has_value(), "answers are sealed where there is a session");
     if (frame && config_.padding != 0) require(client.cipher->open(*frame) == std::string(text), "the client can open an answer", text);
   }

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 using namespace gorgone;
+using namespace std::chrono_literals;
 using gorgone::proxy::NodeQueue;
 
 namespace {
@@ -298,6 +299,27 @@ TEST_CASE("little bulk is unanswered at a time, and an ordinary message goes pas
   CHECK(drain(queue) == Tokens{"o"});
   REQUIRE(queue.answered("b1"));
   CHECK(drain(queue) == Tokens{"b3"});
+}
+
+TEST_CASE("more bulk is unanswered at a time while answers come quickly, and less after a lost session") {
+  NodeQueue::Limits limits;
+  limits.bulk_in_flight_bytes = 250;
+  NodeQueue queue(limits);
+  const auto now = NodeQueue::Clock::time_point();
+  auto send = [&] {
+    int count = 0;
+    for (; const auto* entry = queue.next(); ++count) queue.sent(entry->message.token, NodeQueue::Form::plain, now);
+    return count;
+  };
+  for (int i = 0; i < 12; ++i) REQUIRE(push_bulk(queue, "b", 100).has_value());
+  CHECK(send() == 2);
+  REQUIRE(queue.answered("b", now + 1ms));
+  REQUIRE(queue.answered("b", now + 2ms));
+  CHECK(send() == 4);
+  REQUIRE(queue.answered("b", now + 500ms));
+  CHECK(send() == 0);
+  queue.link_lost();
+  CHECK(send() == 2);
 }
 
 TEST_CASE("a piece of bulk that is larger than the bound goes alone") {

@@ -1,0 +1,23 @@
+#include "bulk_window.hpp"
+
+#include <algorithm>
+
+namespace gorgone::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+// What a command may wait behind bulk, and what is too much.
+constexpr auto little = 20ms, much = 60ms;
+constexpr std::size_t growth_max = 8;
+
+}  // namespace
+
+void BulkWindow::answered(std::size_t size, Duration took) {
+  fastest_ = fastest_ ? std::min(*fastest_, took) : took;
+  const auto waited = took - *fastest_;
+  if (waited < little) bytes_ = std::min(bytes_ + size, growth_max * least_);
+  if (waited > much) bytes_ = std::max(bytes_ / 2, least_);
+}
+
+}  // namespace gorgone::proxy
