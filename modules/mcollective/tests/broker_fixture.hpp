@@ -6,6 +6,7 @@
 #include <zmq_addon.hpp>
 
 #include "support/loop_agent.hpp"
+#include "support/pace.hpp"
 #include "transport.hpp"
 
 namespace gorgone::mcollective::test {
@@ -64,7 +65,7 @@ struct Broker {
 
   template <class Done>
   bool runs_until(Done done, std::chrono::milliseconds limit = 10s) {
-    const auto end = std::chrono::steady_clock::now() + limit;
+    const auto end = std::chrono::steady_clock::now() + limit * gorgone::test::slowness();
     while (!done()) {
       if (std::chrono::steady_clock::now() > end) return false;
       agent.run_for(2ms);
