@@ -269,9 +269,9 @@ void Listener::save(const std::string& routing_id) {
   journal_.save_session(std::move(row));
 }
 
-Result<void> Listener::send(const std::string& routing_id, std::string_view text) {
+Result<void> Listener::send(const std::string& routing_id, std::string text) {
   if (!socket_) return Error{"the listener is not open"};
-  auto frame = sessions_->seal(routing_id, std::string(text));
+  auto frame = sessions_->seal(routing_id, std::move(text));
   if (!frame) return Error{"no session for " + printable(routing_id)};
   transmit(routing_id, std::move(*frame));
   return {};

@@ -57,7 +57,7 @@ class Listener final : private ClientSessions {
   Result<void> start(const ListenerSpec& spec);
   const std::string& endpoint() const { return endpoint_; }
   /// A message to a client's session; an Error where it has none.
-  Result<void> send(const std::string& routing_id, std::string_view text);
+  Result<void> send(const std::string& routing_id, std::string text);
 
   bool is_open() const { return !endpoint_.empty(); }
   /// A link over a client's session; see Agent::client_link().
