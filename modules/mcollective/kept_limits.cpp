@@ -21,7 +21,9 @@ Schema kept_schema() {
              "bytes kept of all topics of the entry; a PUT beyond it is answered ERROR"}
           .range(1 << 16, 1e12)
           .in("bytes"),
-      Option{"persistent[].age_max_s", OptionType::integer, "604800", "what is older is dropped, counted and told in the log"}
+      Option{"persistent[].age_max_s", OptionType::integer, "604800",
+             "what is older is dropped: out of the journal counted and told in the log, out of a stream of a backbone by the NATS servers, "
+             "without a word"}
           .range(1, 31'536'000)
           .in("seconds"),
   };
