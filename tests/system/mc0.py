@@ -17,6 +17,7 @@ BROKER_LINE = r"the MCollective broker listens on tcp://\S+?:(\d+)"
 SENT_AWAY = (zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
              | zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 PROCESS_IDS = itertools.count(1000)
+NO_KEYS = (None, None)  # a client that knows the broker's key and was given none of its own
 
 
 class Unexpected(AssertionError):
@@ -52,7 +53,8 @@ class Client:
         if self.name:
             socket.routing_id = self.name
         if self.curve:
-            socket.curve_publickey, socket.curve_secretkey = self.keys
+            if self.keys != NO_KEYS:
+                socket.curve_publickey, socket.curve_secretkey = self.keys
             socket.curve_serverkey = self.server_key or self.broker.mc_public_key()
         if self.events:
             self.monitor = socket.get_monitor_socket(self.events)

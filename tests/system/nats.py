@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """A cluster of real nats-servers of Debian's package, with JetStream, on loopback and ports that were free, in a directory of its own.
 
-    cluster = NatsCluster(directory)         # of three; or NatsCluster(directory, 1), NatsCluster(directory, user="u", password="p"),
+    cluster = NatsCluster(directory)         # of three; or NatsCluster(directory, 1), NatsCluster(directory, user="u", password="p"), NatsCluster(directory, token="t"),
                                              # NatsCluster(directory, tls=Certificates(...).issue("nats", "DNS:localhost")), which ask() does not speak,
+                                             # with a member "clients_ca": clients must have a certificate of it,
                                              # NatsCluster(directory, 1, operator=Operator()) of nats_operator.py
     cluster.start()                          # and waits until JetStream answers
     cluster.urls, cluster.stop(), cluster.kill(0), cluster.start(0), cluster.freeze(0), cluster.thaw(0)
     cluster.wipe(0)                          # what a server that does not run has stored
     cluster.ask("$JS.API.STREAM.INFO.x")     # JSON in, JSON out, by the first server that runs
+    cluster.connections(0)                   # what a server knows of its clients, with their subscriptions
 
 It ends with the test's process at the latest. The logs are nats-N.log in the directory. As a program,
 
@@ -26,6 +28,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 from pace import SLOWNESS, clock
 from ports import free_ports
@@ -43,16 +46,16 @@ def end_with_parent():
 
 
 class NatsCluster:
-    def __init__(self, directory, servers=3, user=None, password=None, tls=None, operator=None):
+    def __init__(self, directory, servers=3, user=None, password=None, tls=None, operator=None, token=None):
         self.directory = pathlib.Path(directory).resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.user, self.password, self.tls, self.operator = user, password, tls, operator
-        ports = free_ports(2 * servers)
-        self.ports, routes = ports[:servers], ports[servers:]
+        self.user, self.password, self.tls, self.operator, self.token = user, password, tls, operator, token
+        ports = free_ports(3 * servers)
+        self.ports, routes, self.monitors = ports[:servers], ports[servers:2 * servers], ports[2 * servers:]
         self.processes = [None] * servers
         for place in range(servers):
             value = {
-                "server_name": f"n{place}", "listen": f"127.0.0.1:{self.ports[place]}",
+                "server_name": f"n{place}", "listen": f"127.0.0.1:{self.ports[place]}", "http": f"127.0.0.1:{self.monitors[place]}",
                 "jetstream": {"store_dir": str(self.directory / f"store-{place}"), "max_memory_store": 64 << 20, "max_file_store": 64 << 30},
             }
             if servers > 1:
@@ -60,10 +63,14 @@ class NatsCluster:
                                     "routes": [f"nats-route://127.0.0.1:{port}" for port in routes]}
             if user:
                 value["authorization"] = {"user": user, "password": password}
+            if token:
+                value["authorization"] = {"token": token}
             if operator:
                 value.update(operator.settings)
             if tls:
                 value["tls"] = {"cert_file": tls["ssl_cert_file"], "key_file": tls["ssl_key_file"]}
+                if "clients_ca" in tls:
+                    value["tls"].update({"ca_file": tls["clients_ca"], "verify": True})
             # Its configuration is a superset of JSON, but for the outermost braces.
             text = "\n".join(f"{key}: {json.dumps(member)}" for key, member in value.items())
             (self.directory / f"nats-{place}.conf").write_text(text + "\n")
@@ -141,6 +148,8 @@ class NatsCluster:
         greeting = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True}
         if self.user:
             greeting.update({"user": self.user, "pass": self.password})
+        if self.token:
+            greeting["auth_token"] = self.token
         with socket.create_connection(("127.0.0.1", self.ports[place]), timeout * SLOWNESS) as connection:
             connection.settimeout(timeout * SLOWNESS)
             stream = connection.makefile("rwb")
@@ -171,6 +180,17 @@ class NatsCluster:
         """State of a stream: messages, bytes; None where there is none."""
         answer = self.ask(f"$JS.API.STREAM.INFO.{name}")
         return answer["state"] if answer and "state" in answer else None
+
+    def info(self, name):
+        """All that the servers tell of a stream."""
+        answer = self.ask(f"$JS.API.STREAM.INFO.{name}")
+        assert answer is not None and "config" in answer, f"stream {name}: {answer}"
+        return answer
+
+    def connections(self, place=0):
+        """Clients of a server: name, out_msgs (sent to it), out_bytes, subscriptions_list, …, the oldest connection first."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.monitors[place]}/connz?subs=1", timeout=5 * SLOWNESS) as answer:
+            return sorted(json.load(answer)["connections"], key=lambda connection: connection["cid"])
 
     def streams(self):
         answer = self.ask("$JS.API.STREAM.NAMES")

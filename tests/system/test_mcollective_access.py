@@ -297,6 +297,53 @@ class Certificates(AccessCase):
         again = self.client(mc, "two", keys=pairs["two"], connect=False)
         self.connect_with(again, self.sign("two", "two"))
 
+    def test_what_is_taken_off_the_list_of_revocations_is_let_in_again_and_what_stays_on_it_is_not(self):
+        mc = self.certified()
+        pairs = {name: self.keys(name) for name in ("one", "two")}
+        texts = {name: self.sign(name, name) for name in pairs}
+        line = Line(self, self.connect_with(self.client(mc, "one", keys=pairs["one"], connect=False), texts["one"]))
+        revoke = lambda *what: gorgonectl("mcollective", "revoke", "--ca", str(self.ca), "--list", str(self.place / "revoked"), *what)
+        serial = line_of(texts["one"], "serial").split()[1]
+        self.assertIn("1 keys and 1 certificates", revoke(str(self.place / "two.public"), serial))
+        self.assertTrue(line.is_cut())
+        self.assertIn("revoked", self.refusal(mc, "one", pairs["one"], texts["one"]))
+        self.assertIn("1 keys and 0 certificates", revoke("--undo", serial))
+
+        def is_back():
+            client = self.client(mc, "one", keys=pairs["one"], connect=False)
+            try:
+                return client.ask("CONNECT", {"TTL": "30000", "CERTIFICATE": texts["one"]})[0] == "OK"
+            finally:
+                client.close()
+        eventually(is_back, 2 * REVOCATION_LIMIT_S, "the certificate to be taken again")
+        self.assertFalse(self.is_in(mc, "two", pairs["two"]))
+        before = (self.place / "revoked").read_text()
+        done = subprocess.run([BIN / "gorgonectl", "mcollective", "revoke", "--ca", self.ca, "--list", self.place / "revoked", "--undo", serial],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"{serial} is not in it", done.stderr)
+        self.assertEqual((self.place / "revoked").read_text(), before)
+
+    def test_list_tells_of_a_certificate_in_a_file_whether_the_operator_s_key_has_signed_it(self):
+        self.ca = self.authority()
+        self.keys("web1")
+        self.sign("web1", "web*", "--publish", "* reply **", "--out", str(self.place / "good"))
+        text = (self.place / "good").read_text()
+        serial = line_of(text, "serial").split()[1]
+        forged, foreign, ended = (self.place / name for name in ("forged", "foreign", "ended"))
+        forged.write_text(text.replace("web*", "db*"))
+        self.sign("web1", "web1", "--out", str(foreign), ca=self.authority("other"))
+        self.sign("web1", "web1", "--from", "2020-01-01T00:00:00Z", "--for", "1h", "--out", str(ended))
+        listed = lambda *arguments: gorgonectl("mcollective", "list", *arguments)
+        said = listed("--ca", str(self.ca), str(self.place / "good"))
+        for expected in ("good: valid\n", f"serial   {serial}\n", "identity web*\n", "publish  * reply **\n"):
+            self.assertIn(expected, said)
+        self.assertRegex(listed("--ca", str(self.ca), str(forged)), "forged: .*signature")
+        self.assertRegex(listed("--ca", str(self.ca), str(foreign)), "foreign: .*not trusted")
+        self.assertIn("ended: ended\n", listed("--ca", str(self.ca), str(ended)))
+        # Without the operator's key nothing is said of who signed it.
+        self.assertIn("forged: valid, signature not looked at (--ca)\n", listed(str(forged)))
+
     def test_of_revocations_that_are_made_at_the_same_time_none_is_lost(self):
         ca = self.authority()
         serials = [f"{number:020x}" for number in range(1, 25)]

@@ -14,11 +14,12 @@ from wss_fleet import Certificates
 
 REPLY = "mcollective reply web1 4711"
 PATTERN = "mcollective reply * *"
+STREAM = "mcollective_mcollective_reply_=2A_=2A"
 AGENT = "mcollective rpcutil"
 
 
 class BackboneCase(BrokerCase):
-    user, password, servers, clocks, curve = None, None, 3, {}, False
+    user, password, token, servers, clocks, curve = None, None, None, 3, {}, False
 
     def certificate(self):
         """Of the servers; None: without TLS."""
@@ -27,7 +28,7 @@ class BackboneCase(BrokerCase):
         """The servers' operator; None: there is none."""
 
     def setUp(self):
-        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate(), self.trust())
+        self.nats = NatsCluster(self.directory / "nats", self.servers, self.user, self.password, self.certificate(), self.trust(), self.token)
         self.addCleanup(self.nats.kill)
         self.nats.start()
         self.a, self.b = (self.joined(name) for name in "ab")
@@ -35,6 +36,8 @@ class BackboneCase(BrokerCase):
     def joined(self, name, **more):
         """A broker with a backbone."""
         login = {"backbone_user": self.user, "backbone_password": self.password} if self.user else {}
+        if self.token:
+            login = {"backbone_token": self.token}
         broker = self.make_broker(name, backbone=self.nats.urls, persistent=[{"topic": PATTERN, "bytes_max": 10_000_000}],
                                   backbone_replicas=self.servers, curve=self.curve, **login, **more)
         if name in self.clocks:
@@ -98,6 +101,25 @@ class Backbone(BackboneCase):
             self.nats.start(place)
         self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(3, 20), ["kept 0", "kept 1", "kept 2"])
 
+    def test_streams_lie_on_the_configured_number_of_servers_and_give_what_they_hold_while_one_is_down(self):
+        publisher = self.client(self.a, "publisher")
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["kept"], timeout=10)
+        self.assertEqual(self.nats.streams(), ["mcollective-owners", STREAM])
+        for name in self.nats.streams():
+            about = self.nats.info(name)
+            self.assertEqual((about["config"]["num_replicas"], len(about["cluster"].get("replicas", []))), (3, 2), name)
+        # The message is in the stream, and in no journal from which it could come as well.
+        in_journals = lambda: [queue for broker in (self.a, self.b) for queue in broker.ask_api("queues")["queues"] if queue.get("place") == "journal"]
+        self.assertEqual((self.nats.stream(STREAM)["messages"], in_journals()), (1, []))
+        self.a.stop()
+        leader = self.nats.info(STREAM)["cluster"]["leader"]
+        self.nats.kill(int(leader.removeprefix("n")))
+        self.wait_ready(self.b)
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1, 20), ["kept"])
+        stream = self.b.ask_api("queues")["queues"][0]
+        self.assertEqual((stream["stream"], stream["taken"]), (STREAM, 1))
+        eventually(lambda: (self.nats.stream(STREAM) or {}).get("messages") == 0, 10, "an empty stream")
+
     def test_without_any_nats_server_local_clients_go_on_and_what_is_persistent_waits_and_comes_first(self):
         local, publisher = self.client(self.a, "local", [AGENT]), self.client(self.a, "publisher")
         publisher.ok("PUT", {"TOPIC": REPLY}, ["0"], timeout=10)
@@ -156,7 +178,7 @@ class Backbone(BackboneCase):
         for number in range(20):
             publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
         self.assertEqual(owner.bodies(20), [str(number) for number in range(20)])
-        eventually(lambda: self.nats.stream("mcollective_mcollective_reply_=2A_=2A")["messages"] == 0, 10, "an empty stream")
+        eventually(lambda: self.nats.stream(STREAM)["messages"] == 0, 10, "an empty stream")
         self.b.kill()
         for number in range(20, 40):
             publisher.ok("PUT", {"TOPIC": REPLY}, [str(number)], timeout=10)
@@ -204,10 +226,31 @@ class One(BackboneCase):
         self.wait_ready(self.a)
         self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(50, 20), [str(number) for number in range(50)])
 
+    def test_nats_sends_a_broker_nothing_of_topics_that_its_clients_do_not_want(self):
+        before = [connection["cid"] for connection in self.nats.connections()]
+        deaf = self.make_broker("deaf", backbone=self.nats.urls, curve=False).start()
+        self.wait_up(deaf)
+        self.client(deaf, "other", ["mcollective other"])
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        [place] = [number for number, connection in enumerate(self.nats.connections()) if connection["cid"] not in before]
+        topics = lambda connection: sorted(subject for subject in connection["subscriptions_list"] if re.match(r"mcollective\.topic\.|mcollective\.>|>|\*", subject))
+        self.assertEqual([topics(connection) for connection in self.nats.connections()],
+                         [[], ["mcollective.topic.mcollective.rpcutil"], ["mcollective.topic.mcollective.other"]])
+        heard = lambda: [self.nats.connections()[place][what] for what in ("out_msgs", "out_bytes")]
+        quiet = heard()
+        for number in range(200):
+            publisher.put(AGENT, str(number))
+        self.assertEqual(subscriber.bodies(200), [str(number) for number in range(200)])
+        self.assertEqual(heard(), quiet)
+        # The servers count what they send it.
+        publisher.put("mcollective other", "x")
+        eventually(lambda: heard()[0] == quiet[0] + 1, 10, "the message that it wants")
+
     def test_the_tool_shows_each_stream_with_its_pattern_and_what_waits_in_the_journal(self):
         shown = lambda: [line.split() for line in gorgonectl("mcollective", "queues", "--api", f"http://127.0.0.1:{self.a.http_port}").splitlines()]
         self.assertEqual(shown()[0][:5], ["TOPIC", "OWNER", "STREAM", "STATE", "PLACE"])
-        self.assertEqual(shown()[1][:6], [*PATTERN.split(), "mcollective_mcollective_reply_=2A_=2A", "up"])
+        self.assertEqual(shown()[1][:6], [*PATTERN.split(), STREAM, "up"])
         self.nats.kill()
         self.wait_up(self.a, False)
         self.client(self.a, "publisher").ok("PUT", {"TOPIC": REPLY}, ["x"])
@@ -432,6 +475,22 @@ class Login(BackboneCase):
         self.nats.thaw(0)
 
 
+class Token(BackboneCase):
+    token, servers = "a.Token;of='the cluster", 1
+
+    def test_a_token_lets_the_broker_in_and_a_wrong_one_is_told_without_being_shown(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        publisher.ok("PUT", {"TOPIC": REPLY}, ["kept"], timeout=10)
+        self.assertEqual(self.client(self.b, "web1", [REPLY]).bodies(1), ["kept"])
+        wrong = self.make_broker("wrong", backbone=self.nats.urls, backbone_token="not-this-one", curve=False).start()
+        without = self.make_broker("without", backbone=self.nats.urls, curve=False).start()
+        for broker in (wrong, without):
+            broker.wait_log("the backbone is away: .*[Aa]uth")
+            self.assertEqual(broker.status()["backbone"]["state"], "away")
+            self.assertNotIn("not-this-one", broker.log())
+
+
 class Credentials(BackboneCase):
     servers = 1
 
@@ -483,6 +542,33 @@ class Tls(BackboneCase):
         wrong.wait_log("the backbone is away: .*SSL Error: .*local issuer certificate")
         unchecked = self.make_broker("unchecked", backbone=self.nats.urls, backbone_tls={"verify": False}, curve=False).start()
         self.wait_up(unchecked)
+
+
+class ClientCertificates(BackboneCase):
+    """The servers want a certificate of their CA."""
+    servers = 1
+
+    def certificate(self):
+        self.certificates = Certificates(self.directory / "tls")
+        self.others = Certificates(self.directory / "others")
+        return {**self.certificates.issue("nats", "DNS:localhost"), "clients_ca": str(self.certificates.ca)}
+
+    def shown(self, name, issuer):
+        issued = issuer.issue(name, f"DNS:{name}")
+        return {"ca": str(self.certificates.ca), "cert": issued["ssl_cert_file"], "key": issued["ssl_key_file"]}
+
+    def joined(self, name, **more):
+        return super().joined(name, backbone_tls=self.shown(name, self.certificates), **more)
+
+    def test_the_broker_shows_its_certificate_and_without_one_or_with_one_of_another_ca_it_is_refused_and_told(self):
+        subscriber, publisher = self.client(self.b, "there", [AGENT]), self.client(self.a, "publisher")
+        self.reach(publisher, subscriber)
+        for name, tls in (("without", {"ca": str(self.certificates.ca)}), ("foreign", self.shown("foreign", self.others))):
+            refused = self.make_broker(name, backbone=self.nats.urls, backbone_tls=tls, curve=False).start()
+            refused.wait_log("the backbone is away: ")
+            self.pause(2)
+            backbone = refused.status()["backbone"]
+            self.assertEqual((backbone["state"], backbone["in"]), ("away", 0), name)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import uuid
 import zmq
 
 from fleet import eventually, gorgonectl
-from mc0 import BrokerCase, Client
+from mc0 import BrokerCase, Client, NO_KEYS
 from pace import SLOWNESS
 
 
@@ -175,6 +175,18 @@ class Faults(BrokerCase):
         for client in (wrong, plain):
             self.assertTrue(gets_nowhere(client))
         self.assertEqual(self.mc.sessions(), 1)
+        self.unharmed()
+
+    def test_the_right_server_key_without_a_key_pair_of_its_own_lets_nobody_in(self):
+        nothing = b"0" * 40  # 32 bytes of zeros, which libzmq shows where it was given none
+        public, secret = zmq.curve_keypair()
+        pairs = {"zeros": (nothing, nothing), "no public key": (nothing, secret), "no secret key": (public, nothing), "none": NO_KEYS}
+        for what, keys in pairs.items():
+            stranger = Client(self.mc, "stranger", keys=keys)
+            self.addCleanup(stranger.close)
+            self.assertTrue(gets_nowhere(stranger), what)
+        self.assertEqual(self.mc.sessions(), 1)
+        self.mc.wait_log("does not prove to have the secret of the key that it shows")
         self.unharmed()
 
     def test_with_curve_off_plain_clients_are_served_and_others_are_not(self):

@@ -276,6 +276,42 @@ TEST_CASE_METHOD(Fixture, "a full stream refuses, and takes again when there is 
   CHECK(a->results["again"] == "ok");
 }
 
+TEST_CASE_METHOD(Fixture, "a stream that holds bytes_max refuses, whatever the topic, and takes again when there is room") {
+  auto a = open_up("a", "persistent:\n  - {topic: \"mcollective reply * *\", bytes_max: 65536}\n");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  const std::string large(20'000, 'x'), other = "mcollective reply web2 1";
+  for (const auto& name : numbered("m", 0, 3)) a->put(reply, name + large);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 3; }));
+  for (const auto& name : numbered("m", 0, 3)) CHECK(a->results[name + large] == "ok");
+  a->put(other, "m3" + large);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 4; }));
+  CHECK(a->results["m3" + large] ==
+        "the queue of topic \"mcollective reply web2 1\" is full: maximum bytes exceeded; "
+        "messages_max of \"mcollective reply * *\" is 10000, bytes_max 65536");
+  CHECK(cluster().messages(stream) == 3);
+  a->queues().attach(reply, "web1");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return cluster().messages(stream) == 0; }));
+  a->put(other, "again" + large);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 5; }));
+  CHECK(a->results["again" + large] == "ok");
+}
+
+TEST_CASE_METHOD(Fixture, "what lies in a stream for longer than age_max_s is gone, and what is younger is taken") {
+  auto a = open_up("a", "persistent:\n  - {topic: \"mcollective reply * *\", age_max_s: 4}\n");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return is_ready(*a); }));
+  const auto began = std::chrono::steady_clock::now();
+  for (const auto& body : numbered("old", 0, 3)) a->put(reply, body);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return a->results.size() == 3; }));
+  CHECK(a->results["old2"] == "ok");
+  CHECK(cluster().messages(stream) == 3);
+  REQUIRE(within(long_enough, {a.get()}, [&] { return cluster().messages(stream) == 0; }));
+  CHECK(std::chrono::steady_clock::now() - began >= 4s);
+  a->put(reply, "young");
+  a->queues().attach(reply, "web1");
+  REQUIRE(within(long_enough, {a.get()}, [&] { return !a->offers[reply].empty(); }));
+  CHECK(a->offers[reply] == std::vector<std::string>{"young"});
+}
+
 TEST_CASE_METHOD(Fixture, "while the backbone is away messages wait in the journal, outlive the broker and come before newer ones") {
   {
     auto a = open_up("a");
