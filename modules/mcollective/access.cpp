@@ -116,11 +116,13 @@ void AccessState::pin_differs(const std::string& identity) {
 asio::awaitable<std::chrono::milliseconds> AccessState::look() {
   struct Seen {
     std::shared_ptr<const AccessFiles> files;
+    bool is_in_doubt;
     std::chrono::milliseconds took;
   };
   auto work = [reader = reader] {
     const auto began = std::chrono::steady_clock::now();
-    Seen seen{reader->look(), {}};
+    Seen seen{reader->look(), false, {}};
+    seen.is_in_doubt = reader->is_in_doubt();
     seen.took = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
     return seen;
   };
@@ -133,8 +135,8 @@ asio::awaitable<std::chrono::milliseconds> AccessState::look() {
     tell_changed();
   }
   if (owes_brought && !is_closed) co_await read_brought();
-  // Reading what has changed is no measure of what looking costs.
-  co_return seen.files ? look_every : std::clamp(seen.took * share_of_looking, look_every, look_seldom);
+  // Reading what has changed is no measure of what looking costs, and a change that was seen is not waited for twice as long.
+  co_return seen.files || seen.is_in_doubt ? look_every : std::clamp(seen.took * share_of_looking, look_every, look_seldom);
 }
 
 /// Certificates and lists in the journal, checked against the authorities of now.

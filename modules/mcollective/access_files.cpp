@@ -112,6 +112,10 @@ bool AccessReader::look_at_revocations() {
   return !changes.empty();
 }
 
+bool AccessReader::is_in_doubt() const {
+  return keys_.is_in_doubt() || authorities_.is_in_doubt() || certificates_.is_in_doubt() || revoked_.is_in_doubt();
+}
+
 std::shared_ptr<const AccessFiles> AccessReader::look() {
   bool is_changed = look_at_authorities();
   is_changed = look_at_keys() || is_changed;

@@ -41,6 +41,8 @@ class AccessReader {
   explicit AccessReader(const AccessPaths& paths);
   /// Nothing where all is as it was at the look before.
   std::shared_ptr<const AccessFiles> look();
+  /// The last look has seen changes that are believed where the next one sees the same.
+  bool is_in_doubt() const;
 
  private:
   bool look_at_keys();

@@ -70,6 +70,7 @@ void FileWatch::fail(const std::string& path, Entry& entry, const std::string& f
 
 std::vector<FileChange> FileWatch::look() {
   std::vector<FileChange> changes;
+  is_in_doubt_ = false;
   auto seen = see();
   for (const auto& [path, stamp] : seen) entries_.try_emplace(path);
   for (auto at = entries_.begin(); at != entries_.end();) {
@@ -89,6 +90,7 @@ std::vector<FileChange> FileWatch::look() {
     const bool is_new = !entry.is_taken || now != entry.taken;
     entry.seen = now;
     if (!is_new || !is_believed) {
+      is_in_doubt_ |= is_new;
       ++at;
       continue;
     }

@@ -31,6 +31,8 @@ class FileWatch {
 
   /// What has changed since the look before.
   std::vector<FileChange> look();
+  /// The last look has seen a change that is believed where the next one sees the same.
+  bool is_in_doubt() const { return is_in_doubt_; }
   /// The next look gives everything anew.
   void forget();
 
@@ -61,7 +63,7 @@ class FileWatch {
   std::vector<std::string> paths_;
   std::size_t bytes_max_;
   std::map<std::string, Entry> entries_;
-  bool believes_at_once_ = true;
+  bool believes_at_once_ = true, is_in_doubt_ = false;
 };
 
 }  // namespace gorgone::mcollective

@@ -144,6 +144,22 @@ class Listed(AccessCase):
         self.assertTrue(line.is_cut())
         self.assertFalse(self.is_in(mc, "web1", web1))
 
+    def test_among_twenty_thousand_key_files_one_that_is_removed_lets_nobody_in_within_5_s(self):
+        folder = self.place / "keys"
+        folder.mkdir()
+        for number in range(20_000):
+            (folder / f"node{number}.public").write_bytes(b"%040d" % number)
+        goes, stays = self.keys("goes"), self.keys("stays")
+        for name, pair in (("goes", goes), ("stays", stays)):
+            (folder / f"{name}.public").write_bytes(pair[0])
+        mc = self.broker(clients="listed", authorized_keys=str(folder))
+        lines = [Line(self, self.client(mc, "web1", keys=pair)) for pair in (goes, stays)]
+        self.pause(3)  # looks are seldom by then
+        (folder / "goes.public").unlink()
+        self.assertTrue(lines[0].is_cut())
+        self.assertFalse(self.is_in(mc, "web1", goes))
+        self.assertFalse(lines[1].is_cut(0))
+
     def test_rules_of_the_configuration_go_by_the_name_of_the_key_and_not_by_what_its_client_says(self):
         web1, admin = self.keys("web1"), self.keys("admin")
         rules = [{"clients": "admin", "allow_publish": ["**"]}, {"clients": "web*", "allow_publish": ["* reply **"]}]

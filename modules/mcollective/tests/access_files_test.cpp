@@ -11,6 +11,7 @@
 
 #include "access_options.hpp"
 #include "authority.hpp"
+#include "file_watch.hpp"
 #include "keys.hpp"
 #include "scratch_directory.hpp"
 #include "support/loop_agent.hpp"
@@ -164,6 +165,34 @@ TEST_CASE("each file of a directory is a key, and removing it takes the key away
   std::filesystem::remove(file);
   CHECK(f.becomes(false, key));
   CHECK(f.is_in(later));
+}
+
+TEST_CASE("a look that has seen a change which it does not believe yet says so, until it is believed", "[access]") {
+  const test::ScratchDirectory scratch;
+  const auto path = scratch.path + "/web1";
+  const auto write = [&path](const std::string& text) { REQUIRE(write_whole_file(path, text, 0600, false).has_value()); };
+  FileWatch watch({scratch.path}, 1000);
+  const auto look = [&watch] { return watch.look().size(); };
+  const auto sees = [&](std::size_t changes, bool is_in_doubt) { return look() == changes && watch.is_in_doubt() == is_in_doubt; };
+  CHECK(sees(0, false));
+  write("one");
+  CHECK(sees(0, true));
+  CHECK(sees(1, false));
+  CHECK(sees(0, false));
+  write("another one");
+  CHECK(sees(0, true));
+  write("a third one");
+  CHECK(sees(0, true));
+  CHECK(sees(1, false));
+  const auto aside = scratch.path + "/.aside";
+  REQUIRE(::rename(path.c_str(), aside.c_str()) == 0);
+  CHECK(sees(0, true));
+  write("the fourth one");
+  CHECK(sees(0, true));
+  CHECK(sees(1, false));
+  REQUIRE(::unlink(path.c_str()) == 0);
+  CHECK(sees(0, true));
+  CHECK(sees(1, false));
 }
 
 TEST_CASE("a directory or a file of keys that cannot be read for a while lets nobody out, is told, and is read when it can be",
