@@ -40,8 +40,9 @@ void flood(const Target& target, int count);
 void idle(const Target& target, int clients);
 
 /// Both print their endpoint and key and serve until their input ends: libzmq's ROUTER, and the broker's own transport. Both know SUB and
-/// PUT and pass on without looking at anything else.
-void serve_libzmq();
+/// PUT and pass on without looking at anything else. `memory`: a file in which the ROUTER finds its address, its key and who subscribes to
+/// what when it is started again; empty: none.
+void serve_libzmq(const std::string& memory);
 void serve_transport();
 
 }  // namespace gorgone::bench

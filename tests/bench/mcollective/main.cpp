@@ -11,7 +11,8 @@ int main(int count, char** words) {
   using namespace gorgone::bench;
   const std::vector<std::string> given(words + 1, words + count);
   try {
-    if (given.size() == 1 && given[0] == "serve-libzmq") return serve_libzmq(), 0;
+    if (given.size() == 1 && given[0] == "serve-libzmq") return serve_libzmq({}), 0;
+    if (given.size() == 2 && given[0] == "serve-libzmq") return serve_libzmq(given[1]), 0;
     if (given.size() == 1 && given[0] == "serve-transport") return serve_transport(), 0;
     if (given.size() >= 4) {
       const Target target{given[1], given[2]};
@@ -21,7 +22,7 @@ int main(int count, char** words) {
       if (given[0] == "flood" && given.size() == 4) return flood(target, number), 0;
       if (given[0] == "idle" && given.size() == 4) return idle(target, number), 0;
     }
-    std::cerr << "expected serve-libzmq | serve-transport | p2p ENDPOINT KEY COUNT PAIRS | fanout ENDPOINT KEY COUNT SUBSCRIBERS | "
+    std::cerr << "expected serve-libzmq [FILE] | serve-transport | p2p ENDPOINT KEY COUNT PAIRS | fanout ENDPOINT KEY COUNT SUBSCRIBERS | "
                  "flood ENDPOINT KEY COUNT | idle ENDPOINT KEY CLIENTS\n";
   } catch (const std::exception& error) {
     std::cerr << "bench_mcollective: " << error.what() << "\n";

@@ -30,14 +30,36 @@ rows = []
 class Plain:
     """A server of bench_mcollective."""
 
-    def __init__(self, what):
-        self.process = subprocess.Popen([LOAD, what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *what):
+        self.what = what
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([LOAD, *self.what], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.pid = self.process.pid
         self.endpoint, self.key = self.process.stdout.readline().split()
 
     def end(self):
         self.process.stdin.close()
         self.process.wait(30)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(30)
+        for end in (self.process.stdin, self.process.stdout):
+            end.close()
+
+
+class Lasting(Plain):
+    """libzmq's ROUTER, which comes back at its address, with its key and its subscribers."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="gorgone-bench-"))
+        super().__init__("serve-libzmq", self.directory / "memory")
+
+    def end(self):
+        super().end()
+        shutil.rmtree(self.directory)
 
 
 class Real:
@@ -54,6 +76,9 @@ class Real:
         self.daemon.start()
         self.pid = self.daemon.process.pid
         self.endpoint, self.key = f"tcp://127.0.0.1:{self.daemon.mc_port}", self.daemon.mc_public_key().decode()
+
+    def kill(self):
+        self.daemon.kill()
 
     def end(self):
         self.daemon.stop()
@@ -156,35 +181,43 @@ def measure_flood(count):
     print(rows[-1], flush=True)
 
 
-def memory(kind, clients):
-    server = SERVERS[kind]()
+def memory(server, clients):
     before = pss_mb(server.pid)
     load = Load(server, "idle", clients)
     time.sleep(1)
     used = (pss_mb(server.pid) - before) * 1024 / clients
-    return server, load, used
+    return load, used
 
 
-def measure_idle(clients):
-    raw, raw_load, raw_kb = memory("libzmq", clients)
-    raw_load.end()
-    raw.end()
-    server, load, kb = memory("broker", clients)
-    rows.append([f"memory of an idle client, {clients} of them", "20 kB", f"{kb:.1f} kB", "yes" if kb < 20 else "**no**", f"{raw_kb:.1f} kB",
-                 f"PSS {pss_mb(server.pid):.0f} MB"])
-    print(rows[-1], flush=True)
+def restart(server, load):
+    """Killed and started while the clients are there: what they say, with seconds until it was up, until all have heard something, and of their CPU."""
     load.go()
-    server.daemon.kill()
+    server.kill()
     started, before = time.monotonic(), cpu_s(load.process.pid)
     server.start()
     up = time.monotonic() - started
     result = load.go()
-    whole = result["seconds"] + up
-    used, theirs = cpu_s(server.pid), cpu_s(load.process.pid) - before
+    return {**result, "up": up, "whole": up + result["seconds"], "cpu": cpu_s(load.process.pid) - before}
+
+
+def measure_idle(clients):
+    raw = Lasting()
+    raw_load, raw_kb = memory(raw, clients)
+    raw_result = restart(raw, raw_load)
+    raw_load.end()
+    raw.end()
+    server = SERVERS["broker"]()
+    load, kb = memory(server, clients)
+    rows.append([f"memory of an idle client, {clients} of them", "20 kB", f"{kb:.1f} kB", "yes" if kb < 20 else "**no**", f"{raw_kb:.1f} kB",
+                 f"PSS {pss_mb(server.pid):.0f} MB"])
+    print(rows[-1], flush=True)
+    result = restart(server, load)
+    whole, up, used = result["whole"], result["up"], cpu_s(server.pid)
+    raw_text = f"{raw_result['whole']:.2f} s, {raw_result['heard']} heard"
     reached = "yes" if whole < 2 and result["heard"] == clients else "**no**"
-    rows.append([f"killed and started, until {clients} clients have heard a message again", "2 s", f"{whole:.2f} s", reached, "–",
+    rows.append([f"killed and started, until {clients} clients have heard a message again", "2 s", f"{whole:.2f} s", reached, raw_text,
                  f"{result['heard']} heard; half of them after {result['half'] + up:.2f} s; the daemon was up after {up:.2f} s; "
-                 f"CPU: broker {used:.2f} s, clients {theirs:.2f} s"])
+                 f"CPU: broker {used:.2f} s, clients {result['cpu']:.2f} s"])
     print(rows[-1], flush=True)
     load.end()
     server.end()

@@ -1,6 +1,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <iostream>
 #include <map>
 
@@ -14,17 +15,21 @@ using Message = std::vector<zmq::message_t>;
 
 class Router {
  public:
-  explicit Router(const mcollective::KeyPair& keys) : socket_(context_, zmq::socket_type::router) {
+  Router(const std::string& secret_key, const std::string& endpoint) : socket_(context_, zmq::socket_type::router) {
     context_.set(zmq::ctxopt::max_sockets, 10000);
     socket_.set(zmq::sockopt::linger, 0);
     socket_.set(zmq::sockopt::sndhwm, 0);
     socket_.set(zmq::sockopt::rcvhwm, 0);
     socket_.set(zmq::sockopt::curve_server, 1);
-    socket_.set(zmq::sockopt::curve_secretkey, mcollective::to_z85(keys.secret_key));
-    socket_.bind("tcp://127.0.0.1:*");
+    socket_.set(zmq::sockopt::curve_secretkey, secret_key);
+    socket_.bind(endpoint);
   }
 
   std::string endpoint() const { return socket_.get(zmq::sockopt::last_endpoint); }
+
+  /// As before it was killed: nobody says SUB again.
+  void knows(const std::string& topic, const std::string& subscriber) { subscribers_[topic].push_back(subscriber); }
+  void remember_in(std::ofstream file) { memory_ = std::move(file); }
 
   void run() {
     zmq::pollitem_t items[] = {{socket_, 0, ZMQ_POLLIN, 0}, {nullptr, STDIN_FILENO, ZMQ_POLLIN, 0}};
@@ -47,7 +52,10 @@ class Router {
       if (message[at].to_string_view() == "ID") id = message[at + 1].to_string();
       if (message[at].to_string_view() == "TOPIC") topic = message[at + 1].to_string();
     }
-    if (verb == "SUB" && at + 1 < message.size()) subscribers_[message[at + 1].to_string()].push_back(message[0].to_string());
+    if (verb == "SUB" && at + 1 < message.size()) {
+      knows(message[at + 1].to_string(), message[0].to_string());
+      if (memory_.is_open()) memory_ << message[at + 1].to_string() << '\t' << message[0].to_string() << std::endl;
+    }
     if (verb == "PUT") {
       for (const auto& subscriber : subscribers_[topic]) pass_on(subscriber, message, at);
     }
@@ -81,14 +89,28 @@ class Router {
   zmq::context_t context_{1};
   zmq::socket_t socket_;
   std::map<std::string, std::vector<std::string>> subscribers_;
+  std::ofstream memory_;
 };
 
 }  // namespace
 
-void serve_libzmq() {
-  const auto keys = mcollective::new_key_pair();
-  Router router(keys);
-  std::cout << router.endpoint() << " " << mcollective::to_z85(keys.public_key) << std::endl;
+void serve_libzmq(const std::string& memory) {
+  std::string endpoint = "tcp://127.0.0.1:*", public_key, secret_key, topic, subscriber;
+  std::ifstream known(memory);
+  const bool is_known = !memory.empty() && known >> endpoint >> public_key >> secret_key >> std::ws;
+  if (!is_known) {
+    const auto keys = mcollective::new_key_pair();
+    public_key = mcollective::to_z85(keys.public_key);
+    secret_key = mcollective::to_z85(keys.secret_key);
+  }
+  Router router(secret_key, endpoint);
+  while (is_known && std::getline(known, topic, '\t') && std::getline(known, subscriber)) router.knows(topic, subscriber);
+  if (!memory.empty()) {
+    std::ofstream file(memory, std::ios::app);
+    if (!is_known) file << router.endpoint() << ' ' << public_key << ' ' << secret_key << std::endl;
+    router.remember_in(std::move(file));
+  }
+  std::cout << router.endpoint() << " " << public_key << std::endl;
   router.run();
 }
 
