@@ -133,7 +133,7 @@ class Broker {
   void look_at(Client& client);
   void schedule(Client& client);
   Time next_of(const Client& client) const;
-  static Time speak_at(const Client& client);
+  Time speak_at(const Client& client) const;
   Time silent_until(const Client& client) const;
   milliseconds patience_with(milliseconds ttl) const;
   std::int64_t away_s(const Client& client) const;

@@ -13,9 +13,6 @@ using namespace std::chrono_literals;
 constexpr auto doubt = 100ms;
 constexpr auto queue_looked_at_every = 5ms, muted_looked_at_every = 50ms;
 
-// In thousandths of the TTL.
-constexpr std::uint64_t speak_after_min = 400, speak_after_max = 500;
-
 std::uint64_t mixed(std::uint64_t number) {
   number *= 0x9e3779b97f4a7c15U;
   number ^= number >> 32U;
@@ -62,10 +59,11 @@ void Broker::look_at(Client& client) {
 }
 
 // Another moment after each word: a client whose work takes as long each time would otherwise meet a NOOP at its next command each time.
-Time Broker::speak_at(const Client& client) {
+Time Broker::speak_at(const Client& client) const {
+  // In thousandths of the TTL.
+  const std::uint64_t min = limits_.heartbeat_percent * 8, max = limits_.heartbeat_percent * 10;
   const auto drawn = mixed(static_cast<std::uint64_t>(client.last_sent.time_since_epoch().count()) + mixed(client.connection));
-  return client.last_sent +
-         client.ttl * static_cast<std::int64_t>(speak_after_min + drawn % (speak_after_max - speak_after_min + 1)) / 1000;
+  return client.last_sent + client.ttl * static_cast<std::int64_t>(min + drawn % (max - min + 1)) / 1000;
 }
 
 Time Broker::silent_until(const Client& client) const {
@@ -78,7 +76,7 @@ Time Broker::silent_until(const Client& client) const {
   return client.connection == 0 ? std::min(until, client.gone_at + limits_.idle) : until;
 }
 
-milliseconds Broker::patience_with(milliseconds ttl) const { return ttl > 0ms ? ttl + ttl / 20 : limits_.idle; }
+milliseconds Broker::patience_with(milliseconds ttl) const { return ttl > 0ms ? ttl * limits_.silence_percent / 100 : limits_.idle; }
 
 Time Broker::next_of(const Client& client) const {
   Time next = silent_until(client);

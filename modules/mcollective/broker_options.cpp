@@ -43,6 +43,15 @@ Schema broker_schema() {
              "connector takes whatever comes after such a command for its answer, and ends where it is another message. 0: not at all"}
           .in("milliseconds")
           .range(0, 10000),
+      Option{"heartbeat_percent", integer, "50",
+             "a client is spoken to when nothing was sent to it for so much of its TTL, or for up to a fifth of that less, drawn anew each "
+             "time; connectors give up after a whole TTL"}
+          .in("percent")
+          .range(10, 90),
+      Option{"silence_percent", integer, "105",
+             "a client is dropped when it was silent for so much of its TTL; connectors speak after 95 percent of it"}
+          .in("percent")
+          .range(101, 1000),
       Option{"idle_timeout", integer, "3600",
              "a client that named no TTL is dropped after so long a silence, and one that has lost its connection after so long whatever "
              "its TTL"}
@@ -88,6 +97,8 @@ BrokerOptions read_broker(const Settings& settings) {
   limits.body_bytes = size("max_message_size");
   limits.queue_messages = size("queue_messages");
   limits.queue_bytes = size("queue_bytes");
+  limits.heartbeat_percent = static_cast<std::uint32_t>(settings.integer("heartbeat_percent"));
+  limits.silence_percent = static_cast<std::uint32_t>(settings.integer("silence_percent"));
   limits.idle = seconds("idle_timeout");
   limits.connect = seconds("connect_timeout");
   limits.grace = milliseconds(settings.integer("subscribe_grace_ms"));

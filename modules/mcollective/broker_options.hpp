@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct BrokerLimits {
   std::size_t body_bytes = 67108864;
   std::size_t queue_messages = 10000, queue_bytes = 67108864;
   milliseconds idle{}, connect{};
+  std::uint32_t heartbeat_percent = 50, silence_percent = 105;  ///< of a TTL
   milliseconds grace{200}, patience{100};
 };
 

@@ -173,6 +173,25 @@ TEST_CASE("a client that is silent for 1.05 TTL is dropped with its subscription
   CHECK(world.broker->counters().expired == 1);
 }
 
+TEST_CASE("how long a client's silence and the broker's may be are options") {
+  auto limits = World::quick_limits();
+  limits.heartbeat_percent = 20;
+  limits.silence_percent = 250;
+  World world(limits);
+  world.join(1, "a", {}, "10000");
+  world.say(1, {"PUT", "ID", "1", "TOPIC", "t", "", "x"});
+  CHECK(world.heard(1) == Lines{"OK ID 1"});
+  world.pass(1599ms);
+  CHECK(world.heard(1).empty());
+  world.pass(401ms);
+  CHECK(world.heard(1) == Lines{"NOOP"});
+  world.pass(22'999ms);
+  CHECK(world.is_open(1));
+  world.pass(200ms);
+  CHECK_FALSE(world.is_open(1));
+  CHECK(world.broker->counters().expired == 1);
+}
+
 TEST_CASE("what came while the broker was held up saves a client from being dropped") {
   World world;
   world.join(1, "a", {}, "1000");
