@@ -41,28 +41,10 @@ constexpr std::size_t try_digits = 8;
 
 bool is_hex(std::string_view text) { return text.find_first_not_of(hex_digits) == std::string_view::npos; }
 
-/// Hands a file's content on, piece by piece; `take` gives an errno, 0 to go on.
-template <class Take>
-Result<void> read_file(int fd, const std::string& path, Take take) {
-  std::vector<char> buffer(256 * 1024);
-  for (;;) {
-    auto count = ::read(fd, buffer.data(), buffer.size());
-    if (count == 0) return {};
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_error("read", path, errno);
-    if (auto error = take(std::string_view(buffer.data(), static_cast<std::size_t>(count))); error != 0) {
-      return system_error("write a copy of", path, error);
-    }
-  }
-}
-
 Result<void> fill(int fd, const std::string& source, const std::string& name) {
-  FileDescriptor in(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const FileDescriptor in(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!in) return system_error("open", source, errno);
-  auto copied = read_file(in.get(), source, [fd](std::string_view piece) { return write_all(fd, piece); });
-  if (!copied) return copied;
-  if (::fsync(fd) != 0) return system_error("sync", name, errno);
-  return {};
+  return copy_content(in.get(), fd, source, name);
 }
 
 /// Gets the room for all of it before anything is changed; what is in the file, and its length, stay as they are.
@@ -155,6 +137,20 @@ Result<void> check_room(const std::string& path, std::uint64_t bytes) {
   const auto left = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;
   if (left >= bytes) return {};
   return Error{fmt::format("no room for '{}': it needs {} bytes, and {} are free on that disk", path, bytes, left)};
+}
+
+Result<void> copy_content(int in, int out, const std::string& source, const std::string& name) {
+  std::vector<char> buffer(256 * 1024);
+  for (;;) {
+    const auto count = ::read(in, buffer.data(), buffer.size());
+    if (count == 0) break;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_error("read", source, errno);
+    if (const auto error = write_all(out, {buffer.data(), static_cast<std::size_t>(count)}); error != 0)
+      return system_error("write a copy of", source, error);
+  }
+  if (::fsync(out) != 0) return system_error("sync", name, errno);
+  return {};
 }
 
 Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes) {

@@ -23,6 +23,9 @@ void remove_other_tries(const std::string& partial, const std::string& prefix);
 /// An Error where less than `bytes` are free for a file or folder at `path`, whether it is there yet or not.
 Result<void> check_room(const std::string& path, std::uint64_t bytes);
 
+/// Writes all that can be read from `in` to `out`, and syncs that; the names are for the Error.
+Result<void> copy_content(int in, int out, const std::string& source, const std::string& name);
+
 /// Puts `source`, or a copy of it, in the place of `destination`: brought beside it, synced, renamed. A file that was there
 /// passes on its owner, group and mode where no others are asked for.
 Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes);

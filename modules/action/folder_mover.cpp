@@ -50,34 +50,36 @@ std::vector<Entry> entries_of(int folder) {
 
 std::string below(const std::string& path, const std::string& name) { return path.empty() ? name : path + "/" + name; }
 
+/// What `name` is, made anew under another name in another folder; a file with owner, mode and times, and synced.
+Result<void> make_copy(int from, const std::string& name, int to, const std::string& copy, const std::string& path) {
+  struct stat status {};
+  if (::fstatat(from, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return system_error("look at", path, errno);
+  if (S_ISLNK(status.st_mode)) {
+    std::array<char, PATH_MAX> target{};
+    const auto size = ::readlinkat(from, name.c_str(), target.data(), target.size() - 1);
+    if (size < 0 || ::symlinkat(target.data(), to, copy.c_str()) != 0) return system_error("make link", path, errno);
+    return {};
+  }
+  const FileDescriptor in(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
+  if (!in) return system_error("open", path, errno);
+  const FileDescriptor out(::openat(to, copy.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!out) return system_error("create", path, errno);
+  Notes unheard;
+  apply(out.get(), path, AttributeIds{status.st_uid, status.st_gid, status.st_mode & 07777}, unheard);
+  auto copied = copy_content(in.get(), out.get(), path, path);
+  const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
+  ::futimens(out.get(), times.data());
+  return copied;
+}
+
 /// For a destination that has another file system mounted below it.
 Result<void> carry_over(int from, int to, const std::string& name, const std::string& path) {
   const auto beside = ".gorgone-" + name.substr(0, 200);
   ::unlinkat(to, beside.c_str(), 0);
-  struct stat status {};
-  ::fstatat(from, name.c_str(), &status, AT_SYMLINK_NOFOLLOW);
-  if (S_ISLNK(status.st_mode)) {
-    std::array<char, PATH_MAX> target{};
-    const auto size = ::readlinkat(from, name.c_str(), target.data(), target.size() - 1);
-    if (size < 0 || ::symlinkat(target.data(), to, beside.c_str()) != 0) return system_error("make link", path, errno);
-  } else {
-    FileDescriptor in(::openat(from, name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    FileDescriptor out(::openat(to, beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-    if (!in || !out) return system_error("create", path, errno);
-    std::vector<char> buffer(256 * 1024);
-    for (ssize_t count = 0; (count = ::read(in.get(), buffer.data(), buffer.size())) > 0;)
-      if (const auto error = write_all(out.get(), {buffer.data(), static_cast<std::size_t>(count)}); error != 0) {
-        ::unlinkat(to, beside.c_str(), 0);
-        return system_error("write", path, error);
-      }
-    Notes unheard;
-    apply(out.get(), path, AttributeIds{status.st_uid, status.st_gid, status.st_mode & 07777}, unheard);
-    const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
-    ::futimens(out.get(), times.data());
-    ::fsync(out.get());
-  }
-  if (::renameat(to, beside.c_str(), to, name.c_str()) != 0) return system_error("put in place", path, errno);
-  return {};
+  auto carried = make_copy(from, name, to, beside, path);
+  if (carried && ::renameat(to, beside.c_str(), to, name.c_str()) != 0) carried = system_error("put in place", path, errno);
+  if (!carried) ::unlinkat(to, beside.c_str(), 0);
+  return carried;
 }
 
 }  // namespace
