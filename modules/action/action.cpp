@@ -18,6 +18,7 @@ class ActionModule : public Module {
     options_ = std::move(*options);
     runner_.emplace(agent_, options_);
     copier_.emplace(agent_, options_);
+    agent_.spawn(copier_->recover());
     agent_.spawn(copier_->watch_idle());
     co_return Result<void>{};
   }

@@ -3,6 +3,8 @@
 #include "archive.hpp"
 #include "files.hpp"
 
+#include <gorgone/database_name.hpp>
+
 #include <boost/asio/steady_timer.hpp>
 
 #include <fmt/format.h>
@@ -23,7 +25,7 @@ struct Busy {
 };
 
 /// All that the end of a copy does on the disk.
-Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint64_t max_unpacked) {
+Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint64_t max_unpacked, const InPlace& in_place) {
   auto md5 = partial.md5();
   if (!md5) return md5.error();
   auto expected = request.md5;
@@ -36,7 +38,7 @@ Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint6
     auto unpacked = unpack(partial.path(), request.destination, *ids, notes, max_unpacked);
     if (!unpacked) return Error{"process copy: " + unpacked.error().message};
   } else {
-    auto installed = install_file(partial.path(), request.destination, *ids, notes);
+    auto installed = install_file(partial.path(), request.destination, *ids, notes, in_place);
     if (!installed) return Error{"process copy: " + installed.error().message};
   }
   return notes;
@@ -148,8 +150,9 @@ asio::awaitable<Result<void>> Copier::take_chunk(Copy& copy, CopyRequest request
 
 asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, const RequestLog& log) {
   auto destination = request.destination;
-  auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked] {
-    return place(*partial, request, max_unpacked);
+  InPlace in_place{options_.overwrites_in_place, journal_folder(agent_.gorgone_config())};
+  auto work = [partial = copy.partial, request = std::move(request), max_unpacked = options_.max_unpacked, in_place = std::move(in_place)] {
+    return place(*partial, request, max_unpacked, in_place);
   };
   const Busy placing(copy.is_placed_now);
   // One at a time: unpacking thousands of files takes a thread of the pool for long.
@@ -168,6 +171,18 @@ asio::awaitable<Result<void>> Copier::finish(Copy& copy, CopyRequest request, co
   log.row(code::finished, std::move(row));
   agent_.log().info("Copy processing - Copy to '{}' finished successfully", printable(destination, 500));
   co_return Result<void>{};
+}
+
+asio::awaitable<void> Copier::recover() {
+  // Before anything else is put in place: it may be for the same file.
+  auto pass = co_await placing_.enter();
+  auto work = [folder = journal_folder(agent_.gorgone_config())] { return restore_overwritten(folder); };
+  for (const auto& recovery : co_await agent_.blocking(std::move(work))) {
+    if (recovery.is_restored)
+      agent_.log().warning("Copy processing - {}", printable(recovery.text, 1000));
+    else
+      agent_.log().error("Copy processing - {}", printable(recovery.text, 1000));
+  }
 }
 
 asio::awaitable<void> Copier::fail(Copy& copy, Error error, const RequestLog& log) {

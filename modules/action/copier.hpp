@@ -24,6 +24,8 @@ class Copier {
 
   /// Takes a message; works it off, and those of its token that come meanwhile, unless another call is doing that already.
   asio::awaitable<void> take(Message message);
+  /// Puts back what an earlier run of this daemon was ended in while it wrote over it.
+  asio::awaitable<void> recover();
   /// Gives up copies of which nothing more comes. Ends by cancellation only.
   asio::awaitable<void> watch_idle();
   /// Removes what has come of copies whose senders begin anew after a stop of this daemon.

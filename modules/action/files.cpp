@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -45,33 +46,6 @@ Result<void> fill(int fd, const std::string& source, const std::string& name) {
   const FileDescriptor in(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!in) return system_error("open", source, errno);
   return copy_content(in.get(), fd, source, name);
-}
-
-/// Gets the room for all of it before anything is changed; what is in the file, and its length, stay as they are.
-Result<void> reserve(int fd, const std::string& path, off_t bytes) {
-  struct stat status {};
-  if (bytes == 0 || ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, bytes) == 0 || (errno != ENOSPC && errno != EDQUOT && errno != EFBIG))
-    return {};
-  auto why = system_error("get room for", path, errno);
-  // What it has got of it is given back.
-  if (::fstat(fd, &status) == 0) (void)::ftruncate(fd, status.st_size);
-  return why;
-}
-
-/// For a file that we may write in a folder that we may not: what deployed daemons do always.
-Result<void> overwrite(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes) {
-  FileDescriptor out(::open(destination.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!out) return system_error("write", destination, errno);
-  struct stat wanted {};
-  if (::stat(source.c_str(), &wanted) != 0) return system_error("open", source, errno);
-  if (auto reserved = reserve(out.get(), destination, wanted.st_size); !reserved) return reserved;
-  auto filled = fill(out.get(), source, destination);
-  if (!filled) return filled;
-  if (::ftruncate(out.get(), wanted.st_size) != 0 || ::fsync(out.get()) != 0) return system_error("write", destination, errno);
-  apply(out.get(), destination, ids, notes);
-  notes.add(fmt::format("'{}' was written over in place, where a failure leaves half of it: this daemon may not write to its folder",
-                        destination));
-  return {};
 }
 
 constexpr std::string_view beside_begin = ".gorgone-copying-";
@@ -134,6 +108,7 @@ Result<void> check_room(const std::string& path, std::uint64_t bytes) {
     if (parent == place || parent.empty()) return {};
     place = parent;
   }
+  if (room.f_blocks == 0) return {};  // it does not say
   const auto left = static_cast<std::uint64_t>(room.f_bavail) * room.f_frsize;
   if (left >= bytes) return {};
   return Error{fmt::format("no room for '{}': it needs {} bytes, and {} are free on that disk", path, bytes, left)};
@@ -153,7 +128,8 @@ Result<void> copy_content(int in, int out, const std::string& source, const std:
   return {};
 }
 
-Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes) {
+Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes,
+                          const InPlace& in_place) {
   // Where a link stands, the file that it leads to is replaced, not the link.
   std::error_code no_such;
   auto resolved = std::filesystem::canonical(destination, no_such);
@@ -168,7 +144,13 @@ Result<void> install_file(const std::string& source, const std::string& destinat
     remove_leftovers(open.get(), beside_begin);
   std::string name;
   FileDescriptor out = make_beside(folder, name);
-  if (!out && is_there && (errno == EACCES || errno == EPERM || errno == EROFS)) return overwrite(source, target, ids, notes);
+  if (!out && is_there && (errno == EACCES || errno == EPERM || errno == EROFS)) {
+    if (in_place.is_allowed) return overwrite(source, target, ids, notes, in_place.keep_in);
+    return Error{
+        fmt::format("this daemon may not write to the folder '{}' ({}), and '{}' is not written over in place "
+                    "(modules.action.overwrite_in_place): let its user write to that folder, or choose another destination",
+                    folder, std::strerror(errno), target)};
+  }
   if (!out) return system_error("create a file in", folder, errno);
 
   AttributeIds applied = ids;

@@ -3,6 +3,7 @@
 // followed out of the folder it was given.
 
 #include "attributes.hpp"
+#include "overwriting.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -27,8 +28,9 @@ Result<void> check_room(const std::string& path, std::uint64_t bytes);
 Result<void> copy_content(int in, int out, const std::string& source, const std::string& name);
 
 /// Puts `source`, or a copy of it, in the place of `destination`: brought beside it, synced, renamed. A file that was there
-/// passes on its owner, group and mode where no others are asked for.
-Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes);
+/// passes on its owner, group and mode where no others are asked for. Where its folder may not be written, `in_place` decides.
+Result<void> install_file(const std::string& source, const std::string& destination, const AttributeIds& ids, Notes& notes,
+                          const InPlace& in_place);
 
 /// Removes files and folders in an open folder whose names begin so and which nobody has locked (flock): an earlier run of the daemon
 /// left them.

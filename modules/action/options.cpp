@@ -37,6 +37,10 @@ Schema schema() {
       Option{"copy_idle_timeout", integer, "3600", "when a copy is given up of which nothing more has come"}
           .range(10, 604800)
           .in("seconds"),
+      Option{
+          "overwrite_in_place", boolean, "true",
+          "write over a file that the daemon may write where it may not write to the file's folder, as deployed daemons do: what reads it "
+          "at that moment, or after a crash until the daemon is back, may find half of it. With false such a copy is refused"},
       Option{"tar_insecure_extra_mode", boolean, "false",
              "known from deployed configurations, without effect: members that lead out of the destination are always refused"}
           .ignored(),
@@ -55,6 +59,7 @@ Result<Options> read_options(const Settings& settings) {
   options.copy_queue_bytes = size_of(settings, "max_queued_copy");
   options.max_unpacked = static_cast<std::uint64_t>(settings.integer("max_unpacked"));
   options.copy_idle = std::chrono::seconds(settings.integer("copy_idle_timeout"));
+  options.overwrites_in_place = settings.boolean("overwrite_in_place");
   if (settings.boolean("whitelist_cmds")) {
     auto whitelist = Whitelist::of(settings.texts("allowed_cmds"));
     if (!whitelist) return whitelist.error();

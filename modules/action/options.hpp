@@ -21,6 +21,7 @@ struct Options {
   std::size_t copy_queue_bytes = 256 << 20;
   std::uint64_t max_unpacked = std::uint64_t{4} << 30;
   std::chrono::seconds copy_idle{3600};
+  bool overwrites_in_place = true;
   Whitelist whitelist;
 };
 

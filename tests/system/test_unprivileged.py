@@ -1,6 +1,7 @@
 """A poller that is not root, in some of the groups of a Centreon installation: what it may do is done as asked, what it may not is told once."""
 import os
 import pathlib
+import random
 import stat
 import subprocess
 import time
@@ -9,7 +10,7 @@ import unittest
 from api import codes, outputs
 from fake_engine import FakeEngine
 from fleet import BIN, FleetCase, eventually, gorgonectl
-from pace import SLOWNESS
+from pace import SLOWNESS, clock
 from test_content_sync import Sampler, digest, write_tree
 
 # By their numbers: the machine need not have these accounts.
@@ -135,20 +136,65 @@ class Unprivileged(FleetCase):
             self.assertIn("Permission denied", row["data"]["message"])
         self.assertEqual(os.listdir(closed), ["theirs.cfg"])
 
-    def test_a_file_that_may_be_written_in_a_folder_that_may_not_is_written_over_and_that_is_told(self):
+    def closed_file(self, content):
+        """A file that the poller may write, in a folder that it may not; and what is copied over it from then on."""
         closed = self.directory / "closed"
         closed.mkdir()
         single = closed / "theirs.cfg"
-        single.write_text("theirs, and longer than what comes")
+        single.write_bytes(content)
         os.chown(single, OTHER, ENGINE)
         single.chmod(0o664)
         self.source = self.source / "hosts-1.cfg"
+        return single
+
+    def test_a_file_that_may_be_written_in_a_folder_that_may_not_is_written_over_and_that_is_told(self):
+        single = self.closed_file(b"theirs, and longer than what comes" * 10)
         row = self.copy(type="regular", destination=str(single))
         self.assertEqual(row["code"], 2, row)
         self.assertEqual(single.read_text(), self.source.read_text())
         told = [warning for warning in row["data"]["warnings"] if "written over in place" in warning]
         self.assertEqual(len(told), 1, row)
         self.assertIn(str(single), told[0])
+        self.assertEqual(list(self.poller.directory.rglob("overwritten-*")), [])
+
+    def test_with_overwrite_in_place_false_such_a_file_is_refused_with_the_reason(self):
+        single = self.closed_file(b"theirs")
+        self.poller.stop()
+        self.poller.replace_module("action", package="gorgone::modules::core::action::hooks", overwrite_in_place=False)
+        self.poller.start()
+        self.wait_seen(self.central, 2)
+        row = self.copy(type="regular", destination=str(single))
+        self.assertEqual(row["code"], 1, row)
+        for part in (f"may not write to the folder '{single.parent}' (Permission denied)", "modules.action.overwrite_in_place"):
+            self.assertIn(part, row["data"]["message"])
+        self.assertEqual(single.read_bytes(), b"theirs")
+
+    def test_a_daemon_that_is_killed_while_it_writes_over_a_file_puts_its_old_content_back_and_gets_the_copy_again(self):
+        single = self.closed_file(b"theirs")
+        self.source.write_bytes(random.Random(1).randbytes(60_000_000))
+        content = {"source": str(self.source), "destination": str(single), "cache_dir": str(self.poller.directory / "cache")}
+        folder = next(path.parent for path in self.poller.directory.rglob("history.sdb"))
+        for _ in range(5):
+            single.write_bytes(b"theirs")
+            status, body = self.api.request("POST", "/api/nodes/2/core/proxy/remotecopy", content)
+            self.assertEqual(status, 200, body)
+            deadline = clock() + 30
+            while single.stat().st_size in (0, len(b"theirs")) and clock() < deadline:
+                pass
+            self.poller.kill()
+            if list(folder.glob("overwritten-*")):
+                break
+            self.poller.start()  # the file was whole before it was killed
+            self.wait_seen(self.central, 2)
+        self.assertNotEqual(single.read_bytes(), b"theirs")
+        # Nothing comes while the central is down.
+        self.central.stop()
+        self.poller.start()
+        self.poller.wait_log(rf"WARNING .*'{single}' was being written over when the daemon was ended: its old content was put back")
+        self.assertEqual(single.read_bytes(), b"theirs")
+        self.assertEqual(list(folder.glob("overwritten-*")), [])
+        self.central.start()
+        eventually(lambda: single.stat().st_size == 60_000_000 and single.read_bytes() == self.source.read_bytes(), 40 * SLOWNESS, "the copy")
 
     def test_a_folder_below_one_that_it_may_not_write_is_put_in_place_in_one_step_after_the_setup(self):
         self.poller.stop()
