@@ -160,19 +160,23 @@ asio::awaitable<Result<void>> CommandPipe::write(const std::vector<std::string>&
       if (done > told) progress_ = Clock::now();
       told = done;
       if (outcome == Wrote::all) break;
-      if (outcome == Wrote::failed) co_return Error{fmt::format("command file '{}' cannot be written: {}", path_, std::strerror(errno))};
+      const int error = errno;
       const bool has_begun = done > 0;
       if (has_begun) is_torn_ = true;
+      const std::string code = has_begun ? "torn" : "";
+      if (outcome == Wrote::failed)
+        co_return Error{fmt::format("command file '{}' cannot be written: {}", path_, std::strerror(error)), code};
       if (outcome == Wrote::no_reader) {
         descriptor_.close();
-        if (has_begun) co_return Error{fmt::format("the reader of command file '{}' went away in the middle of a line", path_)};
+        if (has_begun) co_return Error{fmt::format("the reader of command file '{}' went away in the middle of a line", path_), code};
         auto opened = co_await open(Clock::now());
         if (!opened) co_return opened;
         continue;
       }
       if (is_over(began, limits_.room))
         co_return Error{fmt::format("command file '{}' was full for {:g} s{}", path_, seconds(limits_.room),
-                                    has_begun ? ": a line was written in part" : "")};
+                                    has_begun ? ": a line was written in part" : ""),
+                        code};
       if (was_full) {  // the system said that there is room, and there was none
         asio::steady_timer timer(loop_, shortest_wait);
         co_await timer.async_wait(asio::use_awaitable);

@@ -53,7 +53,7 @@ class CommandPipe {
 
   /// Writes the lines from number `first` on. `about_to` is called before each write with the number of the first line behind those that
   /// it may write, and again with where it stands when nothing could be written; `written` when those lines are written. An Error says
-  /// why no more were; a line of which only a part went out is never sent again.
+  /// why no more were; a line of which only a part went out is never sent again, and its code is "torn" then.
   using Told = std::function<void(std::size_t)>;
   asio::awaitable<Result<void>> write(const std::vector<std::string>& lines, std::size_t first, const Told& about_to, const Told& written);
 

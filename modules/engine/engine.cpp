@@ -4,6 +4,7 @@
 #include <gorgone/database_name.hpp>
 #include <gorgone/module.hpp>
 
+#include <algorithm>
 #include <climits>
 #include <map>
 
@@ -17,6 +18,19 @@ namespace {
 bool is_switched_off(const json::value* logging) {
   return logging != nullptr && !logging->is_null() && (!truth_of(logging, true) || text_of(logging) == "false");
 }
+
+constexpr std::string_view ended_while_writing = "the daemon was ended while it wrote";
+
+/// Lines of a request by their numbers from 0; none where both are the same.
+struct Span {
+  std::size_t first = 0, end = 0;
+  Span within(const Span& other) const { return {std::max(first, other.first), std::max({first, other.first, std::min(end, other.end)})}; }
+  std::size_t count() const { return end - first; }
+  /// From 1, counted from `begin`: "3" or "3-5".
+  std::string text(std::size_t begin) const {
+    return count() == 1 ? std::to_string(end - begin) : fmt::format("{}-{}", first - begin + 1, end - begin);
+  }
+};
 
 NewRow row_of(const std::string& token, int code, std::string_view message) {
   return NewRow{token, code, to_text(json::value(json::object{{"message", message}}))};
@@ -55,7 +69,7 @@ class Engine final : public Module {
       co_return;
     }
     const Queued queued{queued_, request->bytes};
-    Work work{{}, std::move(*request), json::value(*member(**data, "content")), {}};
+    Work work{{}, std::move(*request), json::value(*member(**data, "content"))};
     work.ticket.token = message.token;
     work.ticket.delivery = message.delivery;
     message.data = Payload();
@@ -90,42 +104,51 @@ class Engine final : public Module {
     Message ticket;  // without its data
     Request request;
     json::value content;
-    std::size_t lines = 0;  // written
+    std::size_t lines = 0;  // the first that is not written
+    Span in_doubt = {};     // of those before it: an ended daemon was writing them
+    bool is_torn = false;   // it went out in part
+    std::size_t written() const { return lines - in_doubt.count(); }
   };
 
   /// From its turn to its rows, which are in the journal before the next one has its turn.
   asio::awaitable<void> serve(CommandPipe& pipe, Work& work, bool is_silent) {
     const auto since = CommandPipe::Clock::now();
     const auto turn = co_await pipe.enter();
-    auto outcome = co_await pipe.open(since);
-    if (outcome) outcome = co_await write(pipe, work);
-    if (!outcome)
-      agent_.log().error("{}: {} of {} lines were written", printable(outcome.error().message, 500), work.lines, work.request.lines.size());
+    auto* slot = progress_ && !work.ticket.delivery.empty() ? progress_->take(work.ticket.delivery) : nullptr;
+    const std::shared_ptr<void> left(nullptr, [this, slot](void*) {
+      if (slot != nullptr) progress_->leave(slot);
+    });
+    if (slot != nullptr) take_up(pipe, work, *slot);
+    Result<void> outcome;
+    const auto count = work.request.lines.size();
+    // With nothing left to write nobody has to read either.
+    if (work.lines < count || count == 0) outcome = co_await pipe.open(since);
+    if (outcome) outcome = co_await write(pipe, work, slot);
+    work.is_torn = !outcome && outcome.error().code == "torn";
+    if (work.in_doubt.count() > 0) {
+      auto doubt = fmt::format("{} lines {} to {}: they may have been written or not, and are not written again", ended_while_writing,
+                               work.in_doubt.first + 1, work.in_doubt.end);
+      outcome = Error{outcome ? std::move(doubt) : outcome.error().message + "; " + doubt};
+    }
+    if (!outcome) agent_.log().error("{}: {} of {} lines were written", printable(outcome.error().message, 500), work.written(), count);
     std::vector<NewRow> rows;
     if (!is_silent) rows = rows_of(work, outcome);
     co_await store(std::move(rows));
   }
 
-  asio::awaitable<Result<void>> write(CommandPipe& pipe, Work& work) {
-    auto* slot = progress_ && !work.ticket.delivery.empty() ? progress_->take(work.ticket.delivery) : nullptr;
-    if (slot == nullptr) co_await agent_.begin(work.ticket);
-    const std::shared_ptr<void> left(nullptr, [this, slot](void*) {
-      if (slot != nullptr) progress_->leave(slot);
-    });
+  /// Where a daemon that was ended has left it. That is noted again with the first lines that follow, for this one may be ended, too.
+  static void take_up(CommandPipe& pipe, Work& work, const ProgressFile::Slot& slot) {
     const auto& lines = work.request.lines;
-    std::string doubt;
-    if (slot != nullptr) {
-      work.lines = std::min(slot->written(), lines.size());
-      const auto until = std::min(slot->about_to(), lines.size());
-      if (until > work.lines) {
-        doubt =
-            fmt::format("the daemon was ended while it wrote lines {} to {}: they may have been written or not, and are not written again",
-                        work.lines + 1, until);
-        if (lines[work.lines].size() > PIPE_BUF) pipe.assume_torn();
-        slot->written(until);
-        work.lines = until;
-      }
-    }
+    work.lines = std::min(slot.written(), lines.size());
+    const auto until = std::min(slot.about_to(), lines.size());
+    if (until <= work.lines) return;
+    work.in_doubt = {work.lines, until};
+    if (lines[work.lines].size() > PIPE_BUF) pipe.assume_torn();
+    work.lines = until;
+  }
+
+  asio::awaitable<Result<void>> write(CommandPipe& pipe, Work& work, ProgressFile::Slot* slot) {
+    if (slot == nullptr) co_await agent_.begin(work.ticket);
     const CommandPipe::Told about_to = [slot](std::size_t end) {
       if (slot != nullptr) slot->about_to(end);
     };
@@ -133,9 +156,7 @@ class Engine final : public Module {
       if (slot != nullptr) slot->written(end);
       work.lines = end;
     };
-    auto outcome = co_await pipe.write(lines, work.lines, about_to, written);
-    if (outcome && !doubt.empty()) outcome = Error{std::move(doubt)};
-    co_return outcome;
+    co_return co_await pipe.write(work.request.lines, work.lines, about_to, written);
   }
 
   asio::awaitable<void> store(std::vector<NewRow> rows) {
@@ -151,19 +172,42 @@ class Engine final : public Module {
     begun["message"] = "commands processing has started";
     begun["request_content"] = work.content;
     rows.push_back(NewRow{token, code::begun, to_text(json::value(std::move(begun)))});
-    for (std::size_t index = 0; index < request.commands.size() && request.ends[index] <= work.lines; ++index) {
-      json::object submitted;
-      submitted["message"] = "command has been submitted";
-      submitted["command"] = request.commands[index];
-      rows.push_back(NewRow{token, code::finished, to_text(json::value(std::move(submitted)))});
+    for (std::size_t index = 0; index < request.commands.size(); ++index) {
+      const Span lines{index == 0 ? 0 : request.ends[index - 1], request.ends[index]};
+      rows.push_back(outcome_of(work, request.commands[index], lines, outcome));
     }
     if (outcome) {
       rows.push_back(row_of(token, code::finished, "commands processing has finished successfully"));
     } else {
-      const auto why = fmt::format("{} ({} of {} lines were written)", outcome.error().message, work.lines, request.lines.size());
+      const auto why = fmt::format("{} ({} of {} lines were written)", outcome.error().message, work.written(), request.lines.size());
       rows.push_back(row_of(token, code::failed, why));
     }
     return rows;
+  }
+
+  /// What has come of one command.
+  static NewRow outcome_of(const Work& work, const std::string& command, const Span& lines, const Result<void>& outcome) {
+    const auto in_doubt = lines.within(work.in_doubt);
+    const auto missing = lines.within({work.lines, work.request.lines.size()});
+    json::object row;
+    if (in_doubt.count() + missing.count() == 0) {
+      row["message"] = "command has been submitted";
+      row["command"] = command;
+      return NewRow{work.ticket.token, code::finished, to_text(json::value(std::move(row)))};
+    }
+    row["message"] = "command execution issue";
+    row["command"] = command;
+    row["lines"] = lines.count();
+    row["written"] = lines.count() - in_doubt.count() - missing.count();
+    if (in_doubt.count() > 0) row["in_doubt"] = in_doubt.text(lines.first);
+    const bool is_torn = work.is_torn && missing.count() > 0 && missing.first == work.lines;
+    const Span not_written{missing.first + (is_torn ? 1 : 0), missing.end};
+    if (is_torn) row["in_part"] = Span{missing.first, missing.first + 1}.text(lines.first);
+    if (not_written.count() > 0) row["not_written"] = not_written.text(lines.first);
+    // As in the rows of COMMAND.
+    const auto why = missing.count() > 0 ? outcome.error().message : fmt::format("{} this command", ended_while_writing);
+    row["result"] = {{"exit_code", -1}, {"stdout", why}};
+    return NewRow{work.ticket.token, code::failed, to_text(json::value(std::move(row)))};
   }
 
   Agent& agent_;

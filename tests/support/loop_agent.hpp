@@ -125,6 +125,8 @@ class LoopAgent : public Agent {
   const ConfigValue& centreon_config() const override { return config_; }
 
   RecordingJournal& recorded() { return journal_; }
+  /// What gorgone_config() and centreon_config() give.
+  void configure(ConfigValue config) { config_ = std::move(config); }
   std::size_t running() const { return spawned_ - ended_; }
 
   /// Cancels everything that was spawned, as the agent does when a module stops.

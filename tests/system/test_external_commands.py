@@ -37,7 +37,8 @@ class Engine(FleetCase):
 
         def look():
             rows = api.log(2, token)
-            ends = [row for row in rows if row["code"] in (1, 2) and row["data"]["message"] != "command has been submitted"]
+            steps = ("command has been submitted", "command execution issue")
+            ends = [row for row in rows if row["code"] in (1, 2) and row["data"]["message"] not in steps]
             return rows if ends else None
 
         return eventually(look, timeout, "the end of an ENGINECOMMAND")
@@ -66,8 +67,10 @@ class Engine(FleetCase):
         self.assertEqual(codes(self.central.api().run(2, "true"))[-1], 2)
         self.assertLess(time.monotonic() - started, 4 * SLOWNESS, "what goes elsewhere waited for the pipe without a reader")
         rows = self.poll(token)
-        self.assertEqual(codes(rows), [0, 1])
-        self.assertIn(f"command file '{self.pipe}' has no reader", rows[-1]["data"]["message"])
+        self.assertEqual(codes(rows), [0, 1, 1])
+        self.assertEqual((rows[1]["data"]["command"], rows[1]["data"]["not_written"]), ("lost", "1"))
+        for told in (rows[1]["data"]["result"]["stdout"], rows[-1]["data"]["message"]):
+            self.assertIn(f"command file '{self.pipe}' has no reader", told)
         self.assertGreater(time.monotonic() - started, 4.5)
         self.assertEqual(other.lines, ["through"])
 
