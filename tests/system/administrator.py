@@ -10,7 +10,7 @@ from fleet import FleetCase, eventually
 from mariadb import MariaDb
 
 SUDO = '#!/bin/sh\necho "$@" >> "$FAKE_CALLS"\n'
-# The accounts of a Centreon installation, in a mount namespace of the daemon's own.
+# The accounts of a Centreon installation, and its /etc/centreon, in a mount namespace of the daemon's own.
 ACCOUNTS = {"centreon-gorgone": 9001, "centreon": 9002, "centreon-engine": 9003, "centreon-broker": 9004}
 
 
@@ -24,8 +24,8 @@ class Installation:
     def __init__(self, directory):
         self.directory = directory
         self.engine_cfg, self.broker_cfg, self.traps = (directory / name for name in ("centreon-engine", "centreon-broker", "traps"))
-        self.calls_file, self.pipe = directory / "calls", directory / "centengine.cmd"
-        for folder in (self.engine_cfg, self.broker_cfg, self.traps):
+        self.calls_file, self.pipe, self.etc = directory / "calls", directory / "centengine.cmd", directory / "etc-centreon"
+        for folder in (self.engine_cfg, self.broker_cfg, self.traps, self.etc):
             folder.mkdir(parents=True)
         self.engine = FakeEngine(self.pipe)
 
@@ -90,22 +90,23 @@ class AdministratorCase(FleetCase):
         return self.nodes[identity]
 
     def make_accounts(self):
-        """Files that stand in for /etc/passwd and /etc/group in the daemons' own mount namespace."""
-        files = {}
+        """A folder that stands in for /etc in the daemons' own mount namespace."""
+        etc = self.directory / "etc"
+        subprocess.run(["cp", "-a", "/etc", etc], check=True)
+        (etc / "centreon").mkdir(exist_ok=True)
         for name in ("passwd", "group"):
-            files[name] = self.directory / name
-            own = pathlib.Path("/etc", name).read_text()
+            file = etc / name
             more = "".join(f"{account}:x:{number}:{number}::/:/bin/sh\n" if name == "passwd" else f"{account}:x:{number}:\n"
                            for account, number in ACCOUNTS.items())
-            files[name].write_text("".join(line + "\n" for line in own.splitlines() if line.split(":")[0] not in ACCOUNTS) + more)
-        return files
+            file.write_text("".join(line + "\n" for line in file.read_text().splitlines() if line.split(":")[0] not in ACCOUNTS) + more)
+        return etc
 
     def prefix(self, identity):
         server = self.installed[identity]
         environment = ["env", f"FAKE_CALLS={server.calls_file}", f"PATH={self.directory / 'programs'}:{os.environ['PATH']}"]
         if not self.accounts:
             return environment
-        mounts = " && ".join(f"mount --bind {file} /etc/{name}" for name, file in self.accounts.items())
+        mounts = f"mount --bind {self.accounts} /etc && mount --bind {server.etc} /etc/centreon"
         return [*environment, "unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh"]
 
     def export(self, identity, changes=1):
@@ -120,6 +121,9 @@ class AdministratorCase(FleetCase):
         for name, mode in (("centengine.cfg", 0o660), ("plugins.json", 0o600), ("hosts-1.cfg", 0o640), ("hosts-2.cfg", 0o755)):
             (engine / name).chmod(mode)
         (broker / "central-broker.json").write_text(f'{{"poller": {identity}, "changes": {changes}}}\n')
+        # It goes to /etc/centreon, which is the machine's own without them.
+        if self.accounts:
+            (vmware / "centreon_vmware.json").write_text(f'{{"poller": {identity}, "changes": {changes}}}\n')
         return engine, broker
 
     def write(self, *lines, file="centcore.cmd"):
@@ -143,6 +147,16 @@ class AdministratorCase(FleetCase):
         if not self.accounts:
             self.skipTest("owners were not looked at, all else was right: accounts of their own need root and mount namespaces")
 
-    def owned_by(self, path, account):
+    def owned_by(self, path, account, group=None):
         if self.accounts:
-            self.assertEqual((path.stat().st_uid, path.stat().st_gid), (ACCOUNTS[account], ACCOUNTS[account]), f"{path}, expected {account}")
+            owners = ACCOUNTS[account], ACCOUNTS[group or account]
+            self.assertEqual((path.stat().st_uid, path.stat().st_gid), owners, f"{path}, expected {account} and {group or account}")
+
+    def assert_vmware(self, identity):
+        """Its file of the last export, with owner, group and mode."""
+        if not self.accounts:
+            return
+        there = self.installed[identity].etc / "centreon_vmware.json"
+        self.assertEqual(there.read_text(), (self.cache / "config" / "vmware" / str(identity) / "centreon_vmware.json").read_text())
+        self.owned_by(there, "centreon-gorgone", "centreon")
+        self.assertEqual(stat.S_IMODE(there.stat().st_mode), 0o644)

@@ -39,6 +39,15 @@ class SharedPeer:
         self.stop()
         self.start(*faults)
 
+    def node(self, identity):
+        """Itself as an entry of a nodes.yaml."""
+        return {"id": identity, "type": "push_zmq", "address": "127.0.0.1", "port": self.port}
+
+    def actions(self):
+        """What came, in its order."""
+        lines = (line.split() for line in self.output.read_text().splitlines())
+        return [words[1] for words in lines if words[:1] == ["TAKEN"]]
+
     def taken(self, action="COMMAND"):
         """How often each token came."""
         lines = (line.split() for line in self.output.read_text().splitlines())

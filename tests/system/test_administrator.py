@@ -9,6 +9,7 @@ from deployed_poller import DeployedPoller  # found by way of fleet
 from fleet import eventually
 from mariadb import MariaDb
 from protocol import draw_key
+from shared_peer import MISSING, SHARED, SharedPeer
 
 
 class Administrator(AdministratorCase):
@@ -25,6 +26,8 @@ class Administrator(AdministratorCase):
                 self.assert_modes(exported, there)
                 for file in exported.iterdir():
                     self.owned_by(there / file.name, account)
+            # Its copy was taken before the others.
+            self.assert_vmware(identity)
         # Again, with one file changed and one that only the poller has.
         local = self.installed[4].engine_cfg / "local.cfg"
         local.write_text("mine\n")
@@ -35,6 +38,7 @@ class Administrator(AdministratorCase):
         self.assertEqual(local.read_text(), "mine\n")
         eventually(lambda: not any((self.spool / "centcore").iterdir()), 10, "the end of the spool's file")
         self.assert_modes(engine, self.installed[4].engine_cfg)
+        self.assert_vmware(4)
         self.skip_without_accounts()
 
     def test_external_commands_arrive_once_and_in_order_at_each_poller(self):
@@ -103,19 +107,24 @@ class Exports(AdministratorCase):
     def test_an_export_for_a_remote_is_copied_and_its_import_task_its_worker_and_its_reload_follow(self):
         export = self.cache / "config" / "export" / "2"
         export.mkdir(parents=True)
-        for name, size in (("hosts.infile", 2_000_000), ("manifest.json", 100)):
+        for name, size, mode in (("hosts.infile", 2_000_000, 0o640), ("manifest.json", 100, 0o664)):
             (export / name).write_bytes(os.urandom(size))
+            (export / name).chmod(mode)
         self.write("SENDEXPORTFILE:2:77")
         remote = self.installed[2]
         eventually(lambda: len(remote.calls()) >= 2, 30, f"the worker and the reload, not {remote.calls()}")
         self.assertEqual(remote.calls(), ["the worker", "service cbd reload"])
         self.assertTrue(self.same(export, self.there))
+        self.assert_modes(export, self.there)
+        for file in (self.there, *self.there.iterdir()):
+            self.owned_by(file, "centreon")
         self.assertEqual(self.worker_calls.read_text().splitlines(),
                          ["-u admin -p clapi-password -w -o CentreonWorker -a processQueue", "hosts.infile", "manifest.json"])
         task = "SELECT type, status, parent_id FROM task"
         self.assertEqual(self.own.execute(task), [["import", "pending", "77"]])
         self.assertEqual(self.database.execute(task), [], "the task is the remote's, not the central's")
         eventually(lambda: not self.nodes[1].database_rows("gorgone_outbox"), 10, "an empty outbox")
+        self.skip_without_accounts()
 
 
 class DeployedPollers(AdministratorCase):
@@ -193,6 +202,69 @@ class FaultyPollers(DeployedPollers):
             eventually(lambda: len(dict.fromkeys(line for _, line in poller.external)) == 30, 60, "all external commands")
             self.assertGreater(poller.greetings, 1, "it has lost no session")
             self.assertEqual(list(dict.fromkeys(line for _, line in poller.external)), [f"[1] COMMAND {number}" for number in range(30)])
+
+
+@unittest.skipUnless(SHARED.is_dir(), MISSING)
+class OtherPollers(AdministratorCase):
+    """The same with pollers that another implementation of the protocol plays: one behind our remote, one beside it."""
+
+    def start_poller(self, parent, identity):
+        peer = SharedPeer(self.make_poller("x", identity), parent.thumbprint(), identity)
+        peer.words = [*self.prefix(identity), *peer.words]
+        self.addCleanup(peer.stop)
+        self.nodes[identity] = peer.start()
+        return peer
+
+    def came(self, identity, action, count=1):
+        """The contents of all messages of an action, in their order, from the rows that the poller has of them."""
+        peer, api, contents = self.nodes[identity], self.nodes[1].api(), []
+        eventually(lambda: len(peer.taken(action)) >= count, 30, f"{action} for {identity}, not {dict(peer.taken(action))}")
+        for token, times in peer.taken(action).items():
+            self.assertEqual(times, 1, f"{action} {token} came {times} times")
+
+            def look():
+                data = [row["data"] for row in api.log(identity, token)]
+                return [row.get("content") or row["request_content"] for row in data if "content" in row or "request_content" in row]
+
+            contents += eventually(look, 30, f"the rows of {action} {token} of {identity}")[:1]
+        return contents
+
+    def test_an_export_and_its_reloads_arrive_in_this_order(self):
+        for identity in (3, 4):
+            peer, server = self.nodes[identity], self.installed[identity]
+            engine, broker = self.export(identity)
+            self.write(f"SENDCFGFILE:{identity}", f"ENGINERELOAD:{identity}", f"RELOADBROKER:{identity}")
+            eventually(lambda: self.same(engine, server.engine_cfg) and self.same(broker, server.broker_cfg), 30, f"the configuration of {identity}")
+            self.assertEqual([content["command"] for content in self.came(identity, "ACTIONENGINE", 2)],
+                             ["sudo systemctl restart centreon_vmware.service", "sudo service centengine reload"])
+            self.assertEqual(self.came(identity, "ACTIONENGINE", 2)[1]["plugins"], f"{server.engine_cfg}/plugins.json")
+            self.assertEqual([item["command"] for content in self.came(identity, "COMMAND") for item in content], ["sudo service cbd reload"])
+            actions = peer.actions()
+            last_piece = len(actions) - 1 - actions[::-1].index("PROCESSCOPY")
+            self.assertLess(last_piece, actions.index("ACTIONENGINE"), "the engine was reloaded before its configuration was there")
+            if self.accounts:
+                self.assertEqual((server.etc / "centreon_vmware.json").read_text(),
+                                 (self.cache / "config" / "vmware" / str(identity) / "centreon_vmware.json").read_text())
+
+    def test_external_commands_and_traps_arrive(self):
+        count = 120
+        for identity in (3, 4):
+            (self.trap_cache / str(identity)).mkdir(parents=True)
+            (self.trap_cache / str(identity) / "centreontrapd.sdb").write_bytes(os.urandom(400_000))
+            self.write(f"SYNCTRAP:{identity}", f"RELOADCENTREONTRAPD:{identity}",
+                       *(f"EXTERNALCMD:{identity}:[1700000000] SCHEDULE_FORCED_SVC_CHECK;host;service {number};1" for number in range(count)))
+        for identity in (3, 4):
+            server = self.installed[identity]
+            there = server.traps / "centreontrapd.sdb"
+            self.assertEqual([item["command"] for content in self.came(identity, "COMMAND") for item in content], ["sudo service centreontrapd reload"])
+            self.assertEqual(there.read_bytes(), (self.trap_cache / str(identity) / "centreontrapd.sdb").read_bytes())
+
+            def lines():
+                return [line for content in self.came(identity, "ENGINECOMMAND") for text in content["commands"] for line in text.split("\n")]
+
+            eventually(lambda: len(lines()) >= count, 30, f"the commands for {identity}")
+            self.assertEqual(lines(), [f"[1700000000] SCHEDULE_FORCED_SVC_CHECK;host;service {number};1" for number in range(count)])
+            self.assertEqual({content["command_file"] for content in self.came(identity, "ENGINECOMMAND")}, {str(server.pipe)})
 
 
 if __name__ == "__main__":
