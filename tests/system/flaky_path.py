@@ -11,11 +11,11 @@ BUFFERED = 1 << 18
 
 class FlakyPath:
     """Listens on a port of its own and passes on to `target`. A thread does the work; the rest may be called from any. With `bytes_per_s` no
-    more than so much passes, in both directions together."""
+    more than so much passes, in both directions together. `passed` is how many bytes have come from either end."""
 
     def __init__(self, target, bytes_per_s=None):
         self.bytes_per_s = bytes_per_s
-        self.target, self.stalled, self.down = target, False, False
+        self.target, self.stalled, self.down, self.passed = target, False, False, 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
         self.port = self.listener.getsockname()[1]
@@ -93,6 +93,7 @@ class FlakyPath:
                 if not found:
                     raise ConnectionResetError
                 self.waiting[self.pairs[one]] += found
+                self.passed += len(found)
                 if self.bytes_per_s:
                     time.sleep(len(found) / self.bytes_per_s)
         except BlockingIOError:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import pty
 import re
+import socket
 import subprocess
 import threading
 import time
@@ -484,7 +485,7 @@ class Direct(ContentCase):
     def test_an_unchanged_tree_of_2000_files_costs_under_2_kb_on_the_wire(self):
         central = self.make_central()
         poller = self.make_poller(central.thumbprint()).start()
-        path = CountingPath(poller.port)
+        path = FlakyPath(poller.port)
         self.addCleanup(path.close)
         central.nodes({**poller.node(2), "port": path.port})
         central.start()
@@ -493,24 +494,46 @@ class Direct(ContentCase):
         self.push(central)
         self.push(central)  # files that were just written are read once more
         time.sleep(1)       # the link has nothing else to say
-        before = path.bytes
+        before = path.passed
         began = clock()
         self.assertEqual(self.push(central)["switch"], "none")
         spent = clock() - began
         time.sleep(0.3)
-        cost = path.bytes - before
+        cost = path.passed - before
         print(f"an unchanged tree of 2000 files: {cost} bytes on the wire, {spent * 1000:.0f} ms", flush=True)
         self.assertLess(cost, 2000)
 
 
-class CountingPath(FlakyPath):
-    """Counts what passes."""
-    bytes = 0
+class Counting(unittest.TestCase):
+    def test_what_is_read_and_sent_at_the_same_time_is_counted_whole(self):
+        path = own = None
+        try:
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                path = FlakyPath(server.getsockname()[1])
+                own = socket.create_connection(("127.0.0.1", path.port))
+                other, _ = server.accept()
+            size = 5_000_000
 
-    def _pass(self, one, events):
-        held = sum(map(len, self.waiting.values()))
-        super()._pass(one, events)
-        self.bytes += max(0, sum(map(len, self.waiting.values())) - held)
+            def send(end):
+                end.sendall(bytes(size))
+
+            threads = [threading.Thread(target=send, args=(end,)) for end in (own, other)]
+            for thread in threads:
+                thread.start()
+            came = [0, 0]
+            while came != [size, size]:
+                for number, end in enumerate((own, other)):
+                    if came[number] < size:
+                        came[number] += len(end.recv(65536))
+            for thread in threads:
+                thread.join()
+            self.assertEqual(path.passed, 2 * size)
+            other.close()
+        finally:
+            if own:
+                own.close()
+            if path:
+                path.close()
 
 
 class Chain(ContentCase):
@@ -814,7 +837,7 @@ class Broken(ContentCase):
     def test_a_link_that_breaks_in_the_middle_goes_on_where_it_was(self):
         central = self.make_central()
         poller = self.make_poller(central.thumbprint()).start()
-        path = CountingPath(poller.port)
+        path = FlakyPath(poller.port)
         self.addCleanup(path.close)
         central.nodes({**poller.node(2), "port": path.port})
         central.start()
@@ -822,14 +845,14 @@ class Broken(ContentCase):
         self.source.mkdir()
         for i in range(20):
             (self.source / f"{i}").write_bytes(os.urandom(1_000_000))
-        before = path.bytes
+        before = path.passed
         token = self.start_push(central)
         for share in (0.3, 0.6):
-            eventually(lambda: path.bytes - before > share * 20_000_000, 60, "some of the content")
+            eventually(lambda: path.passed - before > share * 20_000_000, 60, "some of the content")
             path.cut()
         self.assertEqual(self.end_of(central, token)["code"], 2)
         self.assert_same()
-        cost = path.bytes - before
+        cost = path.passed - before
         print(f"20 MB over a link that broke twice: {cost / 1e6:.1f} MB on the wire", flush=True)
         # As raw bytes, for in base64 it would be 36 MB; what was on the way at each break, a few MB, goes again.
         self.assertLess(cost, 32_000_000)
