@@ -11,6 +11,7 @@
 # build/PRESET/test-logs. Ends with status 1 where a test failed or none ran. A suite with a line "# tests/run.sh: first, …" runs before
 # the others, one with "# tests/run.sh: alone, …" when they have ended. Of the presets asan and tsan a report of any program fails its
 # suite (tests/sanitizers.sh).
+# GORGONE_LONG=1 in the environment adds the cases that take minutes; without it they are counted as skipped.
 # What failed beside others runs once more when it has the machine to itself, of a Python suite the cases that failed; what is said then
 # counts, and the line of the first run stays above it. A sanitizer's report and a crash of a daemon are not run again.
 set -uo pipefail
@@ -20,7 +21,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --preset) preset=${2:?run.sh: --preset needs a name, such as dev}; shift ;;
     --jobs) jobs=${2:?run.sh: --jobs needs a number, such as 3}; shift ;;
-    -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 0 ;;
     -*) echo "run.sh: unknown argument '$1', expected --preset PRESET, --jobs N or a filter" >&2; exit 2 ;;
     *) filters+=("$1") ;;
   esac

@@ -24,6 +24,7 @@ from wss_fleet import WssCase
 SHARED = pathlib.Path(os.environ.get("GORGONE_SHARED") or ROOT.parent / "shared") / "conformance"
 PYTHON = "/usr/bin/python3"
 BIG = int(30_000_000 / SLOWNESS)
+LARGE = int(200_000_000 / SLOWNESS)
 LONG = bool(os.environ.get("GORGONE_LONG"))
 
 
@@ -458,12 +459,31 @@ class OverWebSocket(CopyCase, WssCase):
 class DeployedSender(CopyCase):
     """A central that is not our agent, whose chunks have a token of its choice and which repeats nothing."""
 
-    def chunks(self, blob, destination, size=50_000):
+    def chunks(self, blob, destination, size=50_000, encode=base64.encodebytes):
         common = {"type": "regular", "destination": str(destination), "cache_dir": str(self.cache)}
         parts = [blob[start:start + size] for start in range(0, len(blob), size)]
         for part in parts:
-            yield {"content": {**common, "status": "inprogress", "md5": None, "chunk": {"data": base64.encodebytes(part).decode(), "size": len(part)}}}
+            yield {"content": {**common, "status": "inprogress", "md5": None, "chunk": {"data": encode(part).decode(), "size": len(part)}}}
         yield {"content": {**common, "status": "end", "chunk": None, "md5": hashlib.md5(blob).hexdigest()}}
+
+    def test_a_big_file_of_it_is_not_held_in_memory(self):
+        central = self.make_central()  # never started: its key is used
+        poller = self.make_poller(central.thumbprint()).start()
+        client, blob, token = self.dial(poller, central), noise(LARGE), "e" * 128
+        with Peak(poller.process.pid) as receiving:
+            started = clock()
+            for number, chunk in enumerate(self.chunks(blob, self.target / "large", 150_000, base64.b64encode)):
+                self.assertEqual(client.call("PROCESSCOPY", chunk, token=token).body["code"], 0)
+                # No faster than the disk: what waits for that is bounded by max_queued_copy, which is another test's.
+                if number % 40 == 39:
+                    eventually(lambda: len(client.rows(token=token)) > number, 60, "the pieces on the disk")
+            rows = client.outcome(token)
+            took = clock() - started
+        self.assertEqual(int(rows[-1]["code"]), 2, rows[-1])
+        self.assertEqual((self.target / "large").read_bytes(), blob)
+        print(f"\n{LARGE / 1e6:.0f} MB of a deployed central in {took:.1f} s; poller +{receiving.grown_kb} kB to {receiving.highest} kB", flush=True)
+        self.assertLess(receiving.grown_kb, 20_000)
+        self.nothing_left(self.target)
 
     def start_remote(self):
         central = self.make_central()  # never started: its key is used
@@ -502,9 +522,20 @@ class DeployedSender(CopyCase):
 
 @unittest.skipUnless(SHARED.is_dir(), f"the conformance programs are not in {SHARED}; tests/conformance holds our own")
 class DeployedReceiver(CopyCase):
+    def test_a_big_file_for_it_is_not_held_in_memory(self):
+        api = self.start_with_peer().api()
+        source = self.make_file(size=LARGE)
+        with Peak(self.central.process.pid) as sending:
+            started = clock()
+            self.copied(api, 2, source, self.target / "large", timeout=120 * SLOWNESS)
+            took = clock() - started
+        self.same(source, self.target / "large")
+        print(f"\n{LARGE / 1e6:.0f} MB to another implementation's poller in {took:.1f} s; central +{sending.grown_kb} kB to {sending.highest} kB", flush=True)
+        self.assertLess(sending.grown_kb, 20_000)
+
     def start_with_peer(self, *faults):
         central, peer = self.make_central(), self.make_poller("x", 2)
-        port = free_port()
+        self.central, port = central, free_port()
         with open(self.directory / "peer.txt", "w") as file:
             process = subprocess.Popen([PYTHON, SHARED / "peer_poller.py", "--endpoint", f"tcp://127.0.0.1:{port}", "--key", peer.private_key,
                                         f"--authorized={central.thumbprint()}", *faults], stdout=file, stderr=file)
