@@ -371,6 +371,8 @@ bool Node::is_pinged_in_silence() const {
   return is_up() && is_one_of_ours() && is_pong_short;
 }
 
+bool Node::has_ponged_within(std::int64_t seconds) const { return pings_.has_ponged_within(seconds, now_s()); }
+
 // Told only: its link is given up after the usual pings.
 bool Node::is_mute() const {
   if (!is_up()) return false;

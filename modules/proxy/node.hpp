@@ -94,8 +94,8 @@ class Node final : public LinkOwner {
   bool has_feature(const std::string& name) const { return features_.contains(name); }
   /// The nodes that it told of in its last pong.
   const json::value& subnodes() const { return subnodes_; }
-  /// Wall time of the last pong in seconds, 0 where there was none.
-  std::int64_t last_pong() const { return pings_.last_pong().value_or(0); }
+  bool has_ponged() const { return pings_.has_ponged(); }
+  bool has_ponged_within(std::int64_t seconds) const;
 
   void link_up() override;
   void link_down(const Error& why) override;

@@ -63,6 +63,7 @@ void PingWatch::sent(std::string token, std::int64_t now, std::int64_t wall, con
 
 bool PingWatch::pong(const std::string& token, std::int64_t now, std::int64_t wall) {
   last_received_ = wall;
+  last_pong_ = now;
   if (token.empty() || token != token_) return false;
   token_.clear();
   answer_until_.reset();

@@ -48,14 +48,15 @@ class PingWatch {
 
   /// The members of CONSTATUS that are known from deployed daemons.
   void describe(json::object& out) const;
-  /// Seconds since the last pong, nothing where there was none.
-  std::optional<std::int64_t> last_pong() const { return last_received_ ? std::optional(last_received_) : std::nullopt; }
+  /// Whether there was a pong, and in the last `seconds`, whatever the time of day has become meanwhile.
+  bool has_ponged() const { return last_pong_.has_value(); }
+  bool has_ponged_within(std::int64_t seconds, std::int64_t now) const { return last_pong_ && now - *last_pong_ <= seconds; }
 
  private:
   Limits limits_;
   bool up_ = false;
   std::string token_;  // of the ping under way
-  std::optional<std::int64_t> next_, answer_until_, unanswered_since_;
+  std::optional<std::int64_t> next_, answer_until_, unanswered_since_, last_pong_;
   std::int64_t look_ = 0;  // at the line, while a pong is awaited
   FlowWatch flow_;
   int lost_ = 0;

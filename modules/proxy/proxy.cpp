@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "bulk.hpp"
-#include "clock.hpp"
 #include "copy_desk.hpp"
 #include "node.hpp"
 #include "node_sources.hpp"
@@ -166,7 +165,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     if (std::chrono::steady_clock::now() < started_ + starting_time) return true;
     if (origin.kind == Origin::Kind::internal || origin.kind == Origin::Kind::api) return false;
     if (database_is_there() && !is_database_read_) return true;
-    return std::ranges::any_of(nodes_, [](const auto& node) { return node.second->last_pong() == 0; });
+    return std::ranges::any_of(nodes_, [](const auto& node) { return !node.second->has_ponged(); });
   }
 
   // The module nodes is there where its action is.
@@ -218,10 +217,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
   std::optional<proxy::Paths::Step> find(const std::string& target) const {
-    const auto oldest = proxy::wall_s() - pong_discard_s_;
     const auto is_alive = [&](const std::string& id) {
       const auto node = nodes_.find(id);
-      return node != nodes_.end() && !node->second->is_away() && node->second->last_pong() >= oldest;
+      return node != nodes_.end() && !node->second->is_away() && node->second->has_ponged_within(pong_discard_s_);
     };
     auto step = paths_.find(target, is_alive);
     if (!step) step = paths_.find(sources_.id_of(target), is_alive);

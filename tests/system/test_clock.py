@@ -134,5 +134,42 @@ class Clock(FleetCase):
         self.assertEqual(len(rows), 1)
 
 
+@unittest.skipUnless(IS_POSSIBLE, NEEDS)
+class ClockOfARemote(FleetCase):
+    """Two remotes with one poller behind both."""
+
+    def setUp(self):
+        self.central = skewed(self.make_central())
+        self.first, self.second = (skewed(self.make_remote(self.central.thumbprint(), identity)) for identity in (3, 5))
+        both = f'{self.first.thumbprint()}"\n      - key: "{self.second.thumbprint()}'
+        self.poller = self.make_poller(both, 4).start()
+        for remote in (self.first, self.second):
+            remote.nodes(self.poller.node(4))
+            remote.start()
+        self.central.nodes(self.first.node(3, nodes=[{"id": 4, "pathscore": 1}]), self.second.node(5, nodes=[{"id": 4, "pathscore": 2}]))
+        self.central.start()
+        for remote in (self.first, self.second):
+            self.wait_seen(remote, 4)
+        for identity in (3, 5):
+            self.wait_seen(self.central, identity)
+
+    def test_the_clock_of_a_remote(self):
+        for offset in JUMPS:
+            set_clock(self.first, offset)
+            rows = self.central.api().run(4, f"echo remote {offset}")
+            self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], [f"remote {offset}"]), offset)
+
+    def test_a_remote_that_is_there_is_taken_though_the_clock_of_the_central_jumps(self):
+        self.first.kill()
+        eventually(lambda: self.central.api().nodes()["3"]["link"] == "down", 15, "the loss of the first remote")
+        time.sleep(6)  # after 5 s it is away
+        for offset in ("+3d", "+0", "-3d", "+0", "+1h"):
+            set_clock(self.central, offset)
+            token = self.central.api().submit(4, f"echo central {offset}")
+            self.assertEqual(self.central.api().nodes()["3"]["queue"], 0, f"{offset}: it went to the one that is away")
+            rows = self.central.api().poll(4, token)
+            self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], [f"central {offset}"]), offset)
+
+
 if __name__ == "__main__":
     unittest.main()

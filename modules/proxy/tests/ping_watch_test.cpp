@@ -130,3 +130,19 @@ TEST_CASE("since when pings are unanswered counts over those that were lost, unt
   CHECK(watch.pong("b", 16, 0));
   CHECK_FALSE(watch.unanswered_since());
 }
+
+TEST_CASE("how long ago a pong came is not measured by the time of day") {
+  PingWatch watch({60, 10, 3});
+  CHECK_FALSE(watch.has_ponged());
+  CHECK_FALSE(watch.has_ponged_within(300, 100));
+  watch.link_up(100);
+  watch.sent("a", 100, 5000);
+  CHECK(watch.pong("a", 101, 5001));
+  watch.sent("b", 160, 5060 + 86400);  // the clock was set meanwhile
+  CHECK(watch.has_ponged());
+  CHECK(watch.has_ponged_within(300, 401));
+  CHECK_FALSE(watch.has_ponged_within(300, 402));
+  json::object out;
+  watch.describe(out);
+  CHECK(out["last_ping_recv"] == 5001);
+}
