@@ -1,5 +1,7 @@
 #include <gorgone/await_callback.hpp>
 
+#include <fmt/format.h>
+
 #include "wss_session.hpp"
 
 // Whether the token of a connection, and its secret, let it speak for the node that it says it is.
@@ -55,7 +57,7 @@ asio::awaitable<WssAccess::Verdict> WssSession::judge_token(const WssNode& node)
     why = "but Centreon does not know its token as one of a poller that is good now";
   }
   if (shared_.may_log("token " + id)) shared_.agent.log().warning("httpserver: {} says it is node '{}', {}", who(), printable(id), why);
-  refuse("token authorization unallowed");
+  refuse_for(id, Error{fmt::format("{} says it is this node, {}", who(), why), down::handshake});
   co_return Verdict::refused;
 }
 
@@ -83,12 +85,15 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
       co_return false;
     }
     if (*is_good) {
+      const auto shown = name.empty() ? "the common one" : "'" + printable(name) + "'";
       if (shared_.may_log("bound " + id))
         shared_.agent.log().error(
             "httpserver: {} says it is node '{}', which came with the token '{}' until now, not with {}: refused while that token is good; "
             "revoke it in Centreon, or set httpserver.bind_tokens: false",
-            who(), printable(id), printable(bound), name.empty() ? "the common one" : "'" + printable(name) + "'");
-      refuse("token authorization unallowed");
+            who(), printable(id), printable(bound), shown);
+      refuse_for(id, Error{fmt::format("{} says it is this node, which came with the token '{}' until now, not with {}", who(),
+                                       printable(bound), shown),
+                           down::handshake});
       co_return false;
     }
   }
@@ -118,14 +123,23 @@ asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
   const auto known = (*looked)->value_or(no_secret);
   must_pin_ = known == no_secret && secret_ != no_secret;
   if (known == no_secret || known == secret_) co_return true;
+  const auto shown = secret_ == no_secret ? "no secret" : "the secret of thumbprint " + secret_;
   shared_.agent.journal().note_refused_key(target, id, secret_);
   if (shared_.may_log("secret " + id))
     shared_.agent.log().error(
         "httpserver: {} says it is node '{}' and shows {}, but that node came with the secret of thumbprint {}: refused. If its keys are "
         "others now, or a deployed daemon has taken its place: gorgonectl trust {}; httpserver.bind_nodes: false lets in all",
-        who(), printable(id), secret_ == no_secret ? "no secret" : "the secret of thumbprint " + secret_, known, printable(id));
-  refuse("token authorization unallowed");
+        who(), printable(id), shown, known, printable(id));
+  refuse_for(id, Error{fmt::format("{} says it is this node and shows {}, pinned is the secret of thumbprint {}; if that is right: "
+                                   "gorgonectl trust {}",
+                                   who(), shown, known, printable(id)),
+                       down::key_changed});
   co_return false;
+}
+
+void WssSession::refuse_for(const std::string& id, const Error& why) {
+  if (const auto node = shared_.nodes.find(id)) node->offer_refused(why);
+  refuse("token authorization unallowed");
 }
 
 void WssSession::bind(const std::string& id) {

@@ -20,6 +20,10 @@ void WssNode::receive(Message message) {
   if (link) link->owner().link_received(std::move(message));
 }
 
+void WssNode::offer_refused(const Error& why) {
+  if (link && !socket) link->offer_refused(why);
+}
+
 std::unique_ptr<Link> WssNodes::open(const NodeSpec& spec, LinkOwner& owner) {
   auto& node = by_id_[spec.id];
   if (!node) node = std::make_shared<WssNode>();

@@ -519,6 +519,55 @@ class Secrets(WssCase):
         self.comes_back()
         self.assertEqual(self.said_to(), self.REFUSED)
 
+    def told(self, why, *texts, node=2):
+        """What CONSTATUS says of the node, which is away."""
+        state = self.central.api().nodes()[str(node)]
+        self.assertEqual((state["link"], state["why"]), ("down", why), state)
+        for text in texts:
+            self.assertIn(text, state["last_error"])
+
+    def test_a_node_that_is_refused_for_its_secret_is_told_as_one_with_another_key_until_it_is_trusted(self):
+        self.known()
+        old = gorgonectl("keys", "secret", self.node.private_key).strip()
+        self.told("lost")
+        self.node.make_keys(force=True)
+        new = gorgonectl("keys", "secret", self.node.private_key).strip()
+        self.node.start()
+        self.node.wait_log("the central refuses the node: token authorization unallowed")
+        self.told("key_changed", old, new, "gorgonectl trust 2")
+        self.central.stop()
+        self.central.start()
+        eventually(lambda: self.central.api().nodes()["2"]["why"] == "key_changed", 15, "the reason, after a restart")
+        self.told("key_changed", old, new)
+        self.trust("2", "--replace", "--offered", new)
+        self.wait_link(self.central, "up")
+        state = self.central.api().nodes()["2"]
+        self.assertEqual((state["why"], state["last_error"]), ("", ""))
+
+    def test_a_deployed_node_in_the_place_of_one_of_ours_is_told_as_one_without_a_secret(self):
+        self.known()
+        self.assertEqual(self.said_to(), self.REFUSED)
+        self.told("key_changed", "no secret", gorgonectl("keys", "secret", self.node.private_key).strip())
+
+    def test_a_node_without_its_own_token_is_told_as_refused(self):
+        self.central = self.listen({"id": 2, "type": "wss"}, {"id": 3, "type": "wss"}, nodes=[{"id": 2, "token": "of-two"}])
+        self.told("awaited")
+        self.assertEqual(self.said_to(), self.REFUSED)
+        self.told("handshake_refused", "127.0.0.1:", "has a token of its own, not this one")
+        self.told("awaited", node=3)
+
+    def test_a_stranger_changes_nothing_of_what_is_told_of_a_node_that_is_there(self):
+        self.central = self.listen()
+        self.make_node(self.central.wss_port).start()
+        self.wait_seen(self.central, 2)
+        before = self.central.api().nodes()["2"]
+        for headers in ((), ("X-Gorgone-Node-Secret: another",)):
+            self.assertEqual(self.said_to(*headers), self.REFUSED)
+        state = self.central.api().nodes()["2"]
+        for member in ("link", "link_since", "why", "last_error"):
+            self.assertEqual(state[member], before[member], member)
+        self.assertEqual((state["link"], state["why"], state["last_error"]), ("up", "", ""))
+
     def trust(self, *arguments):
         return gorgonectl("trust", *arguments, "--config", self.central.config)
 
@@ -582,6 +631,9 @@ class ApiTokens(WssCase):
         self.assertEqual(self.refused("odd name:v:2"), ("token authorization unallowed", 1008))
         self.central.wait_log("says it is node '2', which came with the token 'good' until now, not with 'odd name': refused")
         self.assertEqual(self.refused(TOKEN), ("token authorization unallowed", 1008))
+        state = self.central.api().nodes()["2"]
+        self.assertEqual((state["link"], state["why"]), ("down", "handshake_refused"))
+        self.assertIn("came with the token 'good' until now, not with the common one", state["last_error"])
         self.central.stop()
         self.central.start()
         self.assertEqual(self.refused("odd name:v:2"), ("token authorization unallowed", 1008), "bound across a restart")

@@ -167,3 +167,24 @@ TEST_CASE("a node that was given up for its silence is told as mute, whoever not
   node->detach(node->socket, Error{"closed"});
   CHECK(f.owner.seen.back() == "down lost");
 }
+
+TEST_CASE("why an offer was refused is told of a node that is away, and of one that is there nothing") {
+  Fixture f;
+  auto link = f.nodes.open(f.spec, f.owner);
+  f.turn();
+  const auto node = f.nodes.find("6");
+  node->offer_refused(Error{"another secret", down::key_changed});
+  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed"});
+  const auto socket = std::make_shared<FakeSocket>();
+  node->attach(socket);
+  node->offer_refused(Error{"another secret", down::key_changed});
+  CHECK(link->is_up());
+  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed", "up"});
+  socket->open = false;  // its end is not told yet, and says more
+  node->offer_refused(Error{"another secret", down::key_changed});
+  node->detach(socket, Error{"closed"});
+  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed", "up", "down lost"});
+  link.reset();
+  node->offer_refused(Error{"another secret", down::key_changed});
+  CHECK(f.owner.seen.size() == 4);
+}
