@@ -82,7 +82,8 @@ Dialer::Dialer(Services services, DialSpec spec, LinkOwner& owner, wire::LinkMac
       turnstile_(boost::asio::use_service<Turnstile>(services_.loop)),
       resolver_(boost::asio::use_service<Resolver>(services_.loop)),
       timer_(services_.loop),
-      reconnect_timer_(services_.loop) {}
+      reconnect_timer_(services_.loop),
+      name_timer_(services_.loop) {}
 
 Dialer::~Dialer() = default;
 
@@ -203,9 +204,13 @@ void Dialer::look_up(std::function<void(Result<void>)> done) {
                    alive = std::weak_ptr<bool>(alive_)](const Result<Resolver::Addresses>& found) {
     if (alive.expired()) return;
     --unanswered_lookups_;
-    // What comes too late is good for the next connection.
+    // What comes too late is good for the next connection, or for the attempt under way.
     const auto outcome = take_address(found);
-    if (number == lookup_) done(outcome);
+    if (connection_) {
+      if (outcome) leave_old_address(*found);
+    } else if (number == lookup_) {
+      done(outcome);
+    }
   };
   resolver_.look_up(host_of(spec_.endpoint), std::move(answered));
 }
@@ -225,7 +230,33 @@ Result<void> Dialer::take_address(const Result<Resolver::Addresses>& found) {
   return failed("it has no IPv4 address and gorgonecore.ipv6 is false");
 }
 
+void Dialer::watch_name() {
+  boost::system::error_code is_a_name;
+  boost::asio::ip::make_address(host_of(spec_.endpoint), is_a_name);
+  if (!is_a_name) return;
+  name_timer_.expires_after(std::chrono::milliseconds(std::max<std::int64_t>(0, looked_up_ms_ + look_up_every_ms - now_ms())));
+  name_timer_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](const boost::system::error_code& error) {
+    if (error || alive.expired() || !connection_ || is_answered_) return;
+    if (unanswered_lookups_ == 0)
+      look_up([](const Result<void>&) {});
+    else
+      looked_up_ms_ = now_ms();  // a question that hangs is left to hang
+    watch_name();
+  });
+}
+
+// The machine at the old address may be gone without a word, and the attempt there would go on for seconds. The next attempt has its whole
+// time: a name may lead to another address each time.
+void Dialer::leave_old_address(const Resolver::Addresses& found) {
+  if (is_answered_ || has_moved_ || std::find(found.begin(), found.end(), dialled_) != found.end()) return;
+  log_.debug("link {}: the name leads to {} now, no longer to {}", spec_.endpoint, address_.to_string(), dialled_.to_string());
+  connection_.reset();
+  has_moved_ = true;
+  open_connection();
+}
+
 void Dialer::disconnect() {
+  has_moved_ = false;
   ticket_.reset();
   connection_.reset();
   stop_waiting();
@@ -253,6 +284,8 @@ void Dialer::open_connection() {
   ZmtpConnection::Events events;
   events.connected = [this] { await_answer(); };
   events.ready = [this] {
+    is_answered_ = true;
+    name_timer_.cancel();
     stop_waiting();
     // A session that lives on costs nobody anything; a handshake waits for its turn.
     if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
@@ -271,6 +304,9 @@ void Dialer::open_connection() {
   events.lost = [this](const Error& why) { on_connection_lost(why); };
   connection_ = std::make_unique<ZmtpConnection>(services_.loop, std::move(spec), std::move(events));
   opened_ms_ = now_ms();
+  dialled_ = address_;
+  is_answered_ = false;
+  watch_name();
   await_answer();
 }
 
@@ -284,6 +320,7 @@ void Dialer::await_answer() {
 
 void Dialer::on_connection_lost(const Error& why) {
   lost_why_ = why;
+  has_moved_ = false;
   ticket_.reset();
   connection_.reset();
   // Between half of the pause and the whole: nodes that were lost together do not come back together.

@@ -58,6 +58,9 @@ class Dialer final : public Link, public HasFlow {
   /// Sets address_. `done` does not come where the link has given up waiting for it.
   void look_up(std::function<void(Result<void>)> done);
   Result<void> take_address(const Result<Resolver::Addresses>& found);
+  /// While an attempt has no answer its name may come to lead elsewhere.
+  void watch_name();
+  void leave_old_address(const Resolver::Addresses& found);
   void connect_again();
   void open_connection();
   void await_answer();
@@ -86,9 +89,11 @@ class Dialer final : public Link, public HasFlow {
   wire::RsaPublicKey public_key_;
   Log log_{"core"};
   std::unique_ptr<ZmtpConnection> connection_;
-  std::string identity_;  // the routing id
-  boost::asio::ip::address address_;
+  std::string identity_;                        // the routing id
+  boost::asio::ip::address address_, dialled_;  // dialled_: of the connection
   bool takes_raw_ = false;
+  bool is_answered_ = false;  // the connection, by a greeting
+  bool has_moved_ = false;    // left an address since the last pause
   std::int64_t reconnect_ms_ = 0, looked_up_ms_ = 0, opened_ms_ = 0;
   std::uint64_t timer_number_ = 0;
   Error lost_why_{"", ""};
@@ -99,6 +104,7 @@ class Dialer final : public Link, public HasFlow {
   int unanswered_lookups_ = 0;
   boost::asio::steady_timer timer_;
   boost::asio::steady_timer reconnect_timer_;  // for an address, a connection or an answer that is not there, and for the pause after one
+  boost::asio::steady_timer name_timer_;       // while an attempt has no answer
   std::string last_reason_;                    // told once, not at each retry
   std::optional<std::chrono::steady_clock::time_point> unread_since_;  // what is pinned
   std::chrono::steady_clock::time_point unread_at_{};                  // for the last time

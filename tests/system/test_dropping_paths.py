@@ -95,7 +95,7 @@ class Namespaces(Faults):
         self.central.nodes(*hanging, {"id": 2, "type": "push_zmq", "address": "poller.test", "port": PORT})
         begin = clock()
         self.central.start()
-        self.usable(self.central, "a cold start beside 24 nodes whose names hang", begin=begin, bound=8)
+        self.usable(self.central, "a cold start beside 24 nodes whose names hang", begin=begin, bound=8, promised=8)
         self.poller.kill()
         time.sleep(6)
         self.poller.start()
@@ -171,12 +171,15 @@ class PullNamespaces(Faults, PullCase):
         self.poller = self.there.house(self.make_pull_poller(PORT))
         self.poller.edit(f"127.0.0.1:{PORT}", f"{self.here.address}:{PORT}")
         self.central.nodes({"id": 2, "type": "pull"})
-        self.central.configure("70-listener", {"gorgonecore": {
-            "external_com_type": "tcp", "external_com_path": f"{self.here.address}:{PORT}", "authorized_clients": [{"key": self.poller.thumbprint()}]}})
-        self.central.start()
+        self.listen_at(self.central).start()
         self.poller.start()
         self.wait_seen(self.central, 2)
         self.usable(self.central, "nothing (pull)", bound=5)
+
+    def listen_at(self, central, address="0.0.0.0"):
+        central.configure("70-listener", {"gorgonecore": {
+            "external_com_type": "tcp", "external_com_path": f"{address}:{PORT}", "authorized_clients": [{"key": self.poller.thumbprint()}]}})
+        return central
 
     def test_the_path_drops_packets_for_a_while(self):
         for seconds in (7.5, 14):
