@@ -227,15 +227,18 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
 void LogSync::finish(const Result<void>& outcome, std::int64_t now, bool has_more) {
   if (!outcome) agent_.log().debug("log of node '{}' not fetched: {}", node_, outcome.error().message);
   auto waiters = std::move(question_->waiters);
-  const bool was_subnode = !question_->subnode.empty();
   question_.reset();
   is_caught_up_ = outcome && !has_more;
   if (is_caught_up_) is_from_the_beginning_ = false;
   if (!is_up_)
     for (auto& [subnode, more] : std::exchange(wishes_, {}))
       waiters.insert(waiters.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
-  else if (has_more && outcome && !was_subnode)
-    wishes_[{}].swap(waiters);  // what they wish for may be in the next portion
+  else if (has_more && outcome) {
+    // What they wish for may be in the next portion, a subnode's too: the node has fetched it by now.
+    auto& next = wishes_[{}];
+    next.insert(next.end(), std::make_move_iterator(waiters.begin()), std::make_move_iterator(waiters.end()));
+    waiters.clear();
+  }
   if (is_up_ && (!wishes_.empty() || (can_hold_ && outcome))) ask(now);
   for (auto& waiter : waiters) waiter(outcome);
 }

@@ -1,4 +1,5 @@
 """What was accepted runs once, whoever is restarted or killed meanwhile, and is told when its time is up."""
+import json
 import signal
 import socket
 import time
@@ -8,7 +9,7 @@ from api import codes, ended, outputs
 from fleet import FleetCase, eventually, gorgonectl
 from listener import Listener
 from ports import free_port
-from protocol import draw_key, read_private_key
+from protocol import draw_key, read_private_key, request
 
 
 class Marks:
@@ -175,6 +176,59 @@ class Hops(FleetCase):
         for token in tokens:
             self.assertEqual(codes(api.log(None, token)), [0, 0, 100, 2])
         self.assertGreater(remote_rows, 0)
+
+
+class Backlog(FleetCase):
+    """More rows than go into one answer to a question for a log, which holds 1,000, come about during an outage."""
+
+    ROWS = 2500
+
+    def setUp(self):
+        self.central, self.remote, self.poller = self.start_chain()
+
+    def write_rows(self, token):
+        """At the poller, while nobody asks for them."""
+        writer = self.dial(self.poller, self.remote)
+        for begin in range(0, self.ROWS, 500):
+            for number in range(begin, begin + 500):
+                writer.send(request("PUTLOG", {"code": 4, "etime": 1_700_000_000, "instant": 0, "token": token, "data": {"number": number}}, token))
+            self.assertEqual({writer.take().body["code"] for _ in range(500)}, {0})
+        writer.close()
+        self.assertEqual(self.numbers(self.poller, token), list(range(self.ROWS)))
+
+    @staticmethod
+    def numbers(daemon, token):
+        """Of the rows with this token, in their order."""
+        rows = [row for row in daemon.database_rows() if row["token"] == token]
+        return [json.loads(row["data"])["number"] for row in sorted(rows, key=lambda row: row["id"])]
+
+    def all_came(self, token):
+        eventually(lambda: len(self.numbers(self.central, token)) >= self.ROWS, 30, f"{self.ROWS} rows at the central")
+        time.sleep(1)  # for one that would come twice
+        for daemon in (self.remote, self.central):
+            self.assertEqual(self.numbers(daemon, token), list(range(self.ROWS)), "each once, in their order")
+
+    def test_what_a_poller_has_written_while_its_remote_was_away_is_at_the_central_once_and_in_its_order(self):
+        self.remote.kill()
+        self.write_rows("remote-away")
+        self.remote.start()
+        self.all_came("remote-away")
+
+    def test_what_has_come_to_a_remote_while_the_central_was_away_is_there_once_and_in_its_order(self):
+        self.central.kill()
+        self.write_rows("central-away")
+        eventually(lambda: len(self.numbers(self.remote, "central-away")) == self.ROWS, 30, "the rows at the remote")
+        self.central.start()
+        self.all_came("central-away")
+
+    def test_who_asks_for_a_log_right_after_an_outage_is_told_all_of_it(self):
+        self.central.kill()
+        self.write_rows("asked")
+        eventually(lambda: len(self.numbers(self.remote, "asked")) == self.ROWS, 30, "the rows at the remote")
+        self.central.start()
+        eventually(lambda: self.central.api().nodes()["3"]["link"] == "up", 15, "the link to the remote")
+        rows = self.central.api().log(3, "asked")
+        self.assertEqual([row["data"]["number"] for row in rows], list(range(self.ROWS)))
 
 
 class Deployed(FleetCase):

@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <support/loop_agent.hpp>
 
+#include <tuple>
+
 namespace {
 
 using namespace gorgone;
@@ -240,4 +242,78 @@ TEST_CASE("an answer that is long on its way is waited for, and not asked for ag
       {}, [&](const Result<void>& outcome) { is_told = !outcome; }, 230);
   for (std::int64_t now = 230; now < 300 && !is_told; ++now) log.on_clock(now);
   CHECK(is_told);
+}
+
+namespace {
+
+struct AllJournal : test::RecordingJournal {
+  std::vector<std::string> tokens;
+  void store_fetched(std::string node, double newest, std::vector<NewRow> added, std::function<void(Result<void>)> done) override {
+    for (const auto& row : added) tokens.push_back(row.token);
+    test::RecordingJournal::store_fetched(std::move(node), newest, std::move(added), std::move(done));
+  }
+};
+
+struct AllAgent : test::LoopAgent {
+  Journal& journal() override { return all; }
+  AllJournal all;
+};
+
+// A node of ours whose log has more rows than a portion.
+struct LongLog : AskingOf<AllAgent> {
+  std::vector<std::size_t> told;  // how many rows were here when it was said that the wish is fulfilled
+
+  LongLog() {
+    log.set_can_hold(true);
+    log.link_up(100);
+  }
+  void wish(const std::string& subnode) {
+    log.fetch(
+        subnode, [this](const Result<void>& outcome) { told.push_back(outcome ? agent.all.tokens.size() : 0); }, 100);
+  }
+  double asked(const char* name) const { return number_of(member(**sent.back().data.json(), name)).value_or(-1); }
+  bool answer_portion(int first, int last, bool has_more) {
+    json::array rows;
+    for (int row = first; row <= last; ++row)
+      rows.push_back(
+          json::object{{"id", std::to_string(row)}, {"token", std::to_string(row)}, {"code", 4}, {"ctime", row}, {"data", "{}"}});
+    json::object data{{"result", std::move(rows)}};
+    if (has_more) data["more"] = 1;
+    const Payload answer(json::value(json::object{{"code", 0}, {"data", std::move(data)}}));
+    return log.take_answer({"ACK", sent.back().token, {}, answer, {}}, 100);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a log of several portions is fetched to its end at once, each row once, and who wishes for it is told behind the last") {
+  LongLog node;
+  node.wish({});
+  CHECK(node.asked("portion") == 1000);
+  for (const auto& [first, last, has_more] : {std::tuple{1, 1000, true}, {1001, 2000, true}, {2001, 2500, false}}) {
+    CHECK(node.asked("ctime") == first - 1);
+    CHECK(node.asked("wait") == -1);  // there is more: nothing to wait for
+    CHECK(node.told.empty());
+    const auto before = node.sent.size();
+    CHECK(node.answer_portion(first, last, has_more));
+    REQUIRE(node.sent.size() == before + 1);
+  }
+  CHECK(node.told == std::vector<std::size_t>{2500});
+  CHECK(node.asked("ctime") == 2500);
+  CHECK(node.asked("wait") == 300);
+  REQUIRE(node.agent.all.tokens.size() == 2500);
+  for (std::size_t row = 0; row < 2500; ++row) REQUIRE(node.agent.all.tokens[row] == std::to_string(row + 1));
+}
+
+TEST_CASE("who wishes for the log of a node behind it is told behind its last portion, for which that node is not asked again") {
+  LongLog node;
+  CHECK(node.answer_portion(1, 0, false));
+  node.wish("3");
+  CHECK(node.sent.back().target == "3");
+  CHECK(node.answer_portion(1, 1000, true));
+  CHECK(node.told.empty());
+  CHECK(node.sent.back().target.empty());
+  CHECK(node.asked("ctime") == 1000);
+  CHECK(node.answer_portion(1001, 1200, false));
+  CHECK(node.told == std::vector<std::size_t>{1200});
 }
