@@ -302,7 +302,7 @@ class Trust(FleetCase):
         for file in poller.database.parent.glob("history.sdb*"):
             file.unlink()
         poller.start()
-        state = eventually(lambda: (lambda node: node["why"] == "key_changed" and node)(central.api().nodes()["2"]), 20, "the reason")
+        state = eventually(lambda: (lambda node: node["why"] == "key_changed" and node)(central.api().nodes()["2"]), 15, "the reason")
         self.assertEqual(state["link"], "down")
         self.assertIn(old, state["last_error"])
         self.assertIn(new, state["last_error"])
@@ -350,6 +350,37 @@ class Reasons(FleetCase):
     def test_a_node_that_does_not_know_our_key_refuses_the_handshake(self):
         poller = self.make_poller("another-thumbprint").start()
         self.assertIn("authorized_clients", self.why(poller.node(2), "handshake_refused")["last_error"])
+
+    def test_since_when_a_link_is_as_it_is_changes_with_its_state_alone(self):
+        def state():
+            return self.central.api().nodes()["2"]
+
+        def changed(before):
+            """The link's state became another one after `before`, and that moment is told."""
+            since = state()["link_since"]
+            self.assertGreaterEqual(since, int(before))
+            self.assertLessEqual(since, time.time())
+            return since
+
+        before = time.time()
+        self.central, poller = self.start_pair()
+        up = changed(before)
+        api = self.central.api()
+        time.sleep(2)
+        api.run(2, "echo meanwhile")
+        api.request("GET", "/api/internal/nodes/2/ping")
+        self.assertEqual((state()["link"], state()["link_since"]), ("up", up))
+        before = time.time()
+        poller.kill()
+        eventually(lambda: state()["link"] == "down", 15, "the loss")
+        down = changed(before)
+        self.told("refused", 15)
+        time.sleep(2)
+        self.assertEqual((state()["link"], state()["link_since"]), ("down", down), "another reason is no other state")
+        before = time.time()
+        poller.start()
+        eventually(lambda: state()["link"] == "up", 15, "the link")
+        changed(before)
 
     def test_a_node_that_is_suspended_is_mute_and_comes_back(self):
         central, poller = self.start_pair()

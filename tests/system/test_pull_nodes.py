@@ -7,7 +7,7 @@ import unittest
 
 from api import codes, outputs
 from flaky_path import FlakyPath
-from fleet import LISTENER_LINE, FleetCase, eventually
+from fleet import LISTENER_LINE, FleetCase, eventually, gorgonectl
 from pace import clock
 from dialer import Dialer
 from protocol import draw_key, read_private_key, request, thumbprint
@@ -169,6 +169,43 @@ class Restarts(PullCase):
         started = clock()
         central.start()
         self.usable_after(central, started, "the loss of the central's database")
+
+    def test_the_node_comes_back_without_its_database(self):
+        central, poller = self.pair()
+        poller.kill()
+        for file in poller.database.parent.glob("history.sdb*"):
+            file.unlink()
+        mark = self.directory / "mark"
+        central.api().submit(2, f"echo ran >> {mark}")
+        started = clock()
+        poller.start()
+        self.usable_after(central, started, "the loss of the node's database")
+        eventually(mark.exists, 5, "the command sent meanwhile")
+        self.assertEqual(mark.read_text(), "ran\n")
+
+    def test_the_central_has_another_key_and_it_is_refused_until_it_is_trusted(self):
+        central, poller = self.pair()
+        old, started = central.thumbprint(), poller.process.pid
+        parent = f"tcp://127.0.0.1:{central.listener_port}"
+        central.stop()
+        new = central.make_keys(force=True)
+        for file in central.database.parent.glob("history.sdb*"):
+            file.unlink()
+        central.start()
+        said = poller.wait_log(r"the server's key changed: .*", timeout=15)[0]
+        for text in (old, new, f"gorgonectl trust {parent} --replace"):
+            self.assertIn(text, said)
+        state = central.api().nodes()["2"]
+        self.assertEqual((state["link"], state["why"]), ("down", "awaited"))
+        eventually(lambda: poller.database_rows("gorgone_refused_key"), 10, "the refused key")
+        shown = gorgonectl("trust", parent, "--config", str(poller.config))
+        self.assertIn(old, shown)
+        self.assertIn(new, shown)
+        gorgonectl("trust", parent, "--replace", "--config", str(poller.config))
+        eventually(lambda: central.api().nodes()["2"]["link"] == "up", 15, "the link")
+        self.assertEqual(outputs(central.api().run(2, "echo trusted")), ["trusted"])
+        self.assertEqual(poller.process.pid, started)
+        self.assertTrue(poller.alive())
 
     def test_the_node_restarts(self):
         central, poller = self.pair()
