@@ -14,10 +14,10 @@ class PullCentral(Listener):
         super().__init__(key, authorized, node_id=1, **faults)
         self.nodes, self.registrations, self.outgoing = {}, [], []
 
-    def ask(self, node, action, data=None, kind=None, timeout=10):
-        """Sends a request to a node, with its id as the target; what it answers of that kind."""
+    def ask(self, node, action, data=None, kind=None, timeout=10, target=None):
+        """Sends a request to a node, with its id, or that of a node behind it, as the target; what it answers of that kind."""
         token = secrets.token_hex(16)
-        self.outgoing.append((str(node), request(action, data, token, str(node))))
+        self.outgoing.append((str(node), request(action, data, token, str(target or node))))
         return self.wait(lambda message: message.token == token and message.kind == kind, timeout) if kind else token
 
     def wait(self, fits, timeout=10):

@@ -628,6 +628,31 @@ class Relay(PullCase):
         token = self.central.api().submit(5, "echo two hops")
         self.assertEqual(outputs(self.central.api().poll(5, token)), ["two hops"])
 
+    def test_a_central_that_is_not_ours_reaches_the_poller_through_it(self):
+        central = PullCentral(draw_key(), [self.remote.thumbprint()]).start()
+        self.addCleanup(central.stop)
+        self.remote.nodes(self.poller.node(4))
+        self.remote.replace_module("pull", target_path=f"127.0.0.1:{central.port}")
+        self.remote.start()
+        self.wait_seen(self.remote, 4)
+        eventually(lambda: "3" in central.nodes, 10, "the remote's registration")
+        pong = central.ask(3, "PING", kind="PONG")
+        self.assertEqual((str(pong.body["data"]["id"]), list(pong.body["data"]["data"])), ("3", ["4"]))
+        before = len(central.taken)
+        token = central.ask(3, "COMMAND", {"content": [{"command": "echo rebound"}]}, target=4)
+        told = eventually(lambda: [said for said in central.taken[before:] if said.kind == "SYNCLOGS"], 10, "that there are new rows")
+        self.assertEqual(str(told[0].body["data"]["id"]), "3")
+
+        def rows():
+            found = central.ask(3, "GETLOG", {"token": token}, kind="SETLOGS", target=4).body["data"]["result"]
+            return sorted(found, key=lambda row: int(row["id"]))
+
+        eventually(lambda: any(row["code"] == 2 for row in rows()), 10, "the end of the command")
+        self.assertEqual(codes(rows()), [0, 0, 100, 2])
+        self.assertEqual(json.loads(rows()[2]["data"])["result"]["stdout"], "rebound")
+        self.assertEqual({message.kind for message in central.taken} - {"REGISTERNODES", "PONG", "SETLOGS", "SYNCLOGS", "PING"}, set(),
+                         "plain requests are not acknowledged")
+
 
 if __name__ == "__main__":
     unittest.main()

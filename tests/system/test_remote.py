@@ -1,9 +1,14 @@
 """A central, a remote and a poller behind it, by the examples in etc/."""
+import json
+import secrets
 import time
 import unittest
 
 from api import codes, outputs
 from fleet import FleetCase, eventually
+from deployed_remote import DeployedRemote  # found by way of fleet
+from listener import Listener
+from protocol import draw_key, request
 
 
 class Remote(FleetCase):
@@ -226,6 +231,137 @@ class TwoRemotes(FleetCase):
         self.assertEqual(outputs(api.run(6, "echo moved")), ["moved"])
         api.run(3, "echo behind all that it has")
         self.assertEqual(len([row for row in self.central.database_rows() if row["token"] in tokens]), before)
+
+
+class DeployedCentral(FleetCase):
+    """A central that is not ours, over our remote with a poller behind it."""
+
+    def setUp(self):
+        self.owner = self.make_central()
+        self.remote = self.make_remote(self.owner.thumbprint())
+        self.poller = self.make_poller(self.remote.thumbprint(), 4).start()
+        self.remote.nodes(self.poller.node(4))
+        self.remote.start()
+        self.wait_seen(self.remote, 4)
+        self.central = self.dial(self.remote, self.owner)
+        self.unasked = []
+
+    def call(self, action, data=None, token="", target=""):
+        """What is answered to it; what comes by itself meanwhile is kept."""
+        token = token or secrets.token_hex(16)
+        self.central.send(request(action, data, token, target))
+        while True:
+            said = self.central.take()
+            if said.token == token:
+                return said
+            self.unasked.append(said)
+
+    def rows(self, target="", **filters):
+        answer = self.call("GETLOG", filters, target=target)
+        self.assertEqual((answer.kind, answer.body["code"], str(answer.body["data"]["id"])), ("ACK", 0, "3"))
+        return sorted(answer.body["data"]["result"], key=lambda row: int(row["id"]))
+
+    def told(self, timeout=10):
+        """The next SYNCLOGS that comes by itself."""
+        while not any(said.kind == "SYNCLOGS" for said in self.unasked):
+            self.unasked.append(self.central.take(timeout))
+        said, = [said for said in self.unasked if said.kind == "SYNCLOGS"][:1]
+        self.unasked.remove(said)
+        return said
+
+    def test_a_command_for_the_poller_is_acknowledged_and_its_rows_come_by_a_getlog_with_the_pollers_id(self):
+        token = secrets.token_hex(16)
+        said = self.call("COMMAND", {"content": [{"command": "echo deep"}]}, token, "4")
+        self.assertEqual((said.kind, said.body["code"]), ("ACK", 0))
+        eventually(lambda: any(row["code"] == 2 for row in self.rows("4", token=token)), 15, "the end of the command")
+        rows = self.rows("4", token=token)
+        self.assertEqual(codes(rows), [0, 0, 100, 2])
+        self.assertEqual(json.loads(rows[2]["data"])["result"]["stdout"], "deep")
+        self.assertEqual([(row["code"], row["data"]) for row in self.rows(token=token)], [(row["code"], row["data"]) for row in rows])
+
+    def test_a_pong_names_the_poller_and_a_target_that_nobody_knows_is_refused(self):
+        self.assertEqual(list(self.call("PING").body["data"]["data"]), ["4"])
+        said = self.call("COMMAND", {"content": [{"command": "true"}]}, target="4711")
+        self.assertEqual((said.body["code"], said.body["data"]["error"]), (1, "unknown_target"))
+
+    def test_who_has_pinged_is_told_that_there_are_new_rows_of_the_poller_and_finds_them(self):
+        newest = max([row["ctime"] for row in self.rows(ctime=0)], default=0)
+        self.call("PING")
+        token = secrets.token_hex(16)
+        self.call("COMMAND", {"content": [{"command": "echo told"}]}, token, "4")
+        found = []
+        while not any(row["code"] == 2 for row in found):
+            said = self.told()
+            self.assertEqual((said.token, said.target, said.body), ("", "", {"data": {"id": "3"}}))
+            found = [row for row in self.rows(ctime=newest) if row["token"] == token]
+        self.assertEqual(codes(found), [0, 0, 100, 2])
+
+    def test_who_has_not_pinged_is_told_nothing(self):
+        token = secrets.token_hex(16)
+        self.call("COMMAND", {"content": [{"command": "echo quiet"}]}, token, "4")
+        eventually(lambda: any(row["code"] == 2 for row in self.rows(token=token)), 15, "the end of the command")
+        with self.assertRaises(TimeoutError):
+            self.told(timeout=1)
+
+    def test_synclogs_brings_what_a_poller_has_written_that_tells_nothing_by_itself(self):
+        node = Listener(draw_key(), [self.remote.thumbprint()], node_id=5).start()
+        self.addCleanup(node.stop)
+        self.remote.stop()
+        self.remote.replace_module("proxy", synchistory_time=3600)
+        self.remote.nodes({"id": 5, "type": "push_zmq", "address": "127.0.0.1", "port": node.port})
+        self.remote.start()
+        self.wait_seen(self.remote, 5)
+        self.central = self.dial(self.remote, self.owner)
+        eventually(lambda: "GETLOG" in node.actions(), 10, "the first question for its log")
+        token = secrets.token_hex(16)
+        node.work.log(token, 4, {"message": "nobody asks"})
+        time.sleep(1)
+        self.assertEqual(self.rows(token=token), [])
+        self.assertEqual(self.call("SYNCLOGS", {"data": {"id": "1"}}).body["code"], 0)
+        eventually(lambda: self.rows(token=token), 10, "the row")
+        self.assertEqual(codes(self.rows(token=token)), [4])
+
+
+class RemoteThatIsNotOurs(FleetCase):
+    """Our central over a remote that is not ours, which asks for logs once an hour here."""
+
+    def start(self, **options):
+        self.central = self.make_central()
+        self.central.replace_module("proxy", synchistory_time=3600)
+        self.remote = DeployedRemote(draw_key(), [self.central.thumbprint()], [4], **options).start()
+        self.addCleanup(self.remote.stop)
+        self.central.nodes(self.remote.node(3, nodes=[{"id": 4, "pathscore": 1}]))
+        self.central.start()
+        self.wait_seen(self.central, 3)
+        eventually(lambda: self.remote.of("GETLOG"), 10, "the first question for its log")
+
+    def stored(self, token):
+        return codes([row for row in self.central.database_rows() if row["token"] == token])
+
+    def test_its_word_that_there_are_new_rows_brings_them(self):
+        self.start()
+        token = self.central.api().submit(4, "told")
+        eventually(lambda: 2 in self.stored(token), 5, "the rows")
+        self.assertEqual(self.stored(token), [0, 100, 2])
+        (target, body), = self.remote.of("COMMAND")
+        self.assertEqual((target, body["content"]), ("4", [{"command": "told"}]))
+        asked = len(self.remote.of("GETLOG"))
+        for _ in range(3):
+            token = self.central.api().submit(4, "again")
+            eventually(lambda: 2 in self.stored(token), 5, "the rows")
+            self.assertEqual(self.stored(token), [0, 100, 2])
+        self.assertGreaterEqual(len(self.remote.of("GETLOG")), asked + 3)
+
+    def test_without_it_rows_come_when_the_log_of_the_poller_is_asked_for_through_the_remote(self):
+        self.start(tells=False)
+        token = self.central.api().submit(4, "quiet")
+        eventually(lambda: any(row["token"] == token for row in self.remote.work.rows), 5, "the rows at the remote")
+        time.sleep(1)
+        self.assertEqual(self.stored(token), [], "nobody has told of them")
+        rows = self.central.api().poll(4, token)
+        self.assertEqual((codes(rows), outputs(rows)), ([0, 100, 2], ["ran quiet"]))
+        self.assertIn("4", [target for target, _ in self.remote.of("GETLOG")])
+        self.assertEqual(self.stored(token), [0, 100, 2])
 
 
 if __name__ == "__main__":
