@@ -190,6 +190,41 @@ class PullNamespaces(Faults, PullCase):
             self.usable(self.central, f"a path that dropped packets for {seconds} s (pull)", bound=PROMISED_S)
             self.ran_once(f"waiting-{seconds}")
 
+    def test_the_central_is_gone_and_its_name_leads_to_a_new_address(self):
+        spare = self.lab.host("spare")
+        self.there.know(**{"central.test": self.here.address})
+        self.poller.stop()
+        self.poller.edit(f"{self.here.address}:{PORT}", f"central.test:{PORT}")
+        self.poller.start()
+        self.usable(self.central, "nothing (pull, by name)")
+        self.lab.cut(self.here)  # the old machine is not there to reset anything
+        self.submit(self.central, "waiting")
+        self.central.kill()
+        time.sleep(3)
+        self.listen_at(spare.house(self.central)).start()
+        self.there.know(**{"central.test": spare.address})
+        self.usable(self.central, "the central's name leads to another machine with its database (pull)")
+        self.ran_once("waiting")
+
+    def test_another_machine_takes_over_the_address_of_the_central(self):
+        spare, service = self.lab.host("spare"), "10.78.0.1"
+        self.central.stop()
+        self.lab.lead(service, self.here)
+        self.listen_at(self.central, service).start()
+        self.poller.stop()
+        self.poller.edit(f"{self.here.address}:{PORT}", f"{service}:{PORT}")
+        self.poller.start()
+        self.usable(self.central, "nothing (pull, by an address of its own)")
+        self.lab.cut(self.here)
+        self.submit(self.central, "waiting")
+        self.central.kill()
+        time.sleep(3)
+        spare.house(self.central)
+        self.lab.lead(service, spare)
+        self.central.start()
+        self.usable(self.central, "another machine has the central's address, with its database (pull)")
+        self.ran_once("waiting")
+
     def test_a_node_that_is_suspended_is_told_as_mute(self):
         os.kill(self.poller.process.pid, signal.SIGSTOP)
         try:
@@ -246,6 +281,48 @@ class WssNamespaces(Faults, WssCase):
     def test_the_path_drops_what_the_central_says(self):
         for seconds in self.LOST_S:
             self.lost(seconds, f"to-the-node-{seconds}", self.there)
+
+    def move(self, address):
+        """The central, with its database, to another machine that has this address; until then the path to it drops packets."""
+        spare = self.lab.host("spare")
+        self.lab.cut(self.here)
+        self.submit(self.central, "waiting")
+        self.central.kill()
+        time.sleep(3)
+        spare.house(self.central)
+        self.listening_at(address or spare.address)
+        if address:
+            self.lab.lead(address, spare)
+        self.central.start()
+        return spare
+
+    def listening_at(self, address):
+        self.central.replace_module("proxy", ping=60, httpserver={**self.httpserver, "address": address, "port": self.central.wss_port})
+
+    def dial_by(self, name):
+        self.poller.stop()
+        self.changed(self.poller, self.central.wss_port, address=name).start()
+        self.wait_link(self.central, "up")
+        self.usable(self.central, f"nothing (wss, by {name})")
+
+    def test_the_central_is_gone_and_its_name_leads_to_a_new_address(self):
+        self.there.know(**{"central.test": self.here.address})
+        self.dial_by("central.test")
+        spare = self.move(None)
+        self.there.know(**{"central.test": spare.address})
+        self.usable(self.central, "the central's name leads to another machine with its database (wss)")
+        self.ran_once("waiting")
+
+    def test_another_machine_takes_over_the_address_of_the_central(self):
+        service = "10.78.0.1"
+        self.central.stop()
+        self.lab.lead(service, self.here)
+        self.listening_at(service)
+        self.central.start()
+        self.dial_by(service)
+        self.move(service)
+        self.usable(self.central, "another machine has the central's address, with its database (wss)")
+        self.ran_once("waiting")
 
 
 if __name__ == "__main__":

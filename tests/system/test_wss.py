@@ -114,6 +114,28 @@ class Wss(WssCase):
         print("usable after the central's restart:", ", ".join(f"{seconds:.2f} s" for seconds in took))
         self.assertLess(max(took), 5)
 
+    def test_either_side_restarted_without_its_database_is_usable_within_five_seconds(self):
+        central = self.listen()
+        node = self.make_node(central.wss_port).start()
+        self.wait_seen(central, 2)
+        for daemon, what in ((node, "node"), (central, "central")):
+            daemon.kill()
+            for file in daemon.database.parent.glob("history.sdb*"):
+                file.unlink()
+            if daemon is node:
+                self.wait_link(central, "down")
+                mark = self.directory / "mark"
+                central.api().submit(2, f"echo ran >> {mark}")
+            daemon.start()
+            started = clock()
+            self.wait_link(central, "up")
+            self.wait_usable(central)
+            took = clock() - started
+            print(f"usable {took:.2f} s after the {what}'s restart without its database")
+            self.assertLess(took, 5, what)
+        eventually(mark.exists, 5, "the command that waited")
+        self.assertEqual(mark.read_text(), "ran\n")
+
     def test_a_command_given_while_the_node_is_away_runs_when_it_is_back(self):
         central = self.listen()
         node = self.make_node(central.wss_port).start()
