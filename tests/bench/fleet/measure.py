@@ -109,19 +109,41 @@ class Run:
 
     def latencies(self, count=COMMANDS, pause=0.01):
         """Seconds that commands to the first node take, one after the other, by log_wait."""
-        port = int(self.central.wait_log(HTTP_LINE)[1])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        times, body = [], json.dumps([{"command": "true"}])
+        connection, times = self.connect(), []
         for _ in range(count):
-            begin = time.monotonic()
-            connection.request("POST", f"/api/nodes/{FIRST}/core/action/command?log_wait=30000000", body, {"Content-Type": "application/json"})
-            answer = json.loads(connection.getresponse().read())
-            if 2 not in [row["code"] for row in answer.get("data", [])]:
-                raise RuntimeError(f"a command to the living node has no end: {answer}")
-            times.append(time.monotonic() - begin)
+            times.append(self.command(connection))
             time.sleep(pause)
         connection.close()
         return sorted(times)
+
+    def connect(self):
+        return http.client.HTTPConnection("127.0.0.1", int(self.central.wait_log(HTTP_LINE)[1]), timeout=60)
+
+    @staticmethod
+    def command(connection):
+        begin = time.monotonic()
+        connection.request("POST", f"/api/nodes/{FIRST}/core/action/command?log_wait=30000000", json.dumps([{"command": "true"}]),
+                           {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        if 2 not in [row["code"] for row in answer.get("data", [])]:
+            raise RuntimeError(f"a command to the living node has no end: {answer}")
+        return time.monotonic() - begin
+
+    def latencies_while_coming_back(self, alive, limit=300):
+        """Of a start: seconds until the API takes a command, those that the first one took, which waits for its node, those of all others until
+        each living node is connected, and until then."""
+        self.simulator.ask("reset")
+        begin, times = time.monotonic(), []
+        self.central.launch()
+        connection = self.connect()
+        opened = time.monotonic() - begin
+        first = self.command(connection)
+        while self.simulator.ask("counts")["seen"] < alive:
+            times.append(self.command(connection))
+            if time.monotonic() > begin + limit:
+                raise RuntimeError(f"after {limit} s not all of {alive} nodes were connected; the log is {self.central.log_file}")
+        connection.close()
+        return opened, first, sorted(times), time.monotonic() - begin
 
     def fresh(self):
         for file in self.central.database.parent.glob("history.sdb*"):
@@ -173,6 +195,7 @@ def measure(directory, count, given, bare_mb):
         stop = seconds_to_end(run.central)
         row(count, "SIGTERM to gone", "0.3 s", f"{stop:.2f} s", stop <= 0.3, f"{ended_cpu_s() - children - before:.2f} s of CPU")
         back("clean stop and start to all connected", run.start(count))
+        commands_while_all_come_back(run, count)
         if given.peers:
             begin = time.monotonic()
             run.simulator.ask("reset")
@@ -185,6 +208,17 @@ def measure(directory, count, given, bare_mb):
         if run.central.alive():
             run.central.kill()
         run.simulator.end()
+
+
+def commands_while_all_come_back(run, count):
+    """One command after the other to one node, from the moment the API is there until the last node is connected."""
+    for what, prepare in (("with its sessions", lambda: None), ("without its database, so that all are greeted anew", run.fresh)):
+        run.central.kill()
+        prepare()
+        opened, first, times, spent = run.latencies_while_coming_back(count)
+        more = f"{len(times)} commands in {spent:.2f} s, {cpu_s(run.central.process.pid):.2f} s of CPU; the first one {1000 * first:.0f} ms, {1000 * opened:.0f} ms after the start"
+        told = f"p50 {at(times, 50):.1f} ms, p99 {at(times, 99):.1f} ms, longest {1000 * times[-1]:.0f} ms" if times else "all were back before a second command"
+        row(count, f"command to one node while all come back to a central killed and started {what}", "–", told, None, more)
 
 
 def dead_and_alive(run, count):
