@@ -18,6 +18,8 @@ constexpr auto tick_interval = std::chrono::seconds(5);
 // Connections that the kernel keeps until they are taken, or as many as net.core.somaxconn allows. It drops what comes beyond them, and a
 // node of a fleet that comes back at once tries again a second later; 100 is the library's own.
 constexpr int backlog = 4096;
+// How long a connection may take to greet: the library's own, and enough for a satellite.
+constexpr int greeting_ms_max = 30000;
 // What ZeroMQ may hold for one client beside the kernel's buffers, and one answer on top: the rest waits in the AnswerQueue, and a
 // stranger, who has two short questions to ask, gets no more answers.
 constexpr int answers_in_socket_max = 1000;
@@ -86,16 +88,18 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   socket.set(zmq::sockopt::router_mandatory, true);
   socket.set(zmq::sockopt::linger, 0);
   socket.set(zmq::sockopt::backlog, backlog);
+  socket.set(zmq::sockopt::handshake_ivl, greeting_ms_max);
   socket.set(zmq::sockopt::sndhwm, answers_in_socket_max);
   socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
-  StrangerWatch::Owner owner{[this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
-                             [this](int connection) { outflow_.ended(connection); }, [this](int connection) { on_gone(connection); },
-                             [this] { return nodes(); }};
+  StrangerWatch::Owner owner{
+      [this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
+      [this](const Newcomers::Refusal& refusal) { log_refusal("connection", refusal.host, refusal.address, refusal.why); },
+      [this](int connection) { outflow_.ended(connection); }, [this](int connection) { on_gone(connection); }, [this] { return nodes(); }};
   auto watch = std::make_unique<StrangerWatch>(loop_, context_, socket, StrangerLedger::Limits{strangers_bytes, spec.max_strangers},
-                                               std::move(owner));
+                                               Newcomers::Limits{greeting_ms_max, spec.max_message_size}, std::move(owner));
   try {
     socket.bind("tcp://" + spec.path);
   } catch (const zmq::error_t& error) {
@@ -355,11 +359,13 @@ void Listener::tick() {
   timer_.expires_after(tick_interval);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
-    if (refusals_silent_ > 0) log_.warning("{} more refused messages in the last {} s", refusals_silent_, tick_interval.count());
+    if (refusals_silent_ > 0)
+      log_.warning("{} more refused messages and connections in the last {} s", refusals_silent_, tick_interval.count());
     if (opened_ > opened_per_tick) log_.info("{} more sessions opened in the last {} s", opened_ - opened_per_tick, tick_interval.count());
     refusals_of_.clear();
     refusals_silent_ = opened_ = 0;
     forget_parents();
+    strangers_->look();
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
     for (const auto& routing_id : due.save) save(routing_id);
@@ -376,11 +382,13 @@ void Listener::log_opened(const std::string& name, const std::string& routing_id
   if (++opened_ <= opened_per_tick) log_.info("session opened for {} routing_id={}", name, printable(routing_id));
 }
 
-void Listener::log_refusal(const std::string& routing_id, const std::string& why) {
+void Listener::log_refusal(const std::string& routing_id, const std::string& why) { log_refusal("message", routing_id, routing_id, why); }
+
+void Listener::log_refusal(std::string_view what, const std::string& key, const std::string& peer, const std::string& why) {
   // One noisy peer must not hide another, and many must not fill the log.
-  const bool is_heard = refusals_of_.contains(routing_id) || refusals_of_.size() < refused_peers_per_tick;
-  if (is_heard && refusals_of_[routing_id]++ < refusals_per_peer)
-    log_.warning("refused a message of {}: {}", printable(routing_id), why);
+  const bool is_heard = refusals_of_.contains(key) || refusals_of_.size() < refused_peers_per_tick;
+  if (is_heard && refusals_of_[key]++ < refusals_per_peer)
+    log_.warning("refused a {} of {}: {}", what, printable(peer), why);
   else
     ++refusals_silent_;
 }

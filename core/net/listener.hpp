@@ -93,6 +93,8 @@ class Listener final : private ClientSessions {
   void forget_parents();
   void log_opened(const std::string& name, const std::string& routing_id);
   void log_refusal(const std::string& routing_id, const std::string& why);
+  /// `key` is whose lines are counted together.
+  void log_refusal(std::string_view what, const std::string& key, const std::string& peer, const std::string& why);
 
   boost::asio::io_context& loop_;
   zmq::context_t& context_;

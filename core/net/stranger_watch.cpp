@@ -13,7 +13,6 @@
 #include <cstring>
 #include <ctime>
 #include <optional>
-#include <set>
 
 #include "core/net/tcp_received.hpp"
 #include "core/net/zmq_socket.hpp"
@@ -32,6 +31,9 @@ constexpr milliseconds pause_quiet = 500ms;
 constexpr milliseconds giving_back = 100ms, giving_back_max = 2s;
 // Looking at very many strangers takes no more than this part of the time.
 constexpr int share_of_time = 20;
+
+constexpr int handshake_failures =
+    ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
 using Clock = std::chrono::steady_clock;
 
@@ -77,19 +79,21 @@ struct StrangerWatch::Descriptor {
 };
 
 StrangerWatch::StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits,
-                             Owner owner)
+                             Newcomers::Limits newcomers, Owner owner)
     : timer_(loop),
       socket_(socket.handle()),
       monitor_(context, zmq::socket_type::pair),
       limits_(limits),
       ledger_(limits),
+      newcomers_(newcomers),
       owner_(std::move(owner)),
       pause_(pause_max) {
   // Without a bound: the library's thread would wait for us at one.
   monitor_.set(zmq::sockopt::rcvhwm, 0);
   monitor_.set(zmq::sockopt::linger, 0);
   const auto name = fmt::format("inproc://strangers-{}", fmt::ptr(this));
-  if (zmq_socket_monitor(socket_, name.c_str(), ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED) != 0) throw zmq::error_t();
+  constexpr int events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | handshake_failures;
+  if (zmq_socket_monitor(socket_, name.c_str(), events) != 0) throw zmq::error_t();
   monitor_.connect(name);
   readable_ = std::make_unique<Descriptor>(Descriptor{boost::asio::posix::stream_descriptor(loop, monitor_.get(zmq::sockopt::fd))});
 }
@@ -117,7 +121,8 @@ void StrangerWatch::wait_for_monitor() {
 }
 
 void StrangerWatch::look() {
-  std::set<int> gone;
+  std::set<int> gone, newcomers;
+  const auto now = now_ms();
   for (;;) {
     zmq::message_t event, address;
     if (!uninterrupted([&] { return monitor_.recv(event, zmq::recv_flags::dontwait); })) break;
@@ -127,15 +132,31 @@ void StrangerWatch::look() {
     std::int32_t connection = 0;
     std::memcpy(&kind, event.data(), sizeof kind);
     std::memcpy(&connection, static_cast<const char*>(event.data()) + sizeof kind, sizeof connection);
+    // Of a handshake it is no connection that is told: what fails is told right before that connection's end, by the same thread.
+    if (kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+      newcomers_.greeted();
+      continue;
+    }
+    if ((kind & handshake_failures) != 0) {
+      newcomers_.failed(kind == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL ? Newcomers::Failure::other : Newcomers::Failure::protocol,
+                        static_cast<std::uint32_t>(connection));
+      continue;
+    }
     owner_.has_ended(connection);
     if (kind == ZMQ_EVENT_ACCEPTED) {
       ledger_.came(connection);
+      newcomers_.came(connection, now);
       gone.erase(connection);
+      newcomers.insert(connection);
     } else {
+      if (const auto refusal = newcomers_.left(connection, now)) owner_.was_refused(*refusal);
       ledger_.left(connection);
       gone.insert(connection);
+      newcomers.erase(connection);
     }
   }
+  ask_for_addresses(newcomers);
+  for (const auto& refusal : newcomers_.due(now)) owner_.was_refused(refusal);
   // What was read since the last look may have come over the next connection of the same number.
   for (const int connection : gone) owner_.is_gone(connection);
   const auto nodes = owner_.nodes();
@@ -162,10 +183,21 @@ TcpMoved StrangerWatch::moved(int connection) const { return is_ours(connection)
 void StrangerWatch::look_at(const std::vector<int>& connections) {
   for (const int connection : connections) {
     const auto bytes = is_ours(connection) ? bytes_received(connection) : std::nullopt;
-    if (bytes)
+    if (bytes) {
       ledger_.received(connection, *bytes, now_ms());
-    else
+      newcomers_.received(connection, *bytes);
+    } else {
       ledger_.left(connection);
+    }
+  }
+}
+
+// At once: the kernel does not know it any more when a connection has ended.
+void StrangerWatch::ask_for_addresses(const std::set<int>& connections) {
+  for (const int connection : connections) {
+    if (!is_ours(connection)) continue;
+    if (auto peer = address_of(&::getpeername, connection)) newcomers_.is_from(connection, std::move(peer->host), peer->port);
+    if (const auto bytes = bytes_received(connection)) newcomers_.received(connection, *bytes);
   }
 }
 
@@ -173,6 +205,7 @@ void StrangerWatch::cut(const std::vector<StrangerLedger::Cut>& list, const std:
   for (const auto& [connection, bytes] : list) {
     if (!is_ours(connection)) continue;
     const auto peer = address_of(&::getpeername, connection);
+    newcomers_.forget(connection);
     ::shutdown(connection, SHUT_RDWR);
     cut_lately_.push_back({Clock::now(), bytes});
     owner_.was_cut(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", why(bytes));

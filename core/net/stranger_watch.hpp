@@ -11,11 +11,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 #include <zmq.hpp>
 
 #include "core/net/memory_growth.hpp"
+#include "core/net/newcomers.hpp"
 #include "core/net/stranger_ledger.hpp"
 #include "core/net/tcp_received.hpp"
 
@@ -25,12 +27,14 @@ class StrangerWatch {
  public:
   struct Owner {
     std::function<void(const std::string& peer, const std::string& why)> was_cut;
-    std::function<void(int connection)> has_ended;  ///< or its number is another's now
-    std::function<void(int connection)> is_gone;    ///< and its number is nobody's
-    std::function<std::size_t()> nodes;             ///< that may dial us
+    std::function<void(const Newcomers::Refusal& refusal)> was_refused;  ///< by ZeroMQ, before it sent a whole message
+    std::function<void(int connection)> has_ended;                       ///< or its number is another's now
+    std::function<void(int connection)> is_gone;                         ///< and its number is nobody's
+    std::function<std::size_t()> nodes;                                  ///< that may dial us
   };
   /// Begins before the socket is bound.
-  StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits, Owner owner);
+  StrangerWatch(boost::asio::io_context& loop, zmq::context_t& context, zmq::socket_t& socket, StrangerLedger::Limits limits,
+                Newcomers::Limits newcomers, Owner owner);
   /// Before the socket is closed.
   ~StrangerWatch();
   StrangerWatch(const StrangerWatch&) = delete;
@@ -41,7 +45,10 @@ class StrangerWatch {
   /// Reads what the monitor has to tell: before messages are read, so that their connections are known.
   void look();
   /// A message came whole over a connection and took so many bytes of it.
-  void delivered(int connection, std::uint64_t wire_bytes) { ledger_.delivered(connection, wire_bytes); }
+  void delivered(int connection, std::uint64_t wire_bytes) {
+    ledger_.delivered(connection, wire_bytes);
+    newcomers_.forget(connection);
+  }
   /// A session has opened it.
   void known(int connection) { ledger_.known(connection); }
   /// What was written to a connection, where it is one of ours.
@@ -52,6 +59,7 @@ class StrangerWatch {
  private:
   void measure();
   void measure_growth();
+  void ask_for_addresses(const std::set<int>& connections);
   void look_at(const std::vector<int>& connections);
   void cut(const std::vector<StrangerLedger::Cut>& list, const std::function<std::string(std::uint64_t bytes)>& why);
   void arm(std::chrono::milliseconds pause);
@@ -65,6 +73,7 @@ class StrangerWatch {
   std::unique_ptr<Descriptor> readable_;
   StrangerLedger::Limits limits_;
   StrangerLedger ledger_;
+  Newcomers newcomers_;
   MemoryGrowth growth_;
   std::chrono::steady_clock::time_point growth_again_{};
   std::vector<std::pair<std::chrono::steady_clock::time_point, std::uint64_t>> cut_lately_;  // with what it held

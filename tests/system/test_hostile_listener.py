@@ -16,6 +16,11 @@ from protocol import draw_key, read_private_key, request, write_public_key
 from strangers import HANDSHAKE_ISSUE, Strangers, outputs_of, take
 
 
+# An address is lost where the connection has ended before the daemon could ask for it.
+SOMEBODY = r"(127\.0\.0\.1:\d+|somebody who had gone before his address was read)"
+EXPECTED = "expected a greeting of ZMTP 3 with the mechanism NULL"
+
+
 class Connections(Strangers):
     def test_connections_that_stop_half_way_or_send_noise_harm_nobody_and_leave_nothing_behind(self):
         before = descriptors(self.pid)
@@ -27,6 +32,7 @@ class Connections(Strangers):
                     b"\xff" + bytes(8) + b"\x7f\x03\x00CURVE" + bytes(15 + 32)]
         payloads += [os.urandom(size) for size in (1, 12, 64, 500, 5000)]
         with Peak(self.pid) as peak, LivePeer(self.live) as live:
+            started = time.monotonic()
             held = [connect(self.poller.port, payload) for _ in range(20) for payload in payloads]
             time.sleep(0.5)
             for connection in held:
@@ -35,6 +41,10 @@ class Connections(Strangers):
         self.assertLess(peak.grown_kb, 20_000)
         eventually(lambda: descriptors(self.pid) <= before + 5, 10, "the closing of the connections' descriptors")
         self.assertEqual(outputs_of(self.live.run("echo on")), ["on"])
+        self.poller.wait_log(rf"WARNING - \[core\] refused a connection of {SOMEBODY}: .*{EXPECTED}", 5)
+        self.assertTrue(eventually(lambda: self.log_lines("more refused messages and connections"), 12, "a line that counts those not named"))
+        # Of one address three lines every 5 s, and of those that have none as many.
+        self.assertLessEqual(len(self.log_lines("refused a connection")), 6 * (1 + (time.monotonic() - started) // 5))
 
 
 class VeryManyConnections(Strangers):
@@ -194,6 +204,8 @@ class FramesBeyondTheLimit(Strangers):
         self.assertLess(max(live.answers), 1)
         self.assertLess(peak.grown_kb, 15_000)
         self.assertEqual(self.live.rows(token="big"), [])
+        self.poller.wait_log(rf"WARNING - \[core\] refused a connection of {SOMEBODY}: it has ended without a whole message: it went away, or sent a frame of "
+                             r"more than 1000000 bytes \(max_message_size\)", 10)
         eventually(lambda: self.pong(sender), 10, "the sender's return")
 
     @staticmethod

@@ -5,17 +5,69 @@ import os
 import re
 import struct
 import subprocess
+import time
 import unittest
 
 import zmq
 
 from api import outputs
-from fleet import FleetCase
-from hostile import cpu_seconds, memory_kb
+from fleet import FleetCase, eventually
+from hostile import connect, cpu_seconds, memory_kb
 from dialer import Dialer, Refused  # found by way of fleet
-from pace import clock
+from pace import SLOWNESS, clock
 from protocol import compact, draw_key, read_private_key, request, thumbprint, write_public_key
-from strangers import HANDSHAKE_ISSUE, Strangers, outputs_of
+from strangers import GREETING, HANDSHAKE_ISSUE, Strangers, outputs_of, ready
+
+
+class Connections(Strangers):
+    """What ZeroMQ drops before it is a message; each of these is the only one of its 5 s."""
+    EXPECTED = "expected a greeting of ZMTP 3 with the mechanism NULL"
+
+    def refusal(self, payload, why, pause=0.1):
+        # A moment in which the daemon asks for the address of who has come.
+        connection = connect(self.poller.port)
+        time.sleep(pause)
+        address = "127.0.0.1:%d" % connection.getsockname()[1]
+        connection.sendall(payload)
+        time.sleep(pause)
+        connection.close()
+        self.poller.wait_log(rf"WARNING - \[core\] refused a connection of {re.escape(address)}: {why}", 10)
+
+    def test_noise_is_told_with_its_address_and_what_was_expected(self):
+        self.refusal(b"\xff" * 200, f"its greeting names another security mechanism; {self.EXPECTED}")
+        self.refusal(bytes(200), rf"what it sent is no ZMTP, or a frame of more than \d+ bytes \(max_message_size\); {self.EXPECTED}")
+
+    def test_a_handshake_that_is_broken_or_asks_for_another_mechanism_is_told(self):
+        self.refusal(GREETING.replace(b"NULL\x00", b"CURVE"), f"its greeting names another security mechanism; {self.EXPECTED}")
+        self.refusal(GREETING + b"\x04\xff\x05READY" + bytes(250), rf"(its handshake is broken|what it sent is no ZMTP).*{self.EXPECTED}")
+
+    def test_a_greeting_that_stops_half_way_is_told_when_its_sender_goes(self):
+        self.refusal(GREETING[:10], f"it went away after 10 bytes, in the middle of its greeting; {self.EXPECTED}")
+        self.refusal(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", f"it went away after 27 bytes, in the middle of its greeting; {self.EXPECTED}")
+
+    def test_one_that_looks_whether_the_port_is_open_is_not_told(self):
+        for _ in range(5):
+            connection = connect(self.poller.port)
+            time.sleep(0.05)
+            connection.close()
+        time.sleep(6)
+        self.assertEqual(self.log_lines("refused a connection"), [])
+
+    def test_who_does_not_greet_to_the_end_is_closed_after_30_s_and_told(self):
+        begun = ready()[:5]
+        kinds = {"silent": b"", "half a greeting": GREETING[:10], "a greeting": GREETING, "half a handshake": GREETING + begun,
+                 "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"}
+        started, held = time.monotonic(), {}
+        for kind, payload in kinds.items():
+            held[kind] = connect(self.poller.port, payload)
+            self.addCleanup(held[kind].close)
+        time.sleep(25)
+        self.assertEqual([kind for kind, connection in held.items() if not self.is_open(connection)], [], "closed too early")
+        eventually(lambda: not any(map(self.is_open, held.values())), 10, "the end of all of them")
+        self.assertGreater(time.monotonic() - started, 29)
+        self.assertLess(clock() - started / SLOWNESS, 33)
+        self.poller.wait_log(rf"WARNING - \[core\] refused a connection of 127\.0\.0\.1:\d+: it has not greeted within 30 s; {self.EXPECTED}", 10)
+        self.is_served()
 
 
 class Greetings(Strangers):
