@@ -15,7 +15,6 @@
 namespace gorgone::action {
 namespace {
 
-constexpr std::size_t copies_max = 1000;
 const json::value no_data;
 
 struct Busy {
@@ -48,7 +47,7 @@ Result<Notes> place(PartialFile& partial, const CopyRequest& request, std::uint6
 
 asio::awaitable<void> Copier::take(Message message) {
   auto token = message.token;
-  if (copies_.find(token) == copies_.end() && copies_.size() >= copies_max) {
+  if (copies_.find(token) == copies_.end() && !make_room()) {
     RequestLog(agent_.journal(), token, no_data).row(code::failed, fmt::format("busy: {} copies are under way already", copies_max));
     co_return;
   }
@@ -71,6 +70,24 @@ asio::awaitable<void> Copier::take(Message message) {
   queued_bytes_ += size;
   copy.waiting.push_back(std::move(message));
   if (!copy.is_busy) co_await work_off(copy, std::move(token));
+}
+
+// One that has failed takes nobody's place: the message that ends it may never come. As many of those are remembered as there may be
+// copies, so that what still comes of them is passed over; of more the oldest are forgotten.
+bool Copier::make_room() {
+  if (copies_.size() < copies_max) return true;
+  const auto is_ended = [](const auto& entry) { return entry.second.is_ended; };
+  const auto ended = static_cast<std::size_t>(std::count_if(copies_.begin(), copies_.end(), is_ended));
+  if (copies_.size() - ended >= copies_max) return false;
+  if (ended < copies_max) return true;
+  auto oldest = copies_.end();
+  for (auto it = copies_.begin(); it != copies_.end(); ++it) {
+    if (!it->second.is_ended || it->second.is_busy) continue;
+    if (oldest == copies_.end() || it->second.touched < oldest->second.touched) oldest = it;
+  }
+  if (oldest == copies_.end()) return false;
+  copies_.erase(oldest);
+  return true;
 }
 
 asio::awaitable<void> Copier::work_off(Copy& copy, std::string token) {

@@ -19,8 +19,11 @@ namespace gorgone::action {
 
 class Copier {
  public:
+  /// Under way at once; what comes for another token then is refused as busy.
+  static constexpr std::size_t copies_max = 1000;
+
   /// `options` outlive it.
-  Copier(Agent& agent, const Options& options) : agent_(agent), options_(options), placing_(agent.loop(), 1, waiting_max) {}
+  Copier(Agent& agent, const Options& options) : agent_(agent), options_(options), placing_(agent.loop(), 1, copies_max) {}
 
   /// Takes a message; works it off, and those of its token that come meanwhile, unless another call is doing that already.
   asio::awaitable<void> take(Message message);
@@ -33,7 +36,6 @@ class Copier {
 
  private:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::size_t waiting_max = 1000;  // as many as there may be copies
 
   struct Copy {
     std::deque<Message> waiting;
@@ -45,6 +47,8 @@ class Copier {
     Clock::time_point touched = Clock::now();
   };
 
+  /// Whether one more copy may begin.
+  bool make_room();
   asio::awaitable<void> work_off(Copy& copy, std::string token);
   asio::awaitable<void> handle(Copy& copy, Message message);
   asio::awaitable<Result<void>> take_chunk(Copy& copy, CopyRequest request, const std::string& token, const RequestLog& log);

@@ -417,3 +417,40 @@ TEST_CASE_METHOD(CopyFixture, "chunks that the disk is too slow for are refused 
   CHECK_FALSE(fs::exists(destination));
   CHECK(is_clean());
 }
+
+TEST_CASE_METHOD(CopyFixture, "as many copies as the bound are open at once, and one that has ended or failed makes room for the next") {
+  const auto token = [](std::size_t number) { return fmt::format("many-{}", number); };
+  for (std::size_t i = 0; i < action::Copier::copies_max; ++i) send_chunk("abc", 3, token(i));
+  send_chunk("abc", 3, "beyond");
+  agent.run();
+  auto rows = rows_of(agent.recorded(), "beyond");
+  REQUIRE(codes(rows) == std::vector<int>{1});
+  CHECK(rows[0].message() == "busy: 1000 copies are under way already");
+  CHECK(codes(rows_of(agent.recorded(), token(999))) == std::vector<int>{101});
+
+  // It fails, and its end never comes.
+  send_chunk("abc", 4, token(0));
+  agent.run();
+  send_chunk("abc", 3, "next");
+  send_chunk("abc", 3, "too many");
+  agent.run();
+  CHECK(codes(rows_of(agent.recorded(), "next")) == std::vector<int>{101});
+  CHECK(codes(rows_of(agent.recorded(), "too many")) == std::vector<int>{1});
+  // What still comes of it is passed over.
+  send_chunk("abc", 3, token(0));
+  agent.run();
+  CHECK(codes(rows_of(agent.recorded(), token(0))) == std::vector<int>{101, 1});
+
+  finish(end("abc"), token(1));
+  send_chunk("abc", 3, "after an end");
+  agent.run();
+  CHECK(codes(rows_of(agent.recorded(), "after an end")) == std::vector<int>{101});
+}
+
+TEST_CASE_METHOD(CopyFixture, "copies that fail without an end keep none of the next from being taken") {
+  for (std::size_t i = 0; i < 2 * action::Copier::copies_max + 5; ++i) send_chunk("abc", 4, fmt::format("failed-{}", i));
+  agent.run();
+  CHECK(agent.recorded().rows.size() == 2 * action::Copier::copies_max + 5);
+  send_chunk("abc", 3);
+  CHECK(finish(end("abc")).back().code == 2);
+}
