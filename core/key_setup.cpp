@@ -1,6 +1,7 @@
 #include "core/key_setup.hpp"
 
 #include <fmt/format.h>
+#include <gorgone/key_file.hpp>
 #include <gorgone/log.hpp>
 
 #include <algorithm>
@@ -43,9 +44,8 @@ Result<std::shared_ptr<const net::KeyRing>> load_key_ring(const Settings& core, 
   }
   auto private_key = wire::load_private_key(private_file);
   if (!private_key) return Error{"gorgonecore.privkey: " + private_key.error().message};
-  if (wire::readable_by_others(private_file))
-    problems.push_back(
-        {Problem::Severity::warning, "gorgonecore.privkey: others than its owner can read " + private_file + "; expected mode 0600"});
+  if (const auto warning = key_file_warning(private_file); !warning.empty())
+    problems.push_back({Problem::Severity::warning, "gorgonecore.privkey: " + warning});
   auto public_key = wire::load_public_key(public_file);
   if (!public_key) return Error{"gorgonecore.pubkey: " + public_key.error().message};
   if (!(*public_key == private_key->public_key()))

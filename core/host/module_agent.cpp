@@ -1,6 +1,7 @@
 #include "core/host/module_agent.hpp"
 
 #include <gorgone/await_callback.hpp>
+#include <gorgone/key_file.hpp>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -71,6 +72,8 @@ Result<std::unique_ptr<Link>> ModuleAgent::dial(const DialSpec& spec, LinkOwner&
                                  [&crypto = services_.crypto](std::function<void()> work) { asio::post(crypto, std::move(work)); },
                                  services_.config.core.integer("max_answer_size"),
                                  services_.config.core.boolean("ipv6")};
+  if (const auto warning = spec.client_privkey.empty() ? std::string() : key_file_warning(spec.client_privkey); !warning.empty())
+    log_.warning("{}: client_privkey: {}", spec.endpoint, warning);
   return net::Dialer::make(std::move(services), spec, owner);
 }
 

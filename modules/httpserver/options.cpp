@@ -1,5 +1,7 @@
 #include "options.hpp"
 
+#include <gorgone/key_file.hpp>
+
 #include <fmt/format.h>
 
 namespace gorgone::httpserver {
@@ -99,8 +101,11 @@ std::vector<Problem> check_options(const Settings& settings) {
     missing(problems, settings, "ssl_cert_file", "ssl", "a file");
     missing(problems, settings, "ssl_key_file", "ssl", "a file");
     if (!problems.empty()) return problems;
-    if (auto context = make_tls_server(read_options(settings).tls_files); !context)
+    const auto files = read_options(settings).tls_files;
+    if (auto context = make_tls_server(files); !context)
       problems.push_back({Problem::Severity::error, "modules.httpserver." + context.error().message});
+    if (const auto warning = key_file_warning(files.key); !warning.empty())
+      problems.push_back({Problem::Severity::warning, "modules.httpserver.ssl_key_file: " + warning});
   }
   return problems;
 }

@@ -183,8 +183,20 @@ class KeysAndPorts(Wrong):
 
     def test_a_key_readable_by_others_is_a_warning(self):
         self.poller.private_key.chmod(0o644)
-        self.is_told(rf"warning: gorgonecore\.privkey: others than its owner can read {self.poller.private_key}; expected mode 0600", status=0)
-        self.poller.private_key.chmod(0o600)
+        self.is_told(rf"warning: gorgonecore\.privkey: users beyond its owner and its group can read {self.poller.private_key}; expected mode 0600, or 0640\n",
+                     status=0)
+        for mode in (0o600, 0o640):
+            self.poller.private_key.chmod(mode)
+            self.assertNotIn("expected mode", self.check()[1])
+
+    def test_a_key_of_the_http_server_readable_by_others_is_a_warning(self):
+        key, certificate = self.directory / "http.key", self.directory / "http.crt"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x"],
+                       check=True, capture_output=True)
+        key.chmod(0o604)
+        self.poller.replace_module("httpserver", address="127.0.0.1", port=0, ssl=True, ssl_cert_file=str(certificate), ssl_key_file=str(key))
+        self.is_told(rf"warning: modules\.httpserver\.ssl_key_file: users beyond its owner and its group can read {key}; expected mode 0600, or 0640\n", status=0)
+        key.chmod(0o640)
         self.assertNotIn("expected mode", self.check()[1])
 
     def test_a_directory_for_the_keys_that_cannot_be_made_is_told(self):
