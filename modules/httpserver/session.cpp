@@ -4,6 +4,7 @@
 #include <gorgone/tls_in_turn.hpp>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -286,6 +287,7 @@ asio::awaitable<void> Session<Stream>::say_farewell() {
 asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address client) {
   TlsInTurn<Socket> turns(socket);
   asio::ssl::stream<TlsInTurn<Socket>&> stream(turns, *shared.tls);
+  const auto peer = client;
   Session session(shared, stream, std::move(client));
   ErrorCode error;
   session.await_request();
@@ -294,7 +296,16 @@ asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address 
   co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
   turns.pass();
   if (error) {
-    shared.agent.log().debug("the TLS handshake failed: {}", printable(error.message()));
+    const bool cancelled = co_await is_cancelled();
+    if (cancelled || shared.stopping.asked() || session.has_given_way()) co_return;
+    const bool has_gone =
+        error == asio::error::eof || error == asio::error::connection_reset || error == asio::ssl::error::stream_truncated;
+    if (session.deadline().has_expired())
+      shared.refused(peer, fmt::format("no TLS handshake came to its end within {} s", shared.options.request_timeout.count()));
+    else if (has_gone)
+      shared.agent.log().debug("a client went away during the TLS handshake (client={})", peer.to_string());
+    else
+      shared.refused(peer, fmt::format("the TLS handshake failed: {}, expected TLS 1.2 or later", printable(error.message())));
     co_return;
   }
   co_await session.run();

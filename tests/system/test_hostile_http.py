@@ -488,6 +488,7 @@ class Tls(TlsCase):
         eventually(lambda: descriptors(self.pid) <= before + 3, 10, "the end of all handshakes within request_timeout")
         for connection in held:
             connection.close()
+        self.assertLessEqual(self.central.log().count("a request was refused: "), 6, "of an address three in 10 s")
 
     def test_old_versions_and_weak_ciphers_are_refused(self):
         for version, ciphers in (("-tls1", "ALL:@SECLEVEL=0"), ("-tls1_1", "ALL:@SECLEVEL=0"), ("-tls1_2", "aNULL:@SECLEVEL=0"), ("-tls1_2", "eNULL:@SECLEVEL=0")):
@@ -495,8 +496,23 @@ class Tls(TlsCase):
             self.assertTrue(known.stdout.strip(), f"nothing would be asked for by {version} {ciphers}: {known.stderr}")
             done = self.s_client(version, "-cipher", ciphers)
             self.assertNotIn("HTTP/1.1", done, f"{version} {ciphers}")
+            if ciphers.startswith("ALL"):
+                self.is_told(r"the TLS handshake failed: unsupported protocol .*, expected TLS 1\.2 or later")
         for version in ("-tls1_2", "-tls1_3"):
             self.assertIn("HTTP/1.1 200", self.s_client(version), version)
+
+    def is_told(self, why):
+        self.central.wait_log(rf"WARNING - \[httpserver\] a request was refused: {why} \(client=127\.0\.0\.1\)", 5)
+
+    def test_noise_and_a_handshake_that_stops_are_told_with_the_address_and_one_that_goes_away_is_not(self):
+        connect(self.port).close()
+        noise, stopped = connect(self.port, b"GET / HTTP/1.1\r\n\r\n"), connect(self.port, hello_of(self.trusted)[:20])
+        self.is_told(r"the TLS handshake failed: http request .*, expected TLS 1\.2 or later")
+        self.is_told(r"no TLS handshake came to its end within 2 s")
+        for connection in (noise, stopped):
+            connection.close()
+        lines = [line for line in self.central.log().splitlines() if "a request was refused" in line]
+        self.assertEqual(len(lines), 2, lines)
 
     def s_client(self, *arguments):
         question = b"GET /api/internal/constatus HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
