@@ -19,6 +19,8 @@ gorgone::wire::SessionCipher known_cipher();
 void raw_echo(int count);
 /// Prints its endpoint and serves sealed echoes until it is killed.
 void raw_server();
+/// A client of it: tells when it has had one echo, and stays connected until standard input ends.
+void raw_client(const std::string& endpoint);
 void raw_spawn(int count, int at_once);
 void raw_rsa(int count);
 

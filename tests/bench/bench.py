@@ -85,17 +85,22 @@ def until(look, timeout=30):
         time.sleep(0.001)
 
 
-def seconds_to_end(daemon):
-    """SIGTERM to gone, without the steps of a polling wait."""
-    handle = os.pidfd_open(daemon.process.pid)
+def seconds_to_gone(process, name):
+    """From SIGTERM on, without the steps of a polling wait."""
+    handle = os.pidfd_open(process.pid)
     begin = time.monotonic()
-    daemon.process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
     gone = select.poll()  # there may be thousands of descriptors
     gone.register(handle, select.POLLIN)
     if not gone.poll(60_000):
-        raise RuntimeError(f"{daemon.role} did not end within 60 s")
+        raise RuntimeError(f"{name} did not end within 60 s")
     time_s = time.monotonic() - begin
     os.close(handle)
+    return time_s
+
+
+def seconds_to_end(daemon):
+    time_s = seconds_to_gone(daemon.process, daemon.role)
     status = daemon.process.wait()
     daemon.process = None
     if status != 0:
@@ -109,6 +114,26 @@ def median_of(results, key=None):
 
 def spread(values, digits=2):
     return f"{min(values):.{digits}f}–{max(values):.{digits}f}"
+
+
+class RawEcho:
+    """The raw echo server with one client, which has had an echo and stays connected."""
+
+    def __init__(self):
+        begin = time.monotonic()
+        self.server = subprocess.Popen([LOAD, "raw-server"], stdout=subprocess.PIPE, text=True)
+        endpoint = self.server.stdout.readline().strip()
+        self.client = subprocess.Popen([LOAD, "raw-client", endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self.client.stdout.readline() != "echo\n":
+            raise RuntimeError("the raw echo server did not answer")
+        self.first_echo_s = time.monotonic() - begin
+
+    def end(self):
+        """Seconds from SIGTERM to gone."""
+        time_s = seconds_to_gone(self.server, "the raw echo server")
+        self.server.wait()
+        self.client.communicate("\n")
+        return time_s
 
 
 # The fleet: one central, one poller
@@ -157,8 +182,11 @@ def measure_start_and_stop(fleet, rounds):
     for _ in range(5):
         subprocess.run([BIN / "gorgoned", "--version"], check=True, capture_output=True)
     bare = (time.monotonic() - begin) / 5
-    api, link, central_stop, poller_stop = [], [], [], []
+    api, link, central_stop, poller_stop, echo, echo_stop = [], [], [], [], [], []
     for _ in range(rounds):
+        raw = RawEcho()
+        echo.append(raw.first_echo_s)
+        echo_stop.append(raw.end())
         begin = time.monotonic()
         fleet.poller.launch()
         fleet.central.launch()
@@ -174,21 +202,26 @@ def measure_start_and_stop(fleet, rounds):
     value = median_of(api)
     row("start to HTTP API answering", "0.05 s", f"{value:.3f}", "s", value <= 0.05, f"gorgoned --version {bare:.3f} s", spread(api, 3))
     value = median_of(link)
-    row("both started to first PONG", "0.3 s", f"{value:.3f}", "s", value <= 0.3, note=spread(link, 3))
+    row("both started to first PONG", "0.3 s", f"{value:.3f}", "s", value <= 0.3, f"echo server and client to first echo {median_of(echo):.3f} s", spread(link, 3))
     value = median_of(central_stop)
-    row("SIGTERM to gone, central", "0.3 s", f"{value:.3f}", "s", value <= 0.3, note=spread(central_stop, 3))
+    gone = f"echo server {median_of(echo_stop):.4f} s"
+    row("SIGTERM to gone, central", "0.3 s", f"{value:.3f}", "s", value <= 0.3, gone, spread(central_stop, 3))
     value = median_of(poller_stop)
-    row("SIGTERM to gone, poller", "0.3 s", f"{value:.3f}", "s", value <= 0.3, note=spread(poller_stop, 3))
+    row("SIGTERM to gone, poller", "0.3 s", f"{value:.3f}", "s", value <= 0.3, gone, spread(poller_stop, 3))
 
 
 def measure_idle(fleet, seconds):
     fleet.start()
+    raw = RawEcho()
     time.sleep(2)
     both = {"central": fleet.central, "poller": fleet.poller}
-    before = {role: cpu_s(daemon.process.pid) for role, daemon in both.items()}
+    pids = {"raw": raw.server.pid, **{role: daemon.process.pid for role, daemon in both.items()}}
+    before = {role: cpu_s(pid) for role, pid in pids.items()}
     begin = time.monotonic()
     time.sleep(seconds)
-    percent = {role: 100 * (cpu_s(daemon.process.pid) - before[role]) / (time.monotonic() - begin) for role, daemon in both.items()}
+    percent = {role: 100 * (cpu_s(pid) - before[role]) / (time.monotonic() - begin) for role, pid in pids.items()}
+    raw_mb = pss_mb(raw.server.pid)
+    raw.end()  # it shares libraries too
     together = {role: pss_mb(daemon.process.pid) for role, daemon in both.items()}
     # Each alone: nobody shares the libraries' pages then.
     fleet.poller.stop()
@@ -204,9 +237,9 @@ def measure_idle(fleet, seconds):
     fleet.poller.stop()
     fleet.start()
     for role, goal in (("central", 12), ("poller", 8)):
-        row(f"PSS, {role} idle", f"{goal} MB", f"{together[role]:.1f}", "MB", together[role] <= goal, f"the libraries alone {floor:.1f} MB",
+        row(f"PSS, {role} idle", f"{goal} MB", f"{together[role]:.1f}", "MB", together[role] <= goal, f"the libraries alone {floor:.1f} MB, echo server {raw_mb:.1f} MB",
             f"{alone[role]:.1f} MB where no other node shares its libraries")
-    row("idle CPU, central with one node", "0.05 %", f"{percent['central']:.4f}", "%", percent["central"] <= 0.05, "0 %",
+    row("idle CPU, central with one node", "0.05 %", f"{percent['central']:.4f}", "%", percent["central"] <= 0.05, f"echo server {percent['raw']:.4f} %",
         f"poller {percent['poller']:.4f} %, over {seconds} s")
 
 
@@ -242,8 +275,11 @@ def measure_pings(fleet, rounds, count, echoes):
 
 
 def measure_commands(fleet, rounds, spawns, count):
-    results, peaks = [], []
+    results, peaks, raw_mb = [], [], []
     for _ in range(rounds):
+        raw = RawEcho()
+        raw_mb.append(pss_mb(raw.server.pid))
+        raw.end()
         spawns.append(load("raw-spawn", count, 20))
         with PeakPss(fleet.poller.process.pid) as peak:
             result = load("commands", fleet.endpoint, fleet.clients_key(), count)
@@ -255,7 +291,7 @@ def measure_commands(fleet, rounds, spawns, count):
     row(f"{count} COMMANDs pipelined by one client", "800/s", f"{value:.0f}", "/s", value >= 800, f"posix_spawn of sh -c true {raw:.0f}/s",
         f"{value / raw:.2f} of raw; all acknowledged after {median_of(results, 'acknowledged_s'):.2f} s")
     value = median_of(peaks)
-    row(f"{count} COMMANDs, PSS at the peak", "30 MB", f"{value:.1f}", "MB", value <= 30, note=spread(peaks, 1))
+    row(f"{count} COMMANDs, PSS at the peak", "30 MB", f"{value:.1f}", "MB", value <= 30, f"echo server with one client {median_of(raw_mb):.1f} MB", spread(peaks, 1))
 
 
 class LivePings:

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   const std::map<std::string, std::function<void()>> measurements{
       {"raw-echo", [&] { bench::raw_echo(number(1)); }},
       {"raw-server", [] { bench::raw_server(); }},
+      {"raw-client", [&] { bench::raw_client(text(1)); }},
       {"raw-spawn", [&] { bench::raw_spawn(number(1), number(2)); }},
       {"raw-rsa", [&] { bench::raw_rsa(number(1)); }},
       {"pings", [&] { bench::pings(text(1), text(2), number(3)); }},

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <thread>
 
 #include "tests/bench/bench.hpp"
@@ -98,6 +99,15 @@ pid_t spawn_shell(int& output) {
 wire::SessionCipher known_cipher() { return wire::SessionCipher({std::string(32, 'k'), std::string(16, 'i'), 1}); }
 
 void raw_server() { serve_echo(STDOUT_FILENO, known_cipher()); }
+
+void raw_client(const std::string& endpoint) {
+  zmq::context_t context;
+  Session session(context, endpoint, known_cipher());
+  (void)ping_times(session, 1, std::chrono::microseconds(0));
+  fmt::print("echo\n");
+  std::fflush(stdout);
+  (void)std::getchar();
+}
 
 void raw_echo(int count) {
   const auto cipher = known_cipher();
