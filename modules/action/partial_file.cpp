@@ -84,7 +84,7 @@ Result<std::uint64_t> PartialFile::append(std::string_view base64, std::int64_t 
     return Error{fmt::format("'{}' is not a file of this daemon, nothing is written to it", path_)};
   const auto present = static_cast<std::uint64_t>(status.st_size);
   if (offset && *offset != status.st_size) {
-    if (*offset >= 0 && *offset + size <= status.st_size) return present;
+    if (*offset >= 0 && *offset <= status.st_size - size) return present;
     return Error{fmt::format("a chunk begins at byte {}, but {} bytes have come", *offset, present), "again"};
   }
   if (auto error = write_all(out.get(), *bytes); error != 0) return system_error("write", path_, error);

@@ -420,8 +420,8 @@ def archive():
 
 
 def process_copy():
-    def chunk(copy, value, fault=0):
-        return bytes([copy, 0]) + text(value) + bytes([fault, 0])
+    def chunk(copy, value, fault=0, place=0, needs=0):
+        return bytes([copy, 0]) + text(value) + bytes([fault, 0, place, needs]) + (b"\1" if needs == 1 else b"")
 
     def end(copy, fault=0, more=b"", is_archive=False):
         return bytes([copy, 3 if is_archive else 2, fault]) + more
@@ -433,7 +433,12 @@ def process_copy():
     yield "owner_and_mode", chunk(0, "a") + end(0, 2, text("0600")) + chunk(0, "b") + end(0, 3, text("nobody-knows"))
     yield "no_copy", bytes([0, 4]) + text('{"content":{"status":"inprogress"},"logging":false}') + chunk(0, "x") + end(0)
     for name in ("files", "link_out", "gnu_long"):
-        yield "archive_" + name, bytes([0, 1]) + text(escapes[name]) + b"\0\1" + end(0, is_archive=True)
+        yield "archive_" + name, bytes([0, 1]) + text(escapes[name]) + b"\0\1\0\0" + end(0, is_archive=True)
+    yield "offsets", chunk(0, "abc", 0, 2) + chunk(0, "def", 0, 1) + chunk(0, "def", 0, 3) + chunk(0, "abc", 0, 2) + end(0)
+    yield "gap", chunk(0, "abc", 0, 2) + chunk(0, "ghi", 0, 4) + chunk(0, "jkl", 0, 1) + end(0)
+    yield "far_away", bytes([2, 0]) + text("abc") + bytes([0, 0, 6, 1, 0]) + end(2)
+    yield "no_room", chunk(0, "abc", 0, 2, 1) + end(0)
+    yield "tries", chunk(3, "old") + chunk(4, "other", 0, 2) + chunk(3, "more") + chunk(5, "new", 0, 2) + end(5) + end(3)
     yield "no_archive", chunk(0, "no archive") + end(0, is_archive=True)
 
 

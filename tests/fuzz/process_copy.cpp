@@ -1,5 +1,6 @@
-// PROCESSCOPY as a central sends it: messages of a few tokens, right ones, wrong ones, and right ones in a wrong order. What was received
-// is remembered, so that a copy whose end is right must be on the disk.
+// PROCESSCOPY as a central sends it: messages of a few tokens, right ones, wrong ones, and right ones in a wrong order; with offsets, which
+// leave gaps and repeat what came; and several tries of one copy. What was received is remembered, so that a copy whose end is right must
+// be on the disk.
 
 #include "core/log_file.hpp"
 #include "modules/action/copier.hpp"
@@ -14,6 +15,8 @@
 
 #include <array>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <sstream>
 
 using namespace gorgone;
@@ -39,8 +42,9 @@ std::string md5(std::string_view bytes) {
 
 struct Copy {
   std::string token;
-  std::string received = {};
+  std::string received = {};  // what is gathered on the disk
   bool is_failed = false;
+  bool is_open = false;  // a right message of it has come; what another try leaves of it lies there, and is nobody's
 };
 
 class Run {
@@ -91,13 +95,67 @@ class Run {
     if (fault == 2 && base64.size() > 60) base64.insert(60, "\n");
     auto chunk = content("inprogress", input_.flag());
     if (fault != 3) chunk["chunk"] = {{"data", base64}, {"size", bytes.size() + (fault == 4 ? 1 : 0)}};
+    const auto offset = draw_offset(copy, bytes.size());
+    if (offset) chunk["offset"] = *offset;
+    const bool is_too_much = input_.below(16) == 1;
+    if (is_too_much) chunk["needs"] = input_.flag() ? std::numeric_limits<std::int64_t>::max() : std::int64_t{1} << 60;
+    if (!copy.is_failed && fault != 3) begin(copy);
+    if (!copy.is_failed && fault != 3 && offset == 0) forget_other_tries(copy);
     const auto rows = send(copy, std::move(chunk));
-    const bool is_right = fault != 1 && fault != 3 && fault != 4;
     if (copy.is_failed) return require(rows.empty(), "a copy that failed is told once");
     require(rows.size() == 1, "a chunk makes a row");
+    const auto present = static_cast<std::int64_t>(copy.received.size()), size = static_cast<std::int64_t>(bytes.size());
+    const bool is_next = !offset || *offset == present, is_repeated = offset && *offset >= 0 && *offset <= present - size;
+    const bool is_sound = fault != 1 && fault != 3 && fault != 4 && !(is_too_much && offset == 0);
+    const bool is_right = is_sound && (is_next || is_repeated);
     require((rows[0].code == code::copy_chunk) == is_right, "right chunks are taken, others are not", rows[0].data);
-    copy.received += bytes;
+    const auto told = parse_json(rows[0].data);
+    const auto* again = told ? member(*told, "error") : nullptr;
+    require((again != nullptr) == (is_sound && !is_right), "a gap, and nothing else, asks for another try", rows[0].data);
     copy.is_failed = !is_right;
+    if (is_right && is_next) copy.received += bytes;
+    if (!is_right && copy.is_open) copy.received.clear();
+    if (!is_right) return;
+    const auto bytes_told = integer_of(member(*told, "bytes"));
+    require(bytes_told == static_cast<std::int64_t>(copy.received.size()), "a chunk's row says how much has come", rows[0].data);
+  }
+
+  /// Where a chunk says that it belongs: nowhere, as deployed centrals, behind what came, in it, behind a gap, or far away.
+  std::optional<std::int64_t> draw_offset(const Copy& copy, std::size_t size) {
+    const auto present = static_cast<std::int64_t>(copy.received.size());
+    switch (input_.below(8)) {
+      case 1:
+        return present;
+      case 2:
+        return 0;
+      case 3:
+        return present - static_cast<std::int64_t>(size);
+      case 4:
+        return present + 1;
+      case 5:
+        return input_.number() % (copy.received.size() + 1);
+      case 6:
+        return input_.flag() ? std::numeric_limits<std::int64_t>::max() : std::numeric_limits<std::int64_t>::min();
+      default:
+        return {};
+    }
+  }
+
+  /// A right message of a copy that is not open: other tries of it end with it, and what they failed by is forgotten.
+  void begin(Copy& copy) {
+    if (copy.is_open) return;
+    copy.is_open = true;
+    for (auto* other : other_tries(copy)) other->is_open = other->is_failed = false;
+  }
+  void forget_other_tries(const Copy& copy) {
+    for (auto* other : other_tries(copy)) other->received.clear();
+  }
+  std::vector<Copy*> other_tries(const Copy& copy) {
+    std::vector<Copy*> others;
+    const auto prefix = action::tries_prefix(copy.token);
+    for (auto& other : copies_)
+      if (&other != &copy && !prefix.empty() && action::tries_prefix(other.token) == prefix) others.push_back(&other);
+    return others;
   }
 
   void send_end(Copy& copy, bool is_archive) {
@@ -107,10 +165,13 @@ class Run {
     last["mode"] = fault == 2 ? std::string(input_.text()) : "0640";
     if (fault == 3) last["owner"] = input_.text();
     const bool was_failed = copy.is_failed, has_file = !copy.received.empty() || fs::exists(partial(copy));
+    if (!was_failed) begin(copy);
     const auto received = copy.received;
     const auto rows = send(copy, std::move(last));
     copy = Copy{copy.token};
-    require(!fs::exists(partial(copy)), "what was gathered is gone after the end", partial(copy));
+    // Of a try that another ended, and that then failed by a message that is none, something may lie there until the next try begins.
+    if (was_failed && !received.empty()) copy.received = received;
+    require(fs::exists(partial(copy)) == !copy.received.empty(), "what was gathered is gone after the end", partial(copy));
     if (was_failed) return require(rows.empty(), "a copy that failed is told once");
     require(rows.size() == 1 && (rows[0].code == code::finished || rows[0].code == code::failed), "a copy ends with one row");
     if (is_archive || (fault > 0 && fault < 3)) return;
@@ -129,6 +190,7 @@ class Run {
     const bool is_quiet = data && member(*data, "logging") != nullptr;
     if (!copy.is_failed && !is_quiet) require(rows.size() == 1 && rows[0].code == code::failed, "a message that is no copy fails it", text);
     copy.is_failed = true;
+    if (copy.is_open) copy.received.clear();
   }
 
   std::vector<NewRow> send(const Copy& copy, json::object content) {
@@ -155,7 +217,8 @@ class Run {
   Agent agent_;
   action::Options options_;
   action::Copier copier_{agent_, options_};
-  std::array<Copy, 3> copies_{Copy{std::string(128, 'a')}, Copy{"../outside/secret"}, Copy{"b"}};
+  std::array<Copy, 6> copies_{Copy{std::string(128, 'a')}, Copy{"../outside/secret"}, Copy{"b"},
+                              Copy{"job-try-00000001"},    Copy{"job-try-00000002"},  Copy{"job-try-0000000f"}};
 };
 
 }  // namespace

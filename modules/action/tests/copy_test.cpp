@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <future>
+#include <limits>
 #include <sstream>
 
 using namespace gorgone;
@@ -305,6 +306,12 @@ TEST_CASE_METHOD(CopyFixture, "with offsets a chunk that came already is passed 
   REQUIRE(codes(rows) == std::vector<int>{101, 1});
   CHECK(rows[1].data.at("error") == "again");
   CHECK(rows[1].message() == "process copy: a chunk begins at byte 6, but 3 bytes have come");
+
+  chunk_at(std::numeric_limits<std::int64_t>::max(), "abc", "far away");
+  agent.run();
+  rows = rows_of(agent.recorded(), "far away");
+  REQUIRE(codes(rows) == std::vector<int>{1});
+  CHECK(rows[0].data.at("error") == "again");
 }
 
 TEST_CASE_METHOD(CopyFixture, "the end of a copy of which nothing is here any more asks for another try") {
