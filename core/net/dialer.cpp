@@ -125,11 +125,9 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
       log_.warning("link {}: dropped what is no message: {}", spec_.endpoint, printable(received->text));
       return;
     }
-    Message message{std::string(parsed->action),
-                    std::string(parsed->token),
-                    std::string(parsed->target.value_or("")),
-                    wire::read_data(parsed->data),
-                    {}};
+    Message message{std::string(parsed->action), std::string(parsed->token), std::string(parsed->target.value_or("")), {}, {}};
+    const auto begin = received->text.size() - parsed->data.size();
+    message.data = wire::read_data(std::move(received->text), begin);
     owner_.link_received(std::move(message));
   } else if (auto* send = std::get_if<Machine::Send>(&step)) {
     if (connection_) (void)connection_->send(send->frame);

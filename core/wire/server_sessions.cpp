@@ -69,8 +69,10 @@ ServerSessions::Steps ServerSessions::on_frame(const std::string& routing_id, st
         steps.push_back(Send{session.cipher.seal(R"([ACK] [] {"code":1,"data":{"message":"request not well formatted"}})"), true});
         return steps;
       }
-      Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), read_data(parsed->data), {}};
+      Message message{std::string(parsed->action), std::string(parsed->token), std::string(*parsed->target), {}, {}};
       message.origin = Origin{Origin::Kind::client, routing_id};
+      const auto begin = text->size() - parsed->data.size();
+      message.data = read_data(std::move(*text), begin);
       steps.push_back(Request{std::move(message)});
       return steps;
     }

@@ -95,10 +95,13 @@ std::string format_request(const Message& message, Form form) {
   return text.append(data.text().empty() ? "{}" : data.text());
 }
 
-Payload read_data(std::string_view data) {
-  const auto end = data.starts_with('\0') ? data.find('\0', 1) : data.npos;
-  if (end == data.npos) return Payload(std::string(data));
-  return {std::string(data.substr(1, end - 1)), std::string(data.substr(end + 1))};
+// In place, for it may be a piece of a file.
+Payload read_data(std::string text, std::size_t begin) {
+  const bool is_raw = begin < text.size() && text[begin] == '\0';
+  const auto end = is_raw ? text.find('\0', begin + 1) : text.npos;
+  if (end == text.npos) return Payload(std::move(text.erase(0, begin)));
+  auto head = text.substr(begin + 1, end - begin - 1);
+  return {std::move(head), std::move(text.erase(0, end + 1))};
 }
 
 std::string format_answer(const Answer& answer) {

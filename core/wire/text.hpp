@@ -30,8 +30,8 @@ bool looks_like_message(std::string_view text);
 inline Form form_for(const Message& message, bool takes_raw) { return takes_raw && message.data.bytes() ? Form::raw : Form::base64; }
 /// In raw form `[ACTION] [TOKEN] [TARGET] NUL head NUL bytes`.
 std::string format_request(const Message& message, Form form = Form::base64);
-/// What stands behind the brackets, of either form.
-Payload read_data(std::string_view data);
+/// What stands behind the brackets, of either form: the text from `begin` on.
+Payload read_data(std::string text, std::size_t begin = 0);
 /// PONG and SYNCLOGS have an empty target bracket, other answers none.
 std::string format_answer(const Answer& answer);
 

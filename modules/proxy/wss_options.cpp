@@ -1,5 +1,7 @@
 #include "wss_options.hpp"
 
+#include <gorgone/key_file.hpp>
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -114,6 +116,8 @@ std::vector<Problem> check_wss_options(const Settings& settings) {
     if (!options.tls_files.certificate.empty() && !options.tls_files.key.empty())
       if (const auto context = make_tls_server(options.tls_files); !context)
         problems.push_back({error, "modules.proxy.httpserver." + context.error().message});
+    if (const auto loose = key_file_warning(options.tls_files.key); !loose.empty())
+      problems.push_back({warning, "modules.proxy.httpserver.ssl_key_file: " + loose});
   } else if (!is_loopback(options.address)) {
     problems.push_back(
         problem(warning, settings, "httpserver.ssl",

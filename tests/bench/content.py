@@ -11,6 +11,7 @@ sent to the node while a push was under way, and the commands' times are printed
 What 500 MB may take is 1.2 times the raw way in the same run: hash them, copy them, bring the copy to the disk, hash the copy, the best of three.
 """
 import argparse
+import mmap
 import os
 import pathlib
 import shutil
@@ -44,6 +45,13 @@ def timed(work):
     begin = time.monotonic()
     work()
     return time.monotonic() - begin
+
+
+def touch_memory(size=4 << 30):
+    """A virtual machine gets a page of memory from its host when it is touched for the first time, which takes ten times as long as to write to it."""
+    with open("/proc/meminfo") as lines:
+        free_kb = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    mmap.mmap(-1, min(size, free_kb << 9), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def shell(command):
@@ -143,6 +151,7 @@ class Bench:
             self.clear()
             make()
             os.sync()
+            touch_memory()
             with Beside(self.fleet) as commands:
                 spent.append(self.push())
             times += commands.times
@@ -167,6 +176,7 @@ class Bench:
                     self.clear()
                 make(number)
                 os.sync()
+                touch_memory()
                 time.sleep(0.3)
                 spent = [cpu_s(daemon.process.pid) for daemon in (self.fleet.central, self.fleet.poller)]
                 times.append(self.push())
@@ -174,6 +184,7 @@ class Bench:
         raw = self.raw()
         median = statistics.median(times)
         if goal_s == "raw":
+            touch_memory()
             hashed = self.hashed_copy()
             goal_s, raw = round(1.2 * hashed, 2), f"hash, cp, sync and hash {hashed:.2f} s, {raw}"
         reached = "–" if goal_s is None else "yes" if median <= goal_s else "**no**"

@@ -78,7 +78,7 @@ TEST_CASE("raw bytes stand behind their data for peers that take them, and are i
   const auto text = format_request(message, Form::raw);
   const auto parsed = parse_request(text);
   REQUIRE(parsed);
-  const auto data = read_data(parsed->data);
+  const auto data = read_data(std::string(parsed->data));
   CHECK(data.head() == R"({"token":"a}b"})");
   REQUIRE(data.bytes());
   CHECK(*data.bytes() == bytes);

@@ -47,7 +47,7 @@ void check_base64(std::string_view text) {
 
 // Whether it stands there as text or has raw bytes beside it: what is passed on as text to others is read again as the same.
 void check_data(std::string_view data) {
-  const auto payload = read_data(data);
+  const auto payload = read_data(std::string(data));
   if (!payload.bytes()) return require(payload.text() == data, "text stays as it came", data);
   const auto head = parse_json(payload.head());
   const auto* object = head ? head->if_object() : nullptr;

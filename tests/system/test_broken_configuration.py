@@ -189,15 +189,19 @@ class KeysAndPorts(Wrong):
             self.poller.private_key.chmod(mode)
             self.assertNotIn("expected mode", self.check()[1])
 
-    def test_a_key_of_the_http_server_readable_by_others_is_a_warning(self):
+    def test_a_key_of_a_server_with_tls_readable_by_others_is_a_warning(self):
         key, certificate = self.directory / "http.key", self.directory / "http.crt"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "2", "-subj", "/CN=x"],
                        check=True, capture_output=True)
-        key.chmod(0o604)
-        self.poller.replace_module("httpserver", address="127.0.0.1", port=0, ssl=True, ssl_cert_file=str(certificate), ssl_key_file=str(key))
-        self.is_told(rf"warning: modules\.httpserver\.ssl_key_file: users beyond its owner and its group can read {key}; expected mode 0600, or 0640\n", status=0)
-        key.chmod(0o640)
-        self.assertNotIn("expected mode", self.check()[1])
+        tls = {"address": "127.0.0.1", "port": 0, "ssl": True, "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+        self.poller.replace_module("httpserver", **tls)
+        self.poller.replace_module("proxy", httpserver={"enable": True, "token": "a token", **tls})
+        for mode, is_told in ((0o604, True), (0o640, False)):
+            key.chmod(mode)
+            said = self.check()[1]
+            for option in ("modules.httpserver.ssl_key_file", "modules.proxy.httpserver.ssl_key_file"):
+                line = f"warning: {option}: users beyond its owner and its group can read {key}; expected mode 0600, or 0640\n"
+                self.assertEqual(line in said, is_told, said)
 
     def test_a_directory_for_the_keys_that_cannot_be_made_is_told(self):
         self.write("50-keys.yaml", "gorgone: {gorgonecore: {privkey: /proc/nowhere/priv.pem, pubkey: /proc/nowhere/pub.pem}}\n")
