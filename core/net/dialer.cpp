@@ -21,7 +21,7 @@ constexpr std::size_t suffix_length = 24;
 // A link is to be up within 5 s of its path's return, and a path may need some seconds to and fro (a satellite, a queue): an attempt may
 // take 5 s until it is connected, and as long again until it is greeted. The system repeats its first packet after 1 s and 3 s, so the
 // pause after one that had no answer is short: it has been waited already.
-constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection
+constexpr std::int64_t look_up_every_ms = 3000;  // while there is no connection, or no answer over it
 constexpr std::int64_t look_up_ms_max = 1000;    // while an address is known
 constexpr std::int64_t answer_ms_max = 5000;     // to a connection, and to our greeting
 constexpr std::int64_t delay_ms = 2000;          // an attempt that has waited for so long says what is wrong, not the one before it

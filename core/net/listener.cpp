@@ -95,7 +95,6 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));
   StrangerWatch::Owner owner{
-      [this](const std::string& peer, const std::string& why) { log_refusal(peer, why); },
       [this](const Newcomers::Refusal& refusal) { log_refusal("connection", refusal.host, refusal.address, refusal.why); },
       [this](int connection) { outflow_.ended(connection); }, [this](int connection) { on_gone(connection); }, [this] { return nodes(); }};
   auto watch = std::make_unique<StrangerWatch>(loop_, context_, socket, StrangerLedger::Limits{strangers_bytes, spec.max_strangers},
@@ -154,16 +153,16 @@ void Listener::restore(const std::vector<StoredSession>& stored) {
 }
 
 void Listener::on_message(Frames frames) {
+  const std::string routing_id(view(frames[0]));
+  // What is still to be told of a connection of that number is of one before it, or of its own begin.
+  if (!outflow_.is_answered_over(routing_id, frames.connection)) strangers_->look();
   strangers_->delivered(frames.connection, frames.wire_bytes);
   // Exactly a routing id and a frame; a message of any other count is dropped whole (docs/protocol.md).
-  const std::string routing_id(view(frames[0]));
   if (frames.count != 2) return log_refusal(routing_id, fmt::format("dropped a message of {} frames, expected 1", frames.count - 1));
   if (!routing_id.starts_with(routing_prefix)) {
     log_refusal(routing_id, "dropped: its routing id does not begin with gorgone-");
     return;
   }
-  // What is still to be told of a connection of that number is of one before it, or of its own begin.
-  if (!outflow_.is_answered_over(routing_id, frames.connection)) strangers_->look();
   outflow_.heard(routing_id, frames.connection);
   sessions_->make_room(nodes());
   auto steps = sessions_->on_frame(routing_id, view(frames[1]), now_s());
@@ -366,6 +365,7 @@ void Listener::tick() {
     refusals_silent_ = opened_ = 0;
     forget_parents();
     strangers_->look();
+    strangers_->tell_ended();
     auto due = sessions_->on_clock(now_s());
     for (const auto& [routing_id, frame] : due.send) transmit(routing_id, frame);
     for (const auto& routing_id : due.save) save(routing_id);

@@ -14,7 +14,7 @@ constexpr std::int64_t late_ms = 1000;
 // Who greets and ends sooner than this, without a message, is taken for one whose first frame was too large.
 constexpr std::int64_t short_ms = 1000;
 // Messages that came before an end may be read so long after it.
-constexpr std::int64_t unread_ms = 500;
+constexpr std::int64_t unread_ms = 2000;
 constexpr std::size_t ended_max = 1000;
 
 constexpr auto expected = "expected a greeting of ZMTP 3 with the mechanism NULL";

@@ -156,7 +156,6 @@ void StrangerWatch::look() {
     }
   }
   ask_for_addresses(newcomers);
-  for (const auto& refusal : newcomers_.due(now)) owner_.was_refused(refusal);
   // What was read since the last look may have come over the next connection of the same number.
   for (const int connection : gone) owner_.is_gone(connection);
   const auto nodes = owner_.nodes();
@@ -166,6 +165,10 @@ void StrangerWatch::look() {
   });
   if (ledger_.has_strangers() && (!is_armed_ || is_quiet_)) arm(pause_ = pause_min);
   if (!ledger_.empty() && !is_armed_) arm(pause_quiet);
+}
+
+void StrangerWatch::tell_ended() {
+  for (const auto& refusal : newcomers_.due(now_ms())) owner_.was_refused(refusal);
 }
 
 // The number may be that of another socket by now: of ours are those with the listener's port.
@@ -208,7 +211,10 @@ void StrangerWatch::cut(const std::vector<StrangerLedger::Cut>& list, const std:
     newcomers_.forget(connection);
     ::shutdown(connection, SHUT_RDWR);
     cut_lately_.push_back({Clock::now(), bytes});
-    owner_.was_cut(peer ? fmt::format("{}:{}", peer->host, peer->port) : "an unknown address", why(bytes));
+    if (peer)
+      owner_.was_refused({peer->host, fmt::format("{}:{}", peer->host, peer->port), why(bytes)});
+    else
+      owner_.was_refused({{}, "an unknown address", why(bytes)});
   }
 }
 

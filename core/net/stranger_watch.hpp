@@ -26,8 +26,7 @@ namespace gorgone::net {
 class StrangerWatch {
  public:
   struct Owner {
-    std::function<void(const std::string& peer, const std::string& why)> was_cut;
-    std::function<void(const Newcomers::Refusal& refusal)> was_refused;  ///< by ZeroMQ, before it sent a whole message
+    std::function<void(const Newcomers::Refusal& refusal)> was_refused;  ///< by ZeroMQ, before it sent a whole message, or cut off here
     std::function<void(int connection)> has_ended;                       ///< or its number is another's now
     std::function<void(int connection)> is_gone;                         ///< and its number is nobody's
     std::function<std::size_t()> nodes;                                  ///< that may dial us
@@ -44,6 +43,8 @@ class StrangerWatch {
 
   /// Reads what the monitor has to tell: before messages are read, so that their connections are known.
   void look();
+  /// Tells of connections that ended a while ago without a whole message: when all messages that came have been read.
+  void tell_ended();
   /// A message came whole over a connection and took so many bytes of it.
   void delivered(int connection, std::uint64_t wire_bytes) {
     ledger_.delivered(connection, wire_bytes);

@@ -86,6 +86,7 @@ bool Copier::make_room() {
     if (oldest == copies_.end() || it->second.touched < oldest->second.touched) oldest = it;
   }
   if (oldest == copies_.end()) return false;
+  if (oldest->second.partial) agent_.spawn(remove(std::move(oldest->second.partial)));
   copies_.erase(oldest);
   return true;
 }

@@ -64,11 +64,13 @@ Result<void> make_copy(int from, const std::string& name, int to, const std::str
   if (!in) return system_error("open", path, errno);
   const FileDescriptor out(::openat(to, copy.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!out) return system_error("create", path, errno);
-  Notes unheard;
-  apply(out.get(), path, AttributeIds{status.st_uid, status.st_gid, status.st_mode & 07777}, unheard);
   auto copied = copy_content(in.get(), out.get(), path, path);
+  Notes unheard;
+  // After it, for writing takes a set-user-id bit away.
+  apply(out.get(), path, AttributeIds{status.st_uid, status.st_gid, status.st_mode & 07777}, unheard);
   const std::array<timespec, 2> times{status.st_atim, status.st_mtim};
   ::futimens(out.get(), times.data());
+  if (copied && ::fsync(out.get()) != 0) copied = system_error("sync", path, errno);
   return copied;
 }
 

@@ -6,8 +6,11 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,6 +24,11 @@ namespace gorgone::action {
 namespace {
 
 constexpr std::string_view kept_begin = "overwritten-", lost_end = ".kept", unfinished_begin = ".gorgone-keeping-";
+constexpr std::uint64_t left_for_the_database = std::uint64_t{16} << 20;
+constexpr std::size_t buffer_size = std::size_t{1} << 20;
+// While it writes it says so at least as often. What was changed later than this after it had ended was changed by somebody else.
+constexpr int touch_every_buffers = 8;
+constexpr time_t written_after_s = 10;
 
 /// Gets the room for all of it before anything is changed; what is in the file, and its length, stay as they are.
 Result<void> reserve(int fd, const std::string& path, off_t bytes) {
@@ -38,13 +46,33 @@ Result<void> reserve(int fd, const std::string& path, off_t bytes) {
   return check_room(path, static_cast<std::uint64_t>(std::max<off_t>(bytes - status.st_size, 0)));
 }
 
-/// The content of an open file from where it stands becomes all that another one holds.
-Result<void> replace_content(int in, int out, off_t bytes, const std::string& source, const std::string& destination) {
+/// The content of an open file from where it stands becomes all that another one holds. The time of the last change of `clock`, an open
+/// file as well, says when this went on.
+Result<void> replace_content(int in, int out, int clock, const std::string& source, const std::string& destination) {
+  const auto failed = [&](int error) { return system_error("write a copy of", source, error); };
   if (::lseek(out, 0, SEEK_SET) != 0) return system_error("write", destination, errno);
-  auto copied = copy_content(in, out, source, destination);
-  if (!copied) return copied;
+  std::string buffer(buffer_size, '\0');
+  off_t bytes = 0;
+  for (int number = 0;; ++number) {
+    if (number % touch_every_buffers == 0) (void)::futimens(clock, nullptr);
+    const auto count = ::read(in, buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_error("read", source, errno);
+    if (count == 0) break;
+    if (const auto error = write_all(out, std::string_view(buffer.data(), static_cast<std::size_t>(count))); error != 0)
+      return failed(error);
+    bytes += count;
+  }
   if (::ftruncate(out, bytes) != 0 || ::fsync(out) != 0) return system_error("write", destination, errno);
   return {};
+}
+
+/// As it was told, without a link anywhere on its way: nobody leads us elsewhere meanwhile.
+FileDescriptor open_straight(const std::string& path) {
+  open_how how{};
+  how.flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  how.resolve = RESOLVE_NO_SYMLINKS;
+  return FileDescriptor(static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how)));
 }
 
 class Kept {
@@ -59,7 +87,7 @@ class Kept {
     kept.file_ = FileDescriptor(::open(unfinished.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!kept.file_) return system_error("create a file in", folder, errno);
     ::flock(kept.file_.get(), LOCK_EX | LOCK_NB);
-    auto filled = kept.fill(file);
+    auto filled = kept.fill(file, unfinished);
     if (filled && ::rename(unfinished.c_str(), kept.name_.c_str()) != 0) filled = system_error("rename a file to", kept.name_, errno);
     if (filled) filled = sync_folder_of(kept.name_);
     if (filled) return kept;
@@ -68,40 +96,51 @@ class Kept {
     return filled.error();
   }
 
-  /// What was found; nothing where somebody works with it.
-  static std::optional<Kept> found(const std::string& name) {
+  /// What was found. The Error has code "busy" where somebody works with it, and "forgotten" where it is of no use any more.
+  static Result<Kept> found(const std::string& name) {
     Kept kept;
     kept.name_ = name;
-    kept.file_ = FileDescriptor(::open(name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-    if (!kept.file_ || ::flock(kept.file_.get(), LOCK_EX | LOCK_NB) != 0) return {};
+    kept.file_ = FileDescriptor(::open(name.c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat own {};
+    if (!kept.file_ || ::fstat(kept.file_.get(), &own) != 0) return system_error("read", name, errno);
+    // A file system without locks has no other daemon on it.
+    if (::flock(kept.file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return Error{"", "busy"};
+    if (!S_ISREG(own.st_mode) || own.st_uid != ::geteuid() || own.st_nlink != 1) return Error{"'" + name + "' is not this daemon's own"};
+    if (own.st_size == 0) return Error{"", "forgotten"};
     std::string begin(PATH_MAX + 64, '\0');
     const auto count = ::pread(kept.file_.get(), begin.data(), begin.size(), 0);
     begin.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     std::size_t length = 0;
     int used = 0;
-    if (std::sscanf(begin.c_str(), "%lu %zu%n", &kept.inode_, &length, &used) != 2) return {};
+    const bool is_read = std::sscanf(begin.c_str(), "%lu %lu %zu%n", &kept.device_, &kept.inode_, &length, &used) == 3;
     const auto path = static_cast<std::size_t>(used) + 1;
-    if (begin.size() < path + length || begin[path - 1] != '\n') return {};
+    if (!is_read || begin.size() < path + length || begin[path - 1] != '\n')
+      return Error{"'" + name + "' does not say of which file it is"};
     kept.path_ = begin.substr(path, length);
     kept.begin_ = static_cast<off_t>(path + length);
     return kept;
   }
 
   const std::string& path() const { return path_; }
+  int file() const { return file_.get(); }
 
   /// To the open file that it is of.
   Result<void> put_back(int file) const {
     struct stat own {
     }, there{};
-    if (::fstat(file, &there) != 0 || !S_ISREG(there.st_mode) || there.st_ino != inode_) return Error{"it is another file now"};
+    if (::fstat(file, &there) != 0 || !S_ISREG(there.st_mode) || there.st_ino != inode_ || there.st_dev != device_)
+      return Error{"it is another file now"};
     if (::fstat(file_.get(), &own) != 0 || ::lseek(file_.get(), begin_, SEEK_SET) != begin_) return system_error("read", name_, errno);
-    return replace_content(file_.get(), file, own.st_size - begin_, name_, path_);
+    if (there.st_mtim.tv_sec > own.st_mtim.tv_sec + written_after_s) return Error{"somebody has changed it since"};
+    return replace_content(file_.get(), file, file_.get(), name_, path_);
   }
 
-  /// When this has come back, a start after a power cut does not find it either.
+  /// When this has come back, a start after a power cut does not find it either. What cannot be removed is emptied.
   Result<void> forget() const {
-    if (::unlink(name_.c_str()) != 0) return system_error("remove", name_, errno);
-    return sync_folder_of(name_);
+    if (::unlink(name_.c_str()) == 0) return sync_folder_of(name_);
+    const auto error = errno;
+    if (::ftruncate(file_.get(), 0) == 0 && ::fsync(file_.get()) == 0) return {};
+    return system_error("remove", name_, error);
   }
   /// It is not put back any more, for nobody knows what comes to the file meanwhile; where it is now.
   std::string give_up() const {
@@ -110,11 +149,13 @@ class Kept {
   }
 
  private:
-  Result<void> fill(int file) {
+  Result<void> fill(int file, const std::string& own) {
     struct stat status {};
     if (::fstat(file, &status) != 0) return system_error("look at", path_, errno);
+    if (auto room = check_room(own, static_cast<std::uint64_t>(status.st_size) + left_for_the_database); !room) return room;
+    device_ = status.st_dev;
     inode_ = status.st_ino;
-    const auto begin = fmt::format("{} {}\n{}", inode_, path_.size(), path_);
+    const auto begin = fmt::format("{} {} {}\n{}", device_, inode_, path_.size(), path_);
     begin_ = static_cast<off_t>(begin.size());
     if (const auto error = write_all(file_.get(), begin); error != 0) return system_error("write", name_, error);
     return copy_content(file, file_.get(), path_, name_);
@@ -122,7 +163,7 @@ class Kept {
 
   std::string path_, name_;
   FileDescriptor file_;
-  unsigned long inode_ = 0;
+  unsigned long device_ = 0, inode_ = 0;
   off_t begin_ = 0;  // of the content
 };
 
@@ -133,15 +174,17 @@ Result<void> overwrite(const std::string& source, const std::string& destination
   const FileDescriptor in(::open(source.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   struct stat wanted {};
   if (!in || ::fstat(in.get(), &wanted) != 0) return system_error("open", source, errno);
+  const auto not_kept = [&](const std::string& why) {
+    return Error{fmt::format("'{}' can only be written over in place, and what it holds cannot be kept meanwhile: {}", destination, why)};
+  };
   const FileDescriptor out(::open(destination.c_str(), O_RDWR | O_CLOEXEC));
+  if (!out && errno == EACCES && ::access(destination.c_str(), W_OK) == 0) return not_kept("this daemon may not read it");
   if (!out) return system_error("write", destination, errno);
   auto kept = Kept::make(keep_in, out.get(), destination);
-  if (!kept)
-    return Error{fmt::format("'{}' can only be written over in place, and what it holds cannot be kept meanwhile: {}", destination,
-                             kept.error().message)};
+  if (!kept) return not_kept(kept.error().message);
   auto replaced = reserve(out.get(), destination, wanted.st_size);
   const bool is_begun = replaced.has_value();
-  if (is_begun) replaced = replace_content(in.get(), out.get(), wanted.st_size, source, destination);
+  if (is_begun) replaced = replace_content(in.get(), out.get(), kept->file(), source, destination);
   if (!replaced && is_begun) {
     const auto restored = kept->put_back(out.get());
     if (!restored)
@@ -149,9 +192,12 @@ Result<void> overwrite(const std::string& source, const std::string& destination
                                replaced.error().message, restored.error().message, kept->give_up())};
     replaced = Error{replaced.error().message + "; its old content was put back"};
   }
-  auto forgotten = kept->forget();
+  const auto forgotten = kept->forget();
+  if (!forgotten && replaced)
+    return Error{fmt::format("'{}' has its new content, and at the next start of the daemon its old one: {}", destination,
+                             forgotten.error().message)};
+  if (!forgotten) return Error{replaced.error().message + "; " + forgotten.error().message};
   if (!replaced) return replaced;
-  if (!forgotten) return forgotten;
   apply(out.get(), destination, ids, notes);
   notes.add(fmt::format("'{}' was written over in place, where a program may have read half of it: this daemon may not write to its folder",
                         destination));
@@ -169,8 +215,16 @@ std::vector<Recovery> restore_overwritten(const std::string& keep_in) {
   for (const auto& name : names) {
     if (name.ends_with(lost_end)) continue;
     const auto kept = Kept::found(name);
-    if (!kept) continue;
-    const FileDescriptor file(::open(kept->path().c_str(), O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!kept) {
+      if (kept.error().code == "forgotten") ::unlink(name.c_str());
+      if (kept.error().code.empty())
+        recoveries.push_back({false,
+                              "a file that was being written over when the daemon was ended may be half written, and its old content is "
+                              "not put back: " +
+                                  kept.error().message});
+      continue;
+    }
+    const FileDescriptor file = open_straight(kept->path());
     Result<void> restored;
     if (!file)
       restored = system_error("write", kept->path(), errno);

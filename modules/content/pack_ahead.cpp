@@ -16,7 +16,7 @@ std::optional<Result<std::string>> PackAhead::take() {
 }
 
 void PackAhead::pack() {
-  if (is_packing_ || is_last_ || ready_.size() >= ready_max) return;
+  if (is_packing_ || is_last_ || is_stopped_ || ready_.size() >= ready_max) return;
   is_packing_ = true;
   agent_.spawn(pack_one());
 }

@@ -26,6 +26,8 @@ class PackAhead : public std::enable_shared_from_this<PackAhead> {
   bool is_packing() const { return is_packing_; }
   /// Begins; what is taken makes room for more.
   void pack();
+  /// Nothing more is packed: nobody takes it.
+  void stop() { is_stopped_ = true; }
 
  private:
   asio::awaitable<void> pack_one();
@@ -34,7 +36,7 @@ class PackAhead : public std::enable_shared_from_this<PackAhead> {
   Packer packer_;  // the pool's while is_packing_
   std::function<void()> has_more_;
   std::deque<Result<std::string>> ready_;
-  bool is_packing_ = false, is_last_ = false;
+  bool is_packing_ = false, is_last_ = false, is_stopped_ = false;
 };
 
 }  // namespace gorgone::content

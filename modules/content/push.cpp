@@ -283,6 +283,7 @@ asio::awaitable<Result<Push::Next>> Push::stream() {
       std::make_shared<PackAhead>(agent_, Packer(root_, manifest_, blobs_, std::move(wanted), answer.offset), [weak = weak_from_this()] {
         if (const auto push = weak.lock()) push->event_.ring();
       });
+  const std::shared_ptr<void> stops(nullptr, [pieces](void*) { pieces->stop(); });
   pieces->pack();
   Flight flight(memory_);
   std::size_t number = 0, since_asked = 0;

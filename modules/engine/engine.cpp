@@ -136,13 +136,17 @@ class Engine final : public Module {
     co_await store(std::move(rows));
   }
 
-  /// Where a daemon that was ended has left it. That is noted again with the first lines that follow, for this one may be ended, too.
-  static void take_up(CommandPipe& pipe, Work& work, const ProgressFile::Slot& slot) {
+  /// Where a daemon that was ended has left it, and what is in doubt since an earlier end. What is in doubt now is noted, for this one may
+  /// be ended too; after several ends that is all from the first line in doubt to the last.
+  static void take_up(CommandPipe& pipe, Work& work, ProgressFile::Slot& slot) {
     const auto& lines = work.request.lines;
     work.lines = std::min(slot.written(), lines.size());
     const auto until = std::min(slot.about_to(), lines.size());
+    const bool was_in_doubt = slot.doubt_begin() < slot.doubt_end() && slot.doubt_end() <= lines.size();
+    if (was_in_doubt) work.in_doubt = {slot.doubt_begin(), slot.doubt_end()};
     if (until <= work.lines) return;
-    work.in_doubt = {work.lines, until};
+    work.in_doubt = {was_in_doubt ? std::min(slot.doubt_begin(), work.lines) : work.lines, until};
+    slot.in_doubt(work.in_doubt.first, work.in_doubt.end);
     if (lines[work.lines].size() > PIPE_BUF) pipe.assume_torn();
     work.lines = until;
   }

@@ -18,8 +18,13 @@ void store(std::uint64_t& place, std::size_t value) { std::atomic_ref(place).sto
 
 }  // namespace
 
-void ProgressFile::Slot::about_to(std::size_t line) { store(about_to_, line); }
-void ProgressFile::Slot::written(std::size_t line) { store(written_, line); }
+void ProgressFile::Slot::about_to(std::size_t line) { store(about_to_, doubt_end() << 32U | line); }
+void ProgressFile::Slot::written(std::size_t line) { store(written_, doubt_begin() << 32U | line); }
+
+void ProgressFile::Slot::in_doubt(std::size_t first, std::size_t end) {
+  store(written_, first << 32U | written());
+  store(about_to_, end << 32U | about_to());
+}
 
 Result<std::unique_ptr<ProgressFile>> ProgressFile::open(const std::string& path) {
   static_assert(sizeof(Slot) == 64);

@@ -3,7 +3,8 @@
 // nothing and a killed daemon has lost none of it. With it a request that was cut off goes on where it was. On the loop.
 //
 // The file: 64 slots of 64 bytes, each the request's delivery id (40 bytes, filled up with zeros) and three 8-byte numbers of this
-// machine: when it was taken, up to which line it was about to write, up to which line it has written.
+// machine: when it was taken, up to which line it was about to write, up to which line it has written. The upper halves of the last two
+// are the end and the beginning of what is in doubt since an earlier end of the process.
 
 #include <gorgone/result.hpp>
 
@@ -19,9 +20,14 @@ class ProgressFile {
    public:
     void about_to(std::size_t line);
     void written(std::size_t line);
-    std::size_t written() const { return static_cast<std::size_t>(written_); }
+    /// Nobody knows whether the lines from `first` up to and without `end` were written. Kept beside the others.
+    void in_doubt(std::size_t first, std::size_t end);
+    std::size_t written() const { return static_cast<std::uint32_t>(written_); }
     /// Greater than written() where the process ended in the middle of a write.
-    std::size_t about_to() const { return static_cast<std::size_t>(about_to_); }
+    std::size_t about_to() const { return static_cast<std::uint32_t>(about_to_); }
+    std::size_t doubt_begin() const { return static_cast<std::size_t>(written_ >> 32U); }
+    /// Not greater than doubt_begin() where nothing is in doubt.
+    std::size_t doubt_end() const { return static_cast<std::size_t>(about_to_ >> 32U); }
 
    private:
     friend class ProgressFile;

@@ -1,6 +1,6 @@
 #pragma once
 // How many bytes of bulk may be on their way to a node and not answered: as many as keep the link busy, and few enough that a command
-// behind them is not late. It grows while answers come about as fast as the fastest did, that is, while nothing stands in a queue. Pure.
+// behind them is not late. It grows while answers come about as fast as the fastest did on that connection. Pure.
 
 #include <chrono>
 #include <cstddef>

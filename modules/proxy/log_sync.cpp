@@ -206,6 +206,8 @@ void LogSync::store(const json::array& list, bool has_more, std::int64_t now) {
     rows.back().unless_known = is_from_the_beginning_ || ctime > now_here + clock_difference_s;
     if (can_hold_ || ctime <= now_here + clock_error_s_max) newest = std::max(newest, ctime);
   }
+  // Who says that there is more and tells nothing newer would be asked without end.
+  has_more = has_more && newest > before;
   fetched_until_ = newest;
   is_storing_ = true;
   auto stored = [this, before, newest, has_more, now, number = question_->number,

@@ -45,8 +45,7 @@ TEST_CASE("signals in busy moments cost no message of a ZeroMQ socket, nor end w
   zmq::socket_t router(context, zmq::socket_type::router), dealer(context, zmq::socket_type::dealer);
   dealer.set(zmq::sockopt::linger, 0);
   dealer.set(zmq::sockopt::routing_id, "gorgone-1");
-  net::StrangerWatch::Owner owner{[](const std::string&, const std::string&) {}, [](const net::Newcomers::Refusal&) {}, [](int) {},
-                                  [](int) {}, [] { return std::size_t{0}; }};
+  net::StrangerWatch::Owner owner{[](const net::Newcomers::Refusal&) {}, [](int) {}, [](int) {}, [] { return std::size_t{0}; }};
   int heard = 0;
   std::optional<net::ZmqSocket> server, client;
   std::optional<net::StrangerWatch> watch;  // ends before its socket

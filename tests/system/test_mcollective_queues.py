@@ -74,6 +74,8 @@ class Queues(BrokerCase):
         eventually(lambda: self.queue() is None, 5, "an empty queue")
         subscriber.socket.close(0)  # without DISCONNECT: its session goes on
         subscriber.socket = None
+        # What its system still takes counts as taken.
+        eventually(lambda: mc.status()["clients"]["connections"] == 1, 5, "the end of its connection")
         self.put(publisher, "b", "c")
         subscriber.open()
         subscriber.connect(REPLY)

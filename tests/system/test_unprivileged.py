@@ -180,12 +180,14 @@ class Unprivileged(FleetCase):
             self.assertEqual(status, 200, body)
             deadline = clock() + 30
             while single.stat().st_size in (0, len(b"theirs")) and clock() < deadline:
-                pass
+                time.sleep(0.001)
             self.poller.kill()
             if list(folder.glob("overwritten-*")):
                 break
             self.poller.start()  # the file was whole before it was killed
             self.wait_seen(self.central, 2)
+        else:
+            self.fail("it was never killed while it wrote")
         self.assertNotEqual(single.read_bytes(), b"theirs")
         # Nothing comes while the central is down.
         self.central.stop()

@@ -209,7 +209,30 @@ TEST_CASE("what a daemon that was killed has written over in part has its old co
   CHECK_FALSE(closed.has_kept());
   CHECK(closed.restore().empty());
 
+  // Who has repaired it in its place keeps what he wrote.
+  be_killed();
+  const auto kept = fs::directory_iterator(closed.kept)->path();
+  fs::last_write_time(kept, fs::last_write_time(closed.there) - std::chrono::seconds(60));
+  ClosedFolder::write(closed.there, "repaired");
+  recoveries = closed.restore();
+  REQUIRE(recoveries.size() == 1);
+  CHECK_FALSE(recoveries[0].is_restored);
+  CHECK(recoveries[0].text.find("somebody has changed it since; its old content is in '" + kept.string() + ".kept'") != std::string::npos);
+  CHECK(ClosedFolder::read(closed.there) == "repaired");
+  fs::remove(kept.string() + ".kept");
+
+  // What is left of one that could not be removed is of no use, and what is not the daemon's own is told and left alone.
+  ClosedFolder::write(closed.kept / "overwritten-0123456789abcdef", "");
+  REQUIRE(::chown((closed.kept / "overwritten-0123456789abcdef").c_str(), account, account) == 0);
+  ClosedFolder::write(closed.kept / "overwritten-fedcba9876543210", "1 2 3\n/at");
+  recoveries = closed.restore();
+  REQUIRE(recoveries.size() == 1);
+  CHECK(recoveries[0].text.find("is not put back: ") != std::string::npos);
+  CHECK_FALSE(fs::exists(closed.kept / "overwritten-0123456789abcdef"));
+  fs::remove(closed.kept / "overwritten-fedcba9876543210");
+
   // What others have put there meanwhile stays, and the old content is told of and stays too.
+  ClosedFolder::write(closed.there, "old content");
   be_killed();
   fs::rename(closed.there, closed.there.string() + ".before");
   ClosedFolder::write(closed.there, "somebody else's");

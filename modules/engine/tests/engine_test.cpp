@@ -158,6 +158,41 @@ TEST_CASE_METHOD(EngineFixture, "commands that a killed daemon was writing are t
   CHECK(reason(rows[2]) == "the daemon was ended while it wrote this command");
 }
 
+TEST_CASE_METHOD(EngineFixture, "what is in doubt since one kill is in doubt after the next one too") {
+  {
+    auto progress = ProgressFile::open(folder / "engine.progress");
+    REQUIRE(progress.has_value());
+    auto* slot = (*progress)->take("delivery");
+    slot->in_doubt(1, 3);
+    slot->about_to(4);
+    slot->written(4);
+    // A daemon that goes on and is killed in the middle of its next lines.
+    auto* other = (*progress)->take("other");
+    other->in_doubt(0, 1);
+    other->written(2);
+    other->about_to(3);
+  }
+  start_engine();
+  Reader reader(path);
+  auto all = shown(requested("t", {"[1] A", "[2] B", "[3] C", "[4] D", "[5] E"}, "delivery"));
+  REQUIRE(all.size() == 7);
+  CHECK(std::vector<std::string>(all.begin() + 1, all.end() - 1) ==
+        std::vector<std::string>{submitted, "1 issue: 0 of 1, in_doubt 1", "1 issue: 0 of 1, in_doubt 1", submitted, submitted});
+  CHECK(all.back().find("the daemon was ended while it wrote lines 2 to 3") != std::string::npos);
+  CHECK(reader.read() == "[5] E\n");
+
+  all = shown(requested("o", {"[1] A\n[2] B", "[3] C", "[4] D"}, "other"));
+  REQUIRE(all.size() == 5);
+  CHECK(std::vector<std::string>(all.begin() + 1, all.end() - 1) ==
+        std::vector<std::string>{"1 issue: 0 of 2, in_doubt 1-2", "1 issue: 0 of 1, in_doubt 1", submitted});
+  CHECK(reader.read() == "[4] D\n");
+  auto progress = ProgressFile::open(folder / "engine.progress");
+  const auto* slot = (*progress)->take("other");
+  CHECK(slot->doubt_begin() == 0);
+  CHECK(slot->doubt_end() == 3);
+  CHECK(slot->written() == 4);
+}
+
 TEST_CASE_METHOD(EngineFixture, "what was written before a kill is told as written though no engine reads any more after it") {
   leave_progress("delivery", 2, 2);
   leave_progress("other", 1, 3);

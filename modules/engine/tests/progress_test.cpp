@@ -27,6 +27,7 @@ TEST_CASE("how far a request has come is known to the next process") {
     auto file = ProgressFile::open(folder.path / "p");
     REQUIRE(file.has_value());
     auto* slot = (*file)->take("one");
+    slot->in_doubt(1, 3);
     slot->about_to(7);
     slot->written(5);
   }
@@ -34,6 +35,8 @@ TEST_CASE("how far a request has come is known to the next process") {
   auto* slot = (*file)->take("one");
   CHECK(slot->written() == 5);
   CHECK(slot->about_to() == 7);
+  CHECK(slot->doubt_begin() == 1);
+  CHECK(slot->doubt_end() == 3);
   CHECK((*file)->take("two")->written() == 0);
 }
 

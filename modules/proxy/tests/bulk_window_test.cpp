@@ -35,6 +35,14 @@ TEST_CASE("the window of bulk shrinks where answers come late, to what it began 
   CHECK(window_after({2ms, 100ms, 100ms, 100ms}).bytes() == least);
 }
 
+TEST_CASE("what is small is no measure of the way of what is large") {
+  BulkWindow window(least);
+  window.answered(10, 1ms);
+  CHECK(window.bytes() == least);
+  window.answered(piece, 40ms);
+  CHECK(window.bytes() == least + piece);
+}
+
 TEST_CASE("another connection begins with a small window") {
   auto window = window_after({2ms, 2ms, 2ms});
   window.reset();
