@@ -130,12 +130,17 @@ void check_wire(std::string_view text) {
               "an offer survives being written and read", text);
     }
   }
-  if (const auto part = read_part(Payload(std::string(text)))) {
-    const auto written = write_part(*part);
+  const Payload payload{std::string(text)};
+  if (const auto part = read_part(payload)) {
+    const auto written = write_part({std::string(text), part->attempt, part->number, part->of, part->bytes()});
     // With its bytes beside it, and as the text that everybody else gets.
     for (const auto& way : {written, Payload(written.text())}) {
       const auto again = read_part(way);
-      require(again && again->bytes == part->bytes && again->token == to_utf8(part->token), "a part survives being written and read", text);
+      const auto head = way.json();
+      require(again && again->bytes() == part->bytes() && again->attempt == part->attempt && again->number == part->number &&
+                  again->of == part->of,
+              "a part survives being written and read", text);
+      require(head && text_of(member(**head, "token")) == to_utf8(text), "so does its token", text);
     }
   }
   HistoryRow row;
