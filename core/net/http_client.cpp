@@ -1,3 +1,5 @@
+#include <gorgone/http_parser.hpp>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>

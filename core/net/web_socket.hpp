@@ -2,6 +2,7 @@
 // The WebSocket of include/gorgone/web_socket.hpp over Beast. On the loop.
 
 #include <gorgone/flow_watch.hpp>
+#include <gorgone/http_parser.hpp>
 #include <gorgone/web_socket.hpp>
 
 #include <boost/asio/steady_timer.hpp>

@@ -1,5 +1,6 @@
 #include "session.hpp"
 
+#include <gorgone/http_parser.hpp>
 #include <gorgone/log.hpp>
 #include <gorgone/tls_in_turn.hpp>
 

@@ -64,6 +64,7 @@ void Broker::bound_strangers() {
 void Broker::take_over(Client& session, ConnectionId connection, const Peer& peer, Grant grant) {
   if (const auto old = session.connection; old != 0) {
     lost(session, lost_of(session, parts_.outlet.untaken(old)), "they were still in its old connection");
+    session.is_halted = false;  // nothing more goes over the old one
     leave_connection(session);
     ++counters_.handovers;
     std::uint64_t count = 0;
@@ -85,6 +86,7 @@ void Broker::take_over(Client& session, ConnectionId connection, const Peer& pee
   came(session);
   // A new socket under the old name begins with CONNECT, an old one that found us again with nothing.
   hold(session);
+  delivery_.flush(session, now_);
   for (std::size_t i = 0; i < session.subscriptions.size(); ++i) own(session, *session.subscriptions[i].topic);
   schedule(session);
 }
@@ -243,8 +245,9 @@ void Broker::set_grant(Client& client, Grant grant) {
   client.grant_ends = now_ + std::chrono::seconds(std::min<std::int64_t>(left, 86400));
 }
 
+// Without a pause nothing goes either until the command is answered: whoever calls this flushes behind the answer.
 void Broker::hold(Client& client) {
-  if (limits_.grace == 0ms) return release(client);
+  if (limits_.grace == 0ms) return;
   client.hold_until = now_ + limits_.grace;
   delivery_.halt(client);
   schedule(client);

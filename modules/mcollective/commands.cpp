@@ -56,7 +56,7 @@ void Broker::succeed_when_kept(Client& client, const std::string* id) {
   if (!client.peer.named_itself) {
     succeed(client, id);
     if (id) hold(client);
-    return;
+    return delivery_.flush(client, now_);
   }
   if (!id) return parts_.keep_session(client.peer.routing_id, {});
   const auto connection = client.connection;
@@ -164,6 +164,7 @@ void Broker::connect(Client& caller, const Command& command) {
   hold(*client);
   schedule(*client);
   succeed_when_kept(*client, id);
+  delivery_.flush(*client, now_);
 }
 
 // Each name is looked for among the client's, and a message has room for a million of them.
@@ -232,6 +233,7 @@ void Broker::unsubscribe(Client& client, const Command& command) {
     succeed_when_kept(client, id);
   else
     succeed(client, id);
+  delivery_.flush(client, now_);
 }
 
 void Broker::put(Client& client, Command command) {

@@ -1,6 +1,7 @@
 #include "wss_session.hpp"
 
 #include <gorgone/await_callback.hpp>
+#include <gorgone/http_parser.hpp>
 #include <gorgone/wss_text.hpp>
 
 #include <boost/asio/redirect_error.hpp>

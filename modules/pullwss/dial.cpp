@@ -1,5 +1,7 @@
 #include "dial.hpp"
 
+#include <gorgone/http_parser.hpp>
+
 #include <boost/asio/redirect_error.hpp>
 #include <boost/beast/http.hpp>
 #include <gorgone/base64.hpp>

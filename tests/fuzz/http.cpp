@@ -8,6 +8,7 @@
 #include "tests/support/loop_agent.hpp"
 
 #include <gorgone/base64.hpp>
+#include <gorgone/http_parser.hpp>
 
 #include <boost/beast/http.hpp>
 

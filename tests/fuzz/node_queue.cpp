@@ -10,6 +10,7 @@
 
 using namespace gorgone;
 using namespace gorgone::fuzz;
+using namespace std::chrono_literals;
 using proxy::NodeQueue;
 using Lane = NodeQueue::Lane;
 
@@ -27,6 +28,7 @@ struct Known {
   bool may_have_come = false;
   NodeQueue::Form form = NodeQueue::Form::plain;
   std::uint64_t sequence = 0;
+  NodeQueue::Clock::time_point sent_at = {};
 };
 using List = std::vector<Known>;
 
@@ -49,10 +51,12 @@ class Run {
     limits_.in_flight = 1 + input.below(8);
     limits_.in_flight_bytes = 1 + input.byte() * 4;
     limits_.bulk_in_flight_bytes = 1 + input.byte() * 2;
+    window_ = proxy::BulkWindow(limits_.bulk_in_flight_bytes);
     queue_.emplace(limits_);
   }
 
   void step() {
+    time_ += 5ms;
     switch (input_.below(15)) {
       case 0:
       case 1:
@@ -141,7 +145,7 @@ class Run {
     std::size_t count = 0, bytes = 0;
     for (const auto& other : sent_)
       if (other.lane == known.lane) ++count, bytes += other.size;
-    const auto bytes_max = known.lane == Lane::bulk ? limits_.bulk_in_flight_bytes : limits_.in_flight_bytes;
+    const auto bytes_max = known.lane == Lane::bulk ? window_.bytes() : limits_.in_flight_bytes;
     return count < limits_.in_flight && (count == 0 || bytes + known.size <= bytes_max);
   }
 
@@ -185,9 +189,10 @@ class Run {
     if (!way) return;
     const auto form = static_cast<NodeQueue::Form>(input_.below(3));
     way->waiting.front().form = form;
-    queue_->sent(queue_->next()->message.token, form);
+    queue_->sent(queue_->next()->message.token, form, time_);
     if (way->state == Way::due) way->state = Way::tried;
     way->waiting.front().sequence = queue_->last_sequence();
+    way->waiting.front().sent_at = time_;
     sent_.push_back(way->waiting.front());
     way->waiting.erase(way->waiting.begin());
   }
@@ -212,7 +217,10 @@ class Run {
 
   void answer() {
     const std::string token(input_.below(4), 't');
-    take(queue_->answered(token), [&](const Known& known) { return known.token == token; });
+    const auto fits = [&](const Known& known) { return known.token == token; };
+    const auto known = std::ranges::find_if(sent_, fits);
+    if (known != sent_.end() && known->lane == Lane::bulk) window_.answered(known->size, time_ - known->sent_at);
+    take(queue_->answered(token, time_), fits);
   }
 
   void refuse_action() {
@@ -265,6 +273,7 @@ class Run {
       queue_->link_lost();
     else
       queue_->put_back_wrapped();
+    if (all) window_.reset();
     if (all)
       for (auto& known : sent_) known.may_have_come = true;
     lose_model([all](const Known& known) { return all || known.form == NodeQueue::Form::wrapped; });
@@ -348,6 +357,7 @@ class Run {
   void clear() {
     lose_model([](const Known&) { return true; });
     const auto all = queue_->clear(0);
+    window_.reset();
     List expected;
     for (auto* list : lists()) expected.insert(expected.end(), list->begin(), list->end()), list->clear();
     std::ranges::sort(expected, {}, [](const Known& known) { return std::pair(known.lane, known.rank); });
@@ -401,6 +411,8 @@ class Run {
   std::int64_t now_ = 0;
   std::map<std::string, std::uint64_t> ranks_;  // as the queue counts: those that were taken
   std::size_t rank_ = 0, pushed_ = 0, gone_ = 0;
+  proxy::BulkWindow window_{1};
+  NodeQueue::Clock::time_point time_ = {};
 };
 
 }  // namespace

@@ -87,6 +87,18 @@ class Requests(Hostile):
         status, _, body = self.exchange(b"GET /api HTTP/1.1\r\nX: " + b"a" * 20_000 + b"\r\n\r\n")
         self.assertEqual((status, body["message"]), (431, "the request's head is longer than 16384 bytes"))
 
+    def test_chunks_that_come_byte_by_byte_make_a_body(self):
+        head = b"POST /api/core/action/command HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for body in (b"0\r\n\r\n", b"2\r\n[]\r\n0\r\n\r\n", b"0\r\n1::\xd3\r\n0\r\n4\n."):
+            connection = connect(self.port, head)
+            for byte in body:
+                time.sleep(0.02)
+                connection.sendall(bytes([byte]))
+            if body.endswith(b"\r\n\r\n"):
+                self.assertTrue(connection.recv(100).startswith(b"HTTP/1.1 200"), body)
+            connection.close()
+        self.is_served()
+
     def test_a_body_beyond_the_limit_is_answered_413_and_not_kept(self):
         head = b"POST /api/core/action/command HTTP/1.1\r\nHost: x\r\n"
         with Peak(self.pid) as peak:
