@@ -1,8 +1,8 @@
 #pragma once
 // Messages for one node and those behind it, without I/O: what waits for the link and what was sent and not yet answered. There are two
 // lanes: bulk (pieces of files) goes only while no ordinary message may, and so little of it is unanswered at a time (bulk_window.hpp) that
-// a command does not wait for a file. In each lane every target has a queue of its own, in order and bounded in count and bytes; they take turns, and one
-// that the node refuses for now is set aside and costs the others nothing. Times are seconds of a steady clock.
+// a command does not wait for a file. In each lane every target has a queue of its own, in order and bounded in count and bytes; they take
+// turns, and one that the node refuses for now is set aside and costs the others nothing. Times are seconds of a steady clock.
 
 #include <gorgone/message.hpp>
 
