@@ -292,11 +292,14 @@ void Broker::disconnect(Client& client, const std::string* id) {
     // It keeps its connection, and may CONNECT again; what it has asked before is answered.
     std::deque<Backlog::Answer> owed;
     if (client.backlog) owed.swap(client.backlog->answers);
+    // What is still in its connection comes behind them, and behind the answer to this.
+    const bool was_halted = std::exchange(client.is_halted, false);
     if (client.holds > 0 || client.is_muted) parts_.outlet.resume(connection);
     leave_connection(client);
     end_session(client, "it said DISCONNECT");
     auto& fresh = clients_.add(peer);
     clients_.connect(fresh, connection);
+    fresh.is_halted = was_halted;
     fresh.since = fresh.last_heard = fresh.last_sent = now_;
     set_grant(fresh, std::move(grant));
     if (!owed.empty()) {
@@ -304,6 +307,7 @@ void Broker::disconnect(Client& client, const std::string* id) {
       delivery_.halt(fresh);
     }
     succeed(fresh, pointer_to(own_id));
+    delivery_.flush(fresh, now_);
     schedule(fresh);
     return;
   }

@@ -232,6 +232,8 @@ class Run final : public Outlet {
       line.quiet_until = {};
       subscribers = kept_.persistent.contains(*topic) ? 0 : subscribers_of(*topic);
     }
+    // Who leaves subscribes no more, and gets what waited for it.
+    if (!parsed.fault && parsed.command.verb == "DISCONNECT" && client->has_session) line.quiet_until = {};
     broker_->message(ids_[slot - 1], std::move(frames), now_);
     require(counters.delivered + counters.queue_full == before + subscribers, "a message is delivered or counted for each subscriber");
     if (!line.is_open) return settle_closed();
