@@ -305,6 +305,16 @@ TEST_CASE("a log of several portions is fetched to its end at once, each row onc
   for (std::size_t row = 0; row < 2500; ++row) REQUIRE(node.agent.all.tokens[row] == std::to_string(row + 1));
 }
 
+TEST_CASE("a node that says there is more and tells nothing newer is not asked for it without end") {
+  LongLog node;
+  node.wish({});
+  CHECK(node.answer_portion(1, 10, true));
+  CHECK(node.asked("wait") == -1);
+  CHECK(node.answer_portion(1, 10, true));
+  CHECK(node.told == std::vector<std::size_t>{20});
+  CHECK(node.asked("wait") == 300);  // that is a question which it should hold
+}
+
 TEST_CASE("who wishes for the log of a node behind it is told behind its last portion, for which that node is not asked again") {
   LongLog node;
   CHECK(node.answer_portion(1, 0, false));
