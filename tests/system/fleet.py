@@ -317,6 +317,21 @@ class FleetCase(unittest.TestCase):
             self.wait_seen(central, identity)
         return (central, *made)
 
+    def start_two_remotes(self, change=lambda daemon: daemon):
+        """A central, the remotes 3 and 5, and the poller 4 behind both, nearer by the first; `change` is made to all but the poller before they start."""
+        central = change(self.make_central())
+        remotes = [change(self.make_remote(central.thumbprint(), identity)) for identity in (3, 5)]
+        poller = self.make_poller('"\n      - key: "'.join(remote.thumbprint() for remote in remotes), 4).start()
+        for remote in remotes:
+            remote.nodes(poller.node(4))
+            remote.start()
+        central.nodes(*(remote.node(identity, nodes=[{"id": 4, "pathscore": score}]) for remote, identity, score in zip(remotes, (3, 5), (1, 2))))
+        central.start()
+        for remote, identity in zip(remotes, (3, 5)):
+            self.wait_seen(remote, 4)
+            self.wait_seen(central, identity)
+        return (central, *remotes, poller)
+
     def start_chain(self, **proxy):
         """A central, its proxy with these options, a remote (3) and a poller (4) behind it, running and seen by each other."""
         central = self.make_central()

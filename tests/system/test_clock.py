@@ -139,19 +139,7 @@ class ClockOfARemote(FleetCase):
     """Two remotes with one poller behind both."""
 
     def setUp(self):
-        self.central = skewed(self.make_central())
-        self.first, self.second = (skewed(self.make_remote(self.central.thumbprint(), identity)) for identity in (3, 5))
-        both = f'{self.first.thumbprint()}"\n      - key: "{self.second.thumbprint()}'
-        self.poller = self.make_poller(both, 4).start()
-        for remote in (self.first, self.second):
-            remote.nodes(self.poller.node(4))
-            remote.start()
-        self.central.nodes(self.first.node(3, nodes=[{"id": 4, "pathscore": 1}]), self.second.node(5, nodes=[{"id": 4, "pathscore": 2}]))
-        self.central.start()
-        for remote in (self.first, self.second):
-            self.wait_seen(remote, 4)
-        for identity in (3, 5):
-            self.wait_seen(self.central, identity)
+        self.central, self.first, self.second, self.poller = self.start_two_remotes(skewed)
 
     def test_the_clock_of_a_remote(self):
         for offset in JUMPS:
