@@ -26,8 +26,7 @@ namespace {
 constexpr std::string_view kept_begin = "overwritten-", lost_end = ".kept", unfinished_begin = ".gorgone-keeping-";
 constexpr std::uint64_t left_for_the_database = std::uint64_t{16} << 20;
 constexpr std::size_t buffer_size = std::size_t{1} << 20;
-// While it writes it says so at least as often. What was changed later than this after it had ended was changed by somebody else.
-constexpr int touch_every_buffers = 8;
+// What was changed so much later than it said last that it writes was changed by somebody else.
 constexpr time_t written_after_s = 10;
 
 /// Gets the room for all of it before anything is changed; what is in the file, and its length, stay as they are.
@@ -53,8 +52,8 @@ Result<void> replace_content(int in, int out, int clock, const std::string& sour
   if (::lseek(out, 0, SEEK_SET) != 0) return system_error("write", destination, errno);
   std::string buffer(buffer_size, '\0');
   off_t bytes = 0;
-  for (int number = 0;; ++number) {
-    if (number % touch_every_buffers == 0) (void)::futimens(clock, nullptr);
+  for (;;) {
+    (void)::futimens(clock, nullptr);
     const auto count = ::read(in, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return system_error("read", source, errno);
@@ -112,7 +111,7 @@ class Kept {
     begin.resize(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
     std::size_t length = 0;
     int used = 0;
-    const bool is_read = std::sscanf(begin.c_str(), "%lu %lu %zu%n", &kept.device_, &kept.inode_, &length, &used) == 3;
+    const bool is_read = std::sscanf(begin.c_str(), "%lu %zu%n", &kept.inode_, &length, &used) == 2;
     const auto path = static_cast<std::size_t>(used) + 1;
     if (!is_read || begin.size() < path + length || begin[path - 1] != '\n')
       return Error{"'" + name + "' does not say of which file it is"};
@@ -126,13 +125,17 @@ class Kept {
 
   /// To the open file that it is of.
   Result<void> put_back(int file) const {
+    struct stat there {};
+    if (::fstat(file, &there) != 0 || !S_ISREG(there.st_mode) || there.st_ino != inode_) return Error{"it is another file now"};
+    if (::lseek(file_.get(), begin_, SEEK_SET) != begin_) return system_error("read", name_, errno);
+    return replace_content(file_.get(), file, file_.get(), name_, path_);
+  }
+
+  /// Whether the open file was changed when no daemon wrote to it any more.
+  bool is_changed_since(int file) const {
     struct stat own {
     }, there{};
-    if (::fstat(file, &there) != 0 || !S_ISREG(there.st_mode) || there.st_ino != inode_ || there.st_dev != device_)
-      return Error{"it is another file now"};
-    if (::fstat(file_.get(), &own) != 0 || ::lseek(file_.get(), begin_, SEEK_SET) != begin_) return system_error("read", name_, errno);
-    if (there.st_mtim.tv_sec > own.st_mtim.tv_sec + written_after_s) return Error{"somebody has changed it since"};
-    return replace_content(file_.get(), file, file_.get(), name_, path_);
+    return ::fstat(file, &there) == 0 && ::fstat(file_.get(), &own) == 0 && there.st_mtim.tv_sec > own.st_mtim.tv_sec + written_after_s;
   }
 
   /// When this has come back, a start after a power cut does not find it either. What cannot be removed is emptied.
@@ -153,9 +156,8 @@ class Kept {
     struct stat status {};
     if (::fstat(file, &status) != 0) return system_error("look at", path_, errno);
     if (auto room = check_room(own, static_cast<std::uint64_t>(status.st_size) + left_for_the_database); !room) return room;
-    device_ = status.st_dev;
     inode_ = status.st_ino;
-    const auto begin = fmt::format("{} {} {}\n{}", device_, inode_, path_.size(), path_);
+    const auto begin = fmt::format("{} {}\n{}", inode_, path_.size(), path_);
     begin_ = static_cast<off_t>(begin.size());
     if (const auto error = write_all(file_.get(), begin); error != 0) return system_error("write", name_, error);
     return copy_content(file, file_.get(), path_, name_);
@@ -163,7 +165,7 @@ class Kept {
 
   std::string path_, name_;
   FileDescriptor file_;
-  unsigned long device_ = 0, inode_ = 0;
+  unsigned long inode_ = 0;
   off_t begin_ = 0;  // of the content
 };
 
@@ -228,6 +230,8 @@ std::vector<Recovery> restore_overwritten(const std::string& keep_in) {
     Result<void> restored;
     if (!file)
       restored = system_error("write", kept->path(), errno);
+    else if (kept->is_changed_since(file.get()))
+      restored = Error{"somebody has changed it since"};
     else
       restored = kept->put_back(file.get());
     if (restored) restored = kept->forget();

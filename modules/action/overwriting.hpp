@@ -3,9 +3,9 @@
 // deployed daemons do always. What it holds is kept meanwhile in a folder of the daemon's own, and put back where that fails or the daemon
 // is ended in the middle. Blocks: on a pool thread.
 //
-// What is kept: a file "overwritten-<16 hex>", locked (flock) while it is needed, which has the numbers of the file's device and inode and
-// the length of its path, with spaces between, a line break, the path, and the old content. The time of its last change says until when the
-// daemon was writing. Until it is whole it has another name, and it ends in ".kept" where the content could not be put back.
+// What is kept: a file "overwritten-<16 hex>", locked (flock) while it is needed, which has the number of the file's inode, a space, the
+// length of its path, a line break, the path, and the old content. The time of its last change says until when the daemon was writing.
+// Until it is whole it has another name, and it ends in ".kept" where the content could not be put back.
 
 #include "attributes.hpp"
 

@@ -224,7 +224,7 @@ TEST_CASE("what a daemon that was killed has written over in part has its old co
   // What is left of one that could not be removed is of no use, and what is not the daemon's own is told and left alone.
   ClosedFolder::write(closed.kept / "overwritten-0123456789abcdef", "");
   REQUIRE(::chown((closed.kept / "overwritten-0123456789abcdef").c_str(), account, account) == 0);
-  ClosedFolder::write(closed.kept / "overwritten-fedcba9876543210", "1 2 3\n/at");
+  ClosedFolder::write(closed.kept / "overwritten-fedcba9876543210", "2 3\n/at");
   recoveries = closed.restore();
   REQUIRE(recoveries.size() == 1);
   CHECK(recoveries[0].text.find("is not put back: ") != std::string::npos);
