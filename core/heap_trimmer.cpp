@@ -10,7 +10,7 @@ namespace gorgone {
 namespace {
 
 constexpr auto pause = std::chrono::seconds(3);
-constexpr std::uint64_t worth_it = 8 << 20;
+constexpr std::uint64_t worth_it = 2 << 20;
 
 }  // namespace
 
