@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <boost/beast/http/parser.hpp>
 
 #include "core/net/tcp_received.hpp"
@@ -166,9 +167,7 @@ void BeastWebSocket::write_next() {
   });
 }
 
-int BeastWebSocket::descriptor() const {
-  return const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().socket().native_handle();
-}
+int BeastWebSocket::descriptor() const { return const_cast<BeastWebSocket*>(this)->stream_.next_layer().next_layer().native_handle(); }
 
 LinkFlow BeastWebSocket::flow() const { return {given_, given_ - (unsent_ - written_), bytes_moved(descriptor()).received}; }
 

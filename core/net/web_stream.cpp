@@ -13,7 +13,7 @@ namespace gorgone {
 namespace {
 
 using asio::ip::tcp;
-using ErrorCode = boost::system::error_code;
+using ErrorCode = WebStream::ErrorCode;
 using Milliseconds = std::chrono::milliseconds;
 
 // What the system takes to be sent, beyond what is on its way: keeps pings from queueing behind a long message.
@@ -57,13 +57,41 @@ std::string why_not(const tcp::endpoint& endpoint, const ErrorCode& error, Milli
 
 }  // namespace
 
-WebStream::WebStream(tcp::socket socket, Milliseconds unheard) : tcp_(std::make_unique<Tcp>(std::move(socket))) {
+WebStream::WebStream(Socket socket) : connection_(std::make_shared<Connection>(std::move(socket))) {}
+
+WebStream::WebStream(Socket socket, Milliseconds unheard) : WebStream(std::move(socket)) { set_options(unheard); }
+
+WebStream::~WebStream() {
+  if (connection_) close();
+}
+
+void WebStream::set_options(Milliseconds unheard) {
   ErrorCode ignored;
-  tcp_->socket().set_option(tcp::no_delay(true), ignored);
-  const auto descriptor = tcp_->socket().native_handle();
+  next_layer().set_option(tcp::no_delay(true), ignored);
+  const auto descriptor = next_layer().native_handle();
   const auto user_timeout = static_cast<unsigned>(unheard.count());
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof user_timeout);
   ::setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_in_system, sizeof unsent_in_system);
+}
+
+void WebStream::expires_after(Milliseconds limit) {
+  auto& timer = connection_->limit;
+  timer.expires_after(limit);
+  timer.async_wait([held = std::weak_ptr(connection_)](const ErrorCode& error) {
+    const auto connection = held.lock();
+    // Set anew, its handler may have been on its way already.
+    if (error || !connection || connection->limit.expiry() > std::chrono::steady_clock::now()) return;
+    connection->has_expired = true;
+    ErrorCode ignored;
+    connection->socket.close(ignored);
+  });
+}
+
+void WebStream::expires_never() { connection_->limit.expires_at(std::chrono::steady_clock::time_point::max()); }
+
+void WebStream::close() {
+  ErrorCode ignored;
+  next_layer().close(ignored);
 }
 
 asio::awaitable<Result<WebStream>> WebStream::connect(asio::io_context& loop, const std::string& host, std::uint16_t port,
@@ -72,59 +100,53 @@ asio::awaitable<Result<WebStream>> WebStream::connect(asio::io_context& loop, co
   if (!found) co_return found.error();
   std::string why;
   for (const auto& address : *found) {
-    Tcp attempt(loop);
+    WebStream attempt{Socket(loop)};
     attempt.expires_after(limit);
     ErrorCode error;
     const tcp::endpoint endpoint(address, port);
     auto token = asio::redirect_error(asio::use_awaitable, error);
-    co_await attempt.async_connect(endpoint, token);
+    co_await attempt.next_layer().async_connect(endpoint, token);
     const auto state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none) co_return Error{"the module is stopping"};
     if (!error) {
       attempt.expires_never();
-      WebStream stream(attempt.release_socket(), unheard);
-      co_return stream;
+      attempt.set_options(unheard);
+      co_return std::move(attempt);
     }
-    why += (why.empty() ? "" : "; ") + why_not(endpoint, error, limit);
+    why += (why.empty() ? "" : "; ") + why_not(endpoint, outcome(*attempt.connection_, error), limit);
   }
   co_return Error{why};
 }
 
 asio::awaitable<Result<void>> WebStream::tls_as_client(TlsContext context, const std::string& host, bool verify, Milliseconds limit) {
-  begin_tls(std::move(context));
-  turns_->pass();
-  expect_server(tls_->native_handle(), host, verify);
-  auto outcome = co_await handshake(asio::ssl::stream_base::client, limit);
-  co_return outcome;
+  auto& tls = connection_->tls.emplace(next_layer(), std::move(context));
+  expect_server(tls.native_handle(), host, verify);
+  expires_after(limit);
+  ErrorCode error;
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  co_await tls.async_connect(token);
+  co_return handshake_ended(error, limit);
 }
 
 asio::awaitable<Result<void>> WebStream::tls_as_server(TlsContext context, Milliseconds limit) {
-  begin_tls(std::move(context));
-  auto outcome = co_await handshake(asio::ssl::stream_base::server, limit);
-  co_return outcome;
-}
-
-void WebStream::begin_tls(TlsContext context) {
-  context_ = std::move(context);
-  turns_ = std::make_unique<TlsInTurn<Tcp>>(*tcp_);
-  tls_ = std::make_unique<Tls>(*turns_, *context_);
-}
-
-asio::awaitable<Result<void>> WebStream::handshake(asio::ssl::stream_base::handshake_type side, Milliseconds limit) {
-  tcp_->expires_after(limit);
+  auto& tls = connection_->tls.emplace(next_layer(), std::move(context));
+  expires_after(limit);
   ErrorCode error;
   auto token = asio::redirect_error(asio::use_awaitable, error);
-  co_await tls_->async_handshake(side, token);
-  turns_->pass();
-  tcp_->expires_never();
-  if (!error) co_return Result<void>{};
-  if (error == boost::beast::error::timeout) co_return Error{fmt::format("TLS: no answer within {} ms", limit.count())};
-  co_return Error{"TLS: " + tls_failure(tls_->native_handle(), error)};
+  co_await tls.async_accept(token);
+  co_return handshake_ended(error, limit);
+}
+
+Result<void> WebStream::handshake_ended(ErrorCode error, Milliseconds limit) {
+  expires_never();
+  if (!error) return {};
+  if (connection_->has_expired) return Error{fmt::format("TLS: no answer within {} ms", limit.count())};
+  return Error{"TLS: " + tls_failure(connection_->tls->native_handle(), error)};
 }
 
 std::string WebStream::peer() const {
   ErrorCode error;
-  const auto endpoint = tcp_->socket().remote_endpoint(error);
+  const auto endpoint = next_layer().remote_endpoint(error);
   return error ? std::string() : text_of_place(endpoint);
 }
 

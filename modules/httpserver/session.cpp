@@ -2,11 +2,10 @@
 
 #include <gorgone/http_parser.hpp>
 #include <gorgone/log.hpp>
-#include <gorgone/tls_in_turn.hpp>
+#include <gorgone/tls_stream.hpp>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/ssl/error.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -33,7 +32,7 @@ constexpr std::size_t farewell_bytes = 1 << 20;
 constexpr std::size_t slowest_client = 64 * 1024;  // bytes in a second, for the time a long answer may take
 
 Socket& socket_of(Socket& stream) { return stream; }
-Socket& socket_of(asio::ssl::stream<TlsInTurn<Socket>&>& stream) { return stream.next_layer().next_layer(); }
+Socket& socket_of(TlsStream& stream) { return stream.next_layer(); }
 
 /// All of an answer but its body.
 http::response<http::string_body> head_of(const HttpAnswer& answer, unsigned version, bool keep_alive) {
@@ -286,16 +285,14 @@ asio::awaitable<void> Session<Stream>::say_farewell() {
 }
 
 asio::awaitable<void> run_tls(Shared& shared, Socket& socket, asio::ip::address client) {
-  TlsInTurn<Socket> turns(socket);
-  asio::ssl::stream<TlsInTurn<Socket>&> stream(turns, *shared.tls);
+  TlsStream stream(socket, shared.tls);
   const auto peer = client;
   Session session(shared, stream, std::move(client));
   ErrorCode error;
   session.await_request();
   // While it waits for its turn nothing can be cancelled: what follows must fail.
   session.deadline().set(shared.options.request_timeout, Deadline::AtLimit::shut_down);
-  co_await stream.async_handshake(asio::ssl::stream_base::server, asio::redirect_error(asio::use_awaitable, error));
-  turns.pass();
+  co_await stream.async_accept(asio::redirect_error(asio::use_awaitable, error));
   if (error) {
     const bool cancelled = co_await is_cancelled();
     if (cancelled || shared.stopping.asked() || session.has_given_way()) co_return;

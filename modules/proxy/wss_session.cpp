@@ -7,6 +7,7 @@
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/beast/websocket/rfc6455.hpp>
 
@@ -67,7 +68,7 @@ void WssSession::give_way() {
   if (socket_)
     socket_->cut("it gave way to another connection");
   else if (stream_)
-    stream_->next_layer().close();  // also where its TLS waits for its turn, and nothing is under way
+    stream_->close();  // also where its TLS waits for its turn, and nothing is under way
 }
 
 std::string WssSession::who() const {

@@ -3,6 +3,7 @@
 #include <gorgone/http_parser.hpp>
 
 #include <boost/asio/redirect_error.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <gorgone/base64.hpp>
 #include <gorgone/wss_text.hpp>

@@ -1,5 +1,5 @@
-#include "certificate.hpp"
 #include "running.hpp"
+#include "tls_certificate.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -253,7 +253,7 @@ TEST_CASE("the log names the address and the port that was taken") {
 }
 
 TEST_CASE("over TLS the API answers, and versions before 1.2 are refused") {
-  const Certificate certificate;
+  const gorgone::test::Certificate certificate;
   auto options = small();
   options.is_tls = true;
   options.tls_files.certificate = certificate.certificate_file;
@@ -288,7 +288,7 @@ TEST_CASE("over TLS the API answers, and versions before 1.2 are refused") {
 }
 
 TEST_CASE("a key that its passphrase does not open, or of another certificate, is an error that names the option") {
-  const Certificate certificate, other;
+  const gorgone::test::Certificate certificate, other;
   auto options = small();
   options.is_tls = true;
   options.tls_files.certificate = certificate.certificate_file;

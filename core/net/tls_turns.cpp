@@ -1,4 +1,4 @@
-#include <gorgone/tls_in_turn.hpp>
+#include <gorgone/tls_stream.hpp>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>

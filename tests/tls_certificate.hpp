@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-namespace gorgone::httpserver::test {
+namespace gorgone::test {
 
 class Certificate {
  public:
@@ -48,4 +48,4 @@ class Certificate {
   std::filesystem::path folder_;
 };
 
-}  // namespace gorgone::httpserver::test
+}  // namespace gorgone::test
