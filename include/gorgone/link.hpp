@@ -51,6 +51,8 @@ class GORGONE_API LinkOwner {
   virtual void link_has_room() {}
   /// A message of the node, in the order it sent them.
   virtual void link_received(Message message) = 0;
+  /// The node is the one to connect and is away: somebody who said he is that node was not let in. It may be the node itself, or anybody.
+  virtual void offer_refused(const Error& /*why*/) {}
 };
 
 /// One way to one node. It connects when made and ends when destroyed.

@@ -51,7 +51,7 @@ struct ModuleInfo {
 
 // The stamp names all that must be the same on both sides of the border. GORGONE_ABI_VERSION rises with each change of a
 // header in include/gorgone/ that a built module would notice.
-#define GORGONE_ABI_VERSION 10
+#define GORGONE_ABI_VERSION 11
 #define GORGONE_STRING_(x) #x
 #define GORGONE_STRING(x) GORGONE_STRING_(x)
 #if defined(__SANITIZE_THREAD__)

@@ -74,6 +74,7 @@ void Node::open() {
 void Node::change(NodeSpec spec) {
   const bool was_up = is_up();
   link_.reset();
+  refused_.clear();
   spec_ = std::move(spec);
   if (was_up) link_down(Error{"its registration changed, or it has connected anew", down::lost});
   open();
@@ -86,7 +87,7 @@ Result<void> Node::accept(Message message, bool is_stored) {
   if (!link_ && !is_in_outbox) return Error{"node '" + spec_.id + "' cannot be reached: " + last_error_.message, "unreachable"};
   const auto lane = is_bulk(message.action) ? NodeQueue::Lane::bulk : NodeQueue::Lane::ordinary;
   const bool is_loose_bulk = lane == NodeQueue::Lane::bulk && message.delivery.empty();
-  if (is_loose_bulk && !is_up()) return Error{"node '" + spec_.id + "' is away: " + last_error_.message, "unreachable"};
+  if (is_loose_bulk && !is_up()) return Error{"node '" + spec_.id + "' is away: " + why_away().message, "unreachable"};
   auto wait = message.ttl_s > 0 ? message.ttl_s : limits_.queue.ttl_s;
   if (message.delivery.empty()) wait = std::min(wait, is_loose_bulk ? bulk_ttl_s : question_ttl_s);
   auto queued = queue_.push(std::move(message), now_s() + wait, is_stored, lane);
@@ -207,6 +208,7 @@ void Node::link_up() {
   heard_ = now;
   if (std::exchange(is_away_, false) && tell_away_) tell_away_(false);
   last_error_ = Error{"", ""};
+  refused_.clear();
   pings_.link_up(now);
   if (!is_known_) {
     known_at_ = now + (link_->answers_requests() ? features_awaited_s : limits_.first_pong_s);
@@ -269,6 +271,16 @@ void Node::link_down(const Error& why) {
   arm();
 }
 
+void Node::offer_refused(const Error& why) {
+  if (!is_up()) refused_.add(why, now_s(), wall_s());
+}
+
+// What is known of the node itself; where it has not come at all, who was refused in its place may well be the node.
+const Error& Node::why_away() const {
+  const auto* refused = last_error_.code == down::awaited ? refused_.newest(now_s()) : nullptr;
+  return refused ? *refused : last_error_;
+}
+
 void Node::fetch_log(const std::string& subnode, std::function<void(Result<void>)> done) {
   if (is_up() && !is_known_) {
     if (done) early_.emplace_back(subnode, std::move(done));
@@ -315,7 +327,8 @@ void Node::on_clock() {
   for (const auto& [message, may_have_come] : queue_.expired(now)) {
     const auto* what = may_have_come ? "had been sent the message and had not answered in the time that it had: it may have run or not"
                                      : "could not be reached in the time that the message had";
-    fail(message, fmt::format("proxy - node '{}' {}{}", spec_.id, what, last_error_.message.empty() ? "" : ": " + last_error_.message));
+    const auto& why = why_away().message;
+    fail(message, fmt::format("proxy - node '{}' {}{}", spec_.id, what, why.empty() ? "" : ": " + why));
   }
   if (is_up() && !is_known_) await_first_pong(now);
   if (away_since_ != 0 && !is_away_ && now >= away_since_ + away_after_s) {
@@ -433,9 +446,11 @@ json::object Node::constatus() const {
   out["link_since"] = changed_at_;
   const auto silence = now_s() - heard_;
   const bool hangs = is_mute();
-  out["why"] = hangs ? down::mute : is_up() ? "" : last_error_.code.empty() ? down::other : last_error_.code;
+  const auto& why = why_away();
+  out["why"] = hangs ? down::mute : is_up() ? "" : why.code.empty() ? down::other : why.code;
   out["queue"] = queue_.waiting() + queue_.in_flight();
-  out["last_error"] = hangs ? fmt::format("nothing has come for {} s, though it was asked", silence) : last_error_.message;
+  out["last_error"] = hangs ? fmt::format("nothing has come for {} s, though it was asked", silence) : why.message;
+  if (auto refused = refused_.describe(now_s()); !refused.empty()) out["refused_offers"] = std::move(refused);
   json::array features;
   for (const auto& name : features_) features.emplace_back(name);
   out["features"] = std::move(features);

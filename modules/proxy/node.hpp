@@ -17,6 +17,7 @@
 #include "log_sync.hpp"
 #include "node_queue.hpp"
 #include "ping_watch.hpp"
+#include "refused_offers.hpp"
 #include "silence.hpp"
 
 namespace gorgone::proxy {
@@ -101,6 +102,7 @@ class Node final : public LinkOwner {
   void link_down(const Error& why) override;
   void link_received(Message message) override;
   void link_has_room() override;
+  void offer_refused(const Error& why) override;
 
  private:
   void open();
@@ -123,6 +125,7 @@ class Node final : public LinkOwner {
   void become_known();
   bool is_pinged_in_silence() const;
   bool is_mute() const;
+  const Error& why_away() const;
   void join_silence(bool joins);
   void on_answer(const Message& answer);
   bool is_one_of_ours() const { return features_.contains("delivery"); }
@@ -165,6 +168,7 @@ class Node final : public LinkOwner {
   std::int64_t heard_ = 0;       // when anything came from it
   std::int64_t changed_at_ = 0;  // wall time of the last change of the link's state
   Error last_error_{"", ""};
+  RefusedOffers refused_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -28,7 +28,7 @@ struct WssNode {
   /// It does not any more; nothing where another one does.
   void detach(const std::shared_ptr<WebSocket>& connection, const Error& why);
   void receive(Message message);
-  /// Somebody who says he is the node was not let in: told as what keeps it away, while it is.
+  /// Somebody who says he is the node was not let in: told beside what keeps it away, while it is.
   void offer_refused(const Error& why);
 };
 
@@ -66,7 +66,7 @@ class WssLink final : public Link, public HasFlow {
 
   void connected();
   void disconnected(Error why);
-  void offer_refused(const Error& why) { owner_.link_down(why); }
+  void offer_refused(const Error& why) { owner_.offer_refused(why); }
   LinkOwner& owner() { return owner_; }
 
  private:

@@ -43,7 +43,7 @@ class WssSession {
   asio::awaitable<bool> take_over(const std::shared_ptr<WssNode>& node, Verdict verdict);
   asio::awaitable<bool> says_it_is_there(std::shared_ptr<WebSocket> other);
   void refuse(const std::string& message, unsigned status = 1008);
-  /// And tells in CONSTATUS why, where the node is away: it may be the node itself.
+  /// And tells it in CONSTATUS, where the node is away: it may be the node itself.
   void refuse_for(const std::string& id, const Error& why);
   void take(WssNode& node, const std::string& text);
   void end_greeting();

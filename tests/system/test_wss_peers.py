@@ -526,6 +526,30 @@ class Secrets(WssCase):
         for text in texts:
             self.assertIn(text, state["last_error"])
 
+    def offered(self, why, *texts, times=1):
+        """What CONSTATUS says of the newest of those who were refused in its place."""
+        offer = self.central.api().nodes()["2"]["refused_offers"][0]
+        self.assertEqual(offer["why"], why)
+        self.assertGreaterEqual(offer["times"], times)
+        self.assertLessEqual(offer["first"], offer["last"])
+        for text in texts:
+            self.assertIn(text, offer["message"])
+
+    def test_who_is_refused_while_a_node_is_away_takes_nothing_from_what_is_known_of_the_node(self):
+        self.known()
+        before = self.central.api().nodes()["2"]
+        self.assertEqual(before["why"], "lost")
+        self.assertNotIn("refused_offers", before)
+        for headers in ((), ("X-Gorgone-Node-Secret: another",)):
+            self.assertEqual(self.said_to(*headers), self.REFUSED)
+        after = self.central.api().nodes()["2"]
+        for member in ("link", "link_since", "why", "last_error"):
+            self.assertEqual(after[member], before[member], member)
+        self.offered("key_changed", hashlib.sha256(b"another").hexdigest(), times=2)
+        self.node.start()
+        self.wait_link(self.central, "up")
+        self.assertNotIn("refused_offers", self.central.api().nodes()["2"])
+
     def test_a_node_that_is_refused_for_its_secret_is_told_as_one_with_another_key_until_it_is_trusted(self):
         self.known()
         old = gorgonectl("keys", "secret", self.node.private_key).strip()
@@ -534,7 +558,8 @@ class Secrets(WssCase):
         new = gorgonectl("keys", "secret", self.node.private_key).strip()
         self.node.start()
         self.node.wait_log("the central refuses the node: token authorization unallowed")
-        self.told("key_changed", old, new, "gorgonectl trust 2")
+        self.told("lost")
+        self.offered("key_changed", old, new, "gorgonectl trust 2")
         self.central.stop()
         self.central.start()
         eventually(lambda: self.central.api().nodes()["2"]["why"] == "key_changed", 15, "the reason, after a restart")
@@ -543,17 +568,19 @@ class Secrets(WssCase):
         self.wait_link(self.central, "up")
         state = self.central.api().nodes()["2"]
         self.assertEqual((state["why"], state["last_error"]), ("", ""))
+        self.assertNotIn("refused_offers", state)
 
     def test_a_deployed_node_in_the_place_of_one_of_ours_is_told_as_one_without_a_secret(self):
         self.known()
         self.assertEqual(self.said_to(), self.REFUSED)
-        self.told("key_changed", "no secret", gorgonectl("keys", "secret", self.node.private_key).strip())
+        self.offered("key_changed", "no secret", gorgonectl("keys", "secret", self.node.private_key).strip())
 
     def test_a_node_without_its_own_token_is_told_as_refused(self):
         self.central = self.listen({"id": 2, "type": "wss"}, {"id": 3, "type": "wss"}, nodes=[{"id": 2, "token": "of-two"}])
         self.told("awaited")
         self.assertEqual(self.said_to(), self.REFUSED)
-        self.told("handshake_refused", "127.0.0.1:", "has a token of its own, not this one")
+        for tell in (self.told, self.offered):
+            tell("handshake_refused", "127.0.0.1:", "has a token of its own, not this one")
         self.told("awaited", node=3)
 
     def test_a_stranger_changes_nothing_of_what_is_told_of_a_node_that_is_there(self):
@@ -567,6 +594,7 @@ class Secrets(WssCase):
         for member in ("link", "link_since", "why", "last_error"):
             self.assertEqual(state[member], before[member], member)
         self.assertEqual((state["link"], state["why"], state["last_error"]), ("up", "", ""))
+        self.assertNotIn("refused_offers", state)
 
     def trust(self, *arguments):
         return gorgonectl("trust", *arguments, "--config", self.central.config)
@@ -632,8 +660,10 @@ class ApiTokens(WssCase):
         self.central.wait_log("says it is node '2', which came with the token 'good' until now, not with 'odd name': refused")
         self.assertEqual(self.refused(TOKEN), ("token authorization unallowed", 1008))
         state = self.central.api().nodes()["2"]
-        self.assertEqual((state["link"], state["why"]), ("down", "handshake_refused"))
-        self.assertIn("came with the token 'good' until now, not with the common one", state["last_error"])
+        self.assertEqual((state["link"], state["why"]), ("down", "lost"))
+        offer = state["refused_offers"][0]
+        self.assertEqual(offer["why"], "handshake_refused")
+        self.assertIn("came with the token 'good' until now, not with the common one", offer["message"])
         self.central.stop()
         self.central.start()
         self.assertEqual(self.refused("odd name:v:2"), ("token authorization unallowed", 1008), "bound across a restart")

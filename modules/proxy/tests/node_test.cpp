@@ -290,3 +290,34 @@ TEST_CASE_METHOD(Fixture, "the bound of the daemon before refuses nothing that w
   CHECK(agent.outbox.rows.empty());
   CHECK(commands().back() == "COMMAND larger");
 }
+
+TEST_CASE_METHOD(Fixture, "who is refused in a node's place changes nothing of what is known of the node, and is told beside it") {
+  begin(false);
+  up();
+  const auto state = [&](const char* member) { return std::string(node->constatus().at(member).as_string()); };
+  // While it is there nobody cares.
+  node->offer_refused(Error{"a stranger", down::handshake});
+  CHECK_FALSE(node->constatus().contains("refused_offers"));
+  down();
+  node->offer_refused(Error{"a stranger", down::handshake});
+  CHECK(state("why") == down::lost);
+  CHECK(state("last_error") == "gone");
+  REQUIRE(node->constatus().contains("refused_offers"));
+  CHECK(node->constatus().at("refused_offers").at(0).at("message") == "a stranger");
+  up();
+  CHECK_FALSE(node->constatus().contains("refused_offers"));
+  down();
+  CHECK(state("last_error") == "gone");
+  CHECK_FALSE(node->constatus().contains("refused_offers"));
+}
+
+TEST_CASE_METHOD(Fixture, "of a node that has not come at all the offer that was refused is told as why") {
+  begin(false);
+  node->link_down(Error{"it has not connected yet", down::awaited});
+  node->offer_refused(Error{"another secret", down::key_changed});
+  CHECK(node->constatus().at("why") == down::key_changed);
+  CHECK(node->constatus().at("last_error") == "another secret");
+  node->change(node->spec());
+  node->link_down(Error{"it has not connected yet", down::awaited});
+  CHECK(node->constatus().at("why") == down::awaited);
+}

@@ -41,6 +41,7 @@ struct Owner final : LinkOwner {
   void link_up() override { seen.push_back("up"); }
   void link_down(const Error& why) override { seen.push_back("down " + why.code); }
   void link_has_room() override { seen.push_back("room"); }
+  void offer_refused(const Error& why) override { seen.push_back("refused " + why.code); }
   void link_received(Message message) override { seen.push_back(message.action); }
 };
 
@@ -174,16 +175,16 @@ TEST_CASE("why an offer was refused is told of a node that is away, and of one t
   f.turn();
   const auto node = f.nodes.find("6");
   node->offer_refused(Error{"another secret", down::key_changed});
-  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed"});
+  CHECK(f.owner.seen == Seen{"down awaited", "refused key_changed"});
   const auto socket = std::make_shared<FakeSocket>();
   node->attach(socket);
   node->offer_refused(Error{"another secret", down::key_changed});
   CHECK(link->is_up());
-  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed", "up"});
+  CHECK(f.owner.seen == Seen{"down awaited", "refused key_changed", "up"});
   socket->open = false;  // its end is not told yet, and says more
   node->offer_refused(Error{"another secret", down::key_changed});
   node->detach(socket, Error{"closed"});
-  CHECK(f.owner.seen == Seen{"down awaited", "down key_changed", "up", "down lost"});
+  CHECK(f.owner.seen == Seen{"down awaited", "refused key_changed", "up", "down lost"});
   link.reset();
   node->offer_refused(Error{"another secret", down::key_changed});
   CHECK(f.owner.seen.size() == 4);
