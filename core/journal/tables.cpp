@@ -352,6 +352,7 @@ Journal::Purged Tables::purge(const Journal::Purge& what) {
   // Who has no session any more will say who he is when he opens one.
   database_.prepare("DELETE FROM gorgone_pull_identity WHERE identity NOT IN (SELECT identity FROM gorgone_identity)").step();
   database_.prepare("DELETE FROM gorgone_delivery WHERE progress >= 2 AND until < ?").bind(1, what.deliveries_before).step();
+  database_.prepare("DELETE FROM gorgone_refused_key WHERE seen < ?").bind(1, what.refused_keys_before).step();
   database_
       .prepare(
           "DELETE FROM gorgone_history WHERE id IN (SELECT id FROM gorgone_history WHERE (instant = 1 AND ctime < ?) OR ctime < ? LIMIT ?)")

@@ -137,7 +137,8 @@ class GORGONE_API Journal {
 
   struct Purge {
     std::int64_t sessions_before = 0, history_before = 0, instant_before = 0;  ///< seconds since 1970
-    std::int64_t deliveries_before = 0;  ///< ids of messages that were run or passed on and could wait until then
+    std::int64_t deliveries_before = 0;    ///< ids of messages that were run or passed on and could wait until then
+    std::int64_t refused_keys_before = 0;  ///< keys that have not been offered again since then
   };
   struct Purged {
     std::int64_t sessions = 0, rows = 0;

@@ -18,6 +18,8 @@ using dbcleaner::ClockGuard;
 constexpr std::int64_t instant_rows_s = 86400;
 // Ids of messages that were run or passed on are kept for so long after the time in which they may come again.
 constexpr std::int64_t delivery_ids_s = 86400;
+// Whoever is refused for his key tries again within a minute: after a day nobody offers it any more.
+constexpr std::int64_t refused_keys_s = 86400;
 
 class DbCleaner final : public Module {
  public:
@@ -57,7 +59,7 @@ class DbCleaner final : public Module {
   // `token` empty: nobody asked.
   void purge(const std::string& token) {
     const auto now = static_cast<std::int64_t>(std::time(nullptr));
-    const Journal::Purge what{now - sessions_s_, now - history_s_, now - instant_rows_s, now - delivery_ids_s};
+    const Journal::Purge what{now - sessions_s_, now - history_s_, now - instant_rows_s, now - delivery_ids_s, now - refused_keys_s};
     auto& journal = agent_.journal();
     journal.purge(what, [&journal, token, log = agent_.log()](const Result<Journal::Purged>& purged) {
       if (!purged) log.error("purge failed: {}", purged.error().message);
@@ -79,8 +81,8 @@ ModuleInfo info() {
   ModuleInfo info;
   info.name = "dbcleaner";
   info.help =
-      "Deletes old sessions and history rows from the database, at the start and every hour. Always loaded; an entry in the configuration "
-      "is needed only to change how long things are kept.";
+      "Deletes old sessions and history rows from the database, and keys that were refused a day ago, at the start and every hour. Always "
+      "loaded; an entry in the configuration is needed only to change how long things are kept.";
   info.schema = {
       Option{"purge_sessions_time", OptionType::integer, "3600", "sessions of clients that were silent for so long are deleted"}
           .in("seconds")

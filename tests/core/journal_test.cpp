@@ -195,10 +195,15 @@ TEST_CASE("purging deletes what is old and keeps the rest") {
   journal.write(NewRow{"instant", 2, "", true});
   journal.save_session({"67", "aa", "bb", "", "", 10, 100});
   journal.save_session({"68", "aa", "bb", "", "", 10, 2000000000});
-  const auto purged = wait<Journal::Purged>(loop, [&](auto done) { journal.purge({1000, 1000, 4000000000}, done); });
+  journal.note_refused_key("tcp://10.0.0.2:5556", "2", "thumbprint");
+  const auto refused_keys = [&directory] { return Tables(directory.file()).refused_keys().size(); };
+  const auto purged = wait<Journal::Purged>(loop, [&](auto done) { journal.purge({1000, 1000, 4000000000, 0, 1000}, done); });
   CHECK(purged.sessions == 1);
   CHECK(purged.rows == 1);
   CHECK(read(loop, journal, of_token("kept")).size() == 1);
+  CHECK(refused_keys() == 1);
+  wait<Journal::Purged>(loop, [&](auto done) { journal.purge({0, 0, 0, 0, 4000000000}, done); });
+  CHECK(refused_keys() == 0);
 }
 
 TEST_CASE("a row that is fetched a second time is not stored, and one that says the same but is another is") {

@@ -10,7 +10,8 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 SESSIONS = (2 * HOUR - MINUTE, 2 * HOUR + MINUTE)
 ROWS = (3 * DAY - MINUTE, 3 * DAY + MINUTE)
 INSTANT_ROWS = (DAY - MINUTE, DAY + MINUTE)
-STAYS = ["instant row stays", "row stays", "unused stays", "used stays"]
+REFUSED_KEYS = (DAY - MINUTE, DAY + MINUTE)
+STAYS = ["instant row stays", "refused key stays", "row stays", "unused stays", "used stays"]
 
 
 class DbCleaner(FleetCase):
@@ -24,7 +25,8 @@ class DbCleaner(FleetCase):
         """One of each kind, named by what is to become of it."""
         now = int(time.time())
         with sqlite3.connect(self.central.database, timeout=10) as database:
-            for what, session, row, instant in zip(("stays", "goes"), SESSIONS, ROWS, INSTANT_ROWS):
+            for what, session, row, instant, key in zip(("stays", "goes"), SESSIONS, ROWS, INSTANT_ROWS, REFUSED_KEYS):
+                database.execute("INSERT INTO gorgone_refused_key (target, node, thumbprint, seen) VALUES (?, '2', 't', ?)", (f"refused key {what}", now - key))
                 # A session counts from its last message, and from its begin where it had none.
                 for name, ctime, mtime in (("used", now - 9 * DAY, now - session), ("unused", now - session, None)):
                     database.execute("INSERT INTO gorgone_identity (identity, key, ctime, mtime) VALUES (?, 'k', ?, ?)", (f"{name} {what}", ctime, mtime))
@@ -34,8 +36,9 @@ class DbCleaner(FleetCase):
         database.close()
 
     def left(self):
-        added = ("used", "unused", "row", "instant row")
-        names = [row["identity"] for row in self.central.database_rows("gorgone_identity")] + [row["token"] for row in self.central.database_rows()]
+        added = ("used", "unused", "row", "instant row", "refused key")
+        names = [row[name] for table, name in (("gorgone_identity", "identity"), ("gorgone_history", "token"), ("gorgone_refused_key", "target"))
+                 for row in self.central.database_rows(table)]
         return sorted(name for name in names if name.rsplit(" ", 1)[0] in added)
 
     def test_what_is_older_than_its_limit_goes_at_the_start_and_the_rest_stays(self):
