@@ -69,6 +69,8 @@ class GORGONE_API Link {
   /// True where every request is answered, in order: push_zmq; false for pull and wss, whose deployed
   /// nodes answer PING and GETLOG alone.
   virtual bool answers_requests() const = 0;
+  /// False where nothing of the node's own, no key, secret or token, shows that it is the one it says it is: others may be let in as it.
+  virtual bool is_bound() const { return true; }
   /// The routing id of the connection; empty where there is none.
   virtual std::string identity() const { return {}; }
 };

@@ -89,6 +89,7 @@ class Node final : public LinkOwner {
   bool is_up() const { return link_ && link_->is_up(); }
   /// It is up and has said what it can do, or has let the time for it pass.
   bool is_ready() const { return is_up() && is_known_; }
+  bool is_bound() const { return !link_ || link_->is_bound(); }
   /// Each request is answered, in order (Link::answers_requests).
   bool answers_requests() const { return link_ && (is_one_of_ours() || link_->answers_requests()); }
   json::object constatus() const;

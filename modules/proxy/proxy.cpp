@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "bulk.hpp"
+#include "clock.hpp"
 #include "copy_desk.hpp"
+#include "foreign_claims.hpp"
 #include "node.hpp"
 #include "node_sources.hpp"
 #include "node_table.hpp"
@@ -222,7 +224,9 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
       return node != nodes_.end() && !node->second->is_away() && node->second->has_ponged_within(pong_discard_s_);
     };
     auto step = paths_.find(target, is_alive);
-    if (!step) step = paths_.find(sources_.id_of(target), is_alive);
+    // What the configuration calls a node is that node's name, whatever another one says is behind it.
+    if (const auto id = sources_.id_of(target); id != target && !(step && step->is_configured))
+      if (auto named = paths_.find(id, is_alive)) step = std::move(named);
     if (step && !nodes_.contains(step->node)) return {};
     return step;
   }
@@ -379,6 +383,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
     known->second->abandon("proxy - node '" + id + "' was unregistered", rescue);
     nodes_.erase(known);
     missing_parents_.erase(id);
+    foreign_claims_.forget(id);
     for (auto& message : moved) {
       const auto left_s = message.ttl_s;
       homeless_.add(std::move(message), left_s);
@@ -389,9 +394,14 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   }
 
   void on_told(const std::string& node, const Message& message) {
-    if (proxy::learn(paths_, node, message)) {
+    const bool is_bound = nodes_.at(node)->is_bound(), is_other = paths_.set_bound(node, is_bound);
+    if (proxy::learn(paths_, node, message) || is_other) {
       homeless_.settle();
       ways_changed();
+    }
+    if (!is_bound && foreign_claims_.is_due(node, proxy::now_s())) {
+      const auto claims = paths_.refused(node, [this](const std::string& id) { return sources_.id_of(id); });
+      if (const auto line = foreign_claims_.line(node, claims)) agent_.log().warning("{}", *line);
     }
     // It leads to its nodes from its first pong on.
     if (missing_parents_.empty() || message.action != "PONG" || !paths_.is_parent(node)) return;
@@ -446,6 +456,7 @@ class Proxy final : public Module, public Gateway, private proxy::NodeTable, pri
   std::int64_t pong_discard_s_;
   proxy::Paths paths_;
   proxy::NodeSources sources_;
+  proxy::ForeignClaims foreign_claims_;
   std::set<std::string> sourced_;          // registered because of them
   std::set<std::string> missing_parents_;  // that have nodes behind them and are away, or have not been there yet
   bool database_decides_ = false, is_database_read_ = false;

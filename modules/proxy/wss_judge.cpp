@@ -74,6 +74,7 @@ asio::awaitable<bool> WssSession::is_bound_to(std::string id, std::string name) 
     co_return false;
   }
   const auto& bound = *known;
+  is_bound_ = !name.empty();
   if (bound == name) co_return true;
   if (!bound.empty()) {
     const auto is_good = co_await shared_.tokens.is_still_good(bound);
@@ -122,6 +123,7 @@ asio::awaitable<bool> WssSession::has_its_secret(std::string id) {
   }
   const auto known = (*looked)->value_or(no_secret);
   must_pin_ = known == no_secret && secret_ != no_secret;
+  is_bound_ = is_bound_ || secret_ != no_secret;
   if (known == no_secret || known == secret_) co_return true;
   const auto shown = secret_ == no_secret ? "no secret" : "the secret of thumbprint " + secret_;
   shared_.agent.journal().note_refused_key(target, id, secret_);

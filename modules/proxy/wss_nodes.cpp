@@ -4,8 +4,9 @@
 
 namespace gorgone::proxy {
 
-void WssNode::attach(std::shared_ptr<WebSocket> connection) {
+void WssNode::attach(std::shared_ptr<WebSocket> connection, bool shows_its_own) {
   if (socket) detach(socket, Error{"another connection of the node has taken its place", down::lost});
+  is_bound = shows_its_own;
   socket = std::move(connection);
   if (link) link->connected();
 }

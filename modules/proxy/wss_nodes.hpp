@@ -20,11 +20,12 @@ struct WssNode {
   std::vector<std::string> names;  ///< its id, and its uid where it has one
   WssLink* link = nullptr;
   std::shared_ptr<WebSocket> socket;
+  bool is_bound = false;   ///< who speaks for it has shown something that is its own
   bool is_probed = false;  ///< its connection is being pinged for somebody who would take its place
 
   bool is_connected() const { return socket && socket->is_open(); }
   /// A connection speaks for the node from now on.
-  void attach(std::shared_ptr<WebSocket> connection);
+  void attach(std::shared_ptr<WebSocket> connection, bool shows_its_own);
   /// It does not any more; nothing where another one does.
   void detach(const std::shared_ptr<WebSocket>& connection, const Error& why);
   void receive(Message message);
@@ -61,6 +62,7 @@ class WssLink final : public Link, public HasFlow {
   void reset(const std::string& why) override;
   bool is_up() const override { return node_->is_connected(); }
   bool answers_requests() const override { return false; }
+  bool is_bound() const override { return node_->is_bound; }
   std::string identity() const override { return node_->id; }
   LinkFlow flow() const override { return flow_of(node_->socket.get()); }
 

@@ -101,7 +101,7 @@ asio::awaitable<void> WssSession::run(asio::ip::tcp::socket connection) {
   end_greeting();
   if (node) {
     shared_.agent.log().info("link up: node '{}' has connected from {}", printable(node->id), who());
-    node->attach(socket_);
+    node->attach(socket_, is_bound_);
     for (;;) {
       auto text = co_await socket_->read();
       if (text) {
@@ -198,6 +198,7 @@ asio::awaitable<std::shared_ptr<WssNode>> WssSession::greet() {
   if (is_taken && had_to_wait && verdict == Verdict::common) is_taken = co_await has_its_secret(node->id);
   // It may have been unregistered meanwhile.
   if (!is_taken || !node->link || !socket_->is_open()) co_return none;
+  is_bound_ = is_bound_ || verdict == Verdict::own;
   bind(node->id);
   socket_->limit_messages(shared_.options.max_message_size);
   Answer answer;

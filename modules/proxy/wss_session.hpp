@@ -57,6 +57,7 @@ class WssSession {
   std::string secret_;                  // its thumbprint, or "none"
   std::optional<std::string> to_bind_;  // the name of a token, empty for the common one
   bool must_pin_ = false;               // its secret
+  bool is_bound_ = false;               // to either, or by a token of its own
   std::shared_ptr<WebSocket> socket_;
 };
 

@@ -203,10 +203,11 @@ def registration(node):
 class Node:
     """A deployed node: registers itself, answers PING and GETLOG and nothing else. COMMAND gives the output "ran <command>"."""
 
-    def __init__(self, port, token, node=6, tls=None, path="/"):
-        self.socket, self.node = connect(port, token, tls, path), node
+    def __init__(self, port, token, node=6, tls=None, path="/", behind=None, headers=()):
+        self.socket, self.node = connect(port, token, tls, path, headers=headers), node
         self.rows, self.taken, self.ended = [], [], None
         self.stalls = {}  # action: so many of the next are not answered
+        self.behind = behind or {}  # what it says is behind it
         self.say(registration(node))
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
@@ -240,7 +241,7 @@ class Node:
             self.stalls[message.kind] -= 1
             return
         if message.kind == "PING":
-            data = {"code": 0, "data": {"action": "ping", "message": "ping ok", "id": self.node, "hostname": "peer", "data": {}}}
+            data = {"code": 0, "data": {"action": "ping", "message": "ping ok", "id": self.node, "hostname": "peer", "data": self.behind}}
             self.say(f"[PONG] [{message.token}] [] {compact(data)}")
         elif message.kind == "GETLOG":
             since = float(message.body.get("ctime") or 0)

@@ -12,6 +12,7 @@ from api import codes, outputs
 from fleet import eventually, gorgonectl  # makes the folder of the peer known
 from hostile import descriptors, memory_kb
 from pace import clock
+from ports import free_port
 from wss_fleet import TOKEN, Certificates, WssCase
 
 import wss_peer
@@ -488,9 +489,7 @@ class Secrets(WssCase):
     def test_a_node_with_other_keys_or_a_deployed_one_is_let_in_by_gorgonectl_trust(self):
         self.known()
         self.assertEqual(self.said_to(), self.REFUSED)
-        shown = self.trust("2")
-        self.assertIn("wss://2", shown)
-        self.assertIn("offered: none", shown)
+        self.assertIn("wss://2", self.shown("none"))
         self.assertEqual(self.said_to(), self.REFUSED, "it was only shown")
         with self.assertRaisesRegex(AssertionError, "what was compared is missing"):
             self.trust("2", "--replace")
@@ -502,7 +501,9 @@ class Secrets(WssCase):
         self.comes_back()
         self.assertEqual(self.said_to(), self.REFUSED, "from then on it is the node of ours again")
         self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), self.REFUSED)
-        self.trust("2", "--replace", "--offered", hashlib.sha256(b"another").hexdigest())
+        other = hashlib.sha256(b"another").hexdigest()
+        self.shown(other)
+        self.trust("2", "--replace", "--offered", other)
         self.assertEqual(self.said_to("X-Gorgone-Node-Secret: another"), "taken")
         self.node.start()
         self.node.wait_log("the central refuses the node: token authorization unallowed")
@@ -598,6 +599,61 @@ class Secrets(WssCase):
 
     def trust(self, *arguments):
         return gorgonectl("trust", *arguments, "--config", self.central.config)
+
+    def shown(self, offered):
+        """What gorgonectl says when it has this secret: what was refused is written behind what the node is told."""
+        def look():
+            # There may be nothing at all yet.
+            rows = self.central.database_rows("gorgone_refused_key")
+            return rows and rows[0]["thumbprint"] == offered and self.trust("2")
+
+        text = eventually(look, 10, f"the refused secret {offered}")
+        self.assertIn(f"offered: {offered}", text)
+        return text
+
+
+class Claims(WssCase):
+    """What a node says is behind it, while the remote to which those nodes belong is away."""
+
+    def setUp(self):
+        self.remote = {"id": 3, "type": "push_zmq", "address": "127.0.0.1", "port": free_port(), "nodes": [{"id": 9, "pathscore": 1}]}
+
+    def say(self, token=TOKEN, headers=(), **httpserver):
+        """Node 2 tells of the poller of remote 3, of a node that is registered and away, by its id and its uid, and of one that nobody else knows."""
+        self.central = self.listen({"id": 2, "type": "pullwss"}, self.remote, {"id": 5, "uid": 70000, "type": "pullwss"}, **httpserver)
+        behind = {str(node): {"nodes": {}} for node in (9, 5, 70000, 10)}
+        peer = wss_peer.Node(self.central.wss_port, token, node=2, behind=behind, headers=headers)
+        self.addCleanup(peer.stop)
+        self.wait_seen(self.central, 2)
+        return peer
+
+    def test_one_that_may_be_anybody_gets_nothing_that_is_for_nodes_of_others(self):
+        peer = self.say()
+        self.central.wait_log(r"WARNING - \[proxy\] node '2' says that nodes are behind it to which others lead: "
+                              r"'5' \(registered here\), '70000' \(by node '5'\), '9' \(by node '3'\)\. ")
+        api = self.central.api()
+        for node in (9, 5, 70000):
+            api.submit(node, f"for {node}")
+        self.assertEqual(outputs(api.run(10, "nobody else's")), ["ran nobody else's"])
+        time.sleep(6)  # after 5 s the others are away
+        queues = {node: state["queue"] for node, state in api.nodes().items()}
+        self.assertEqual(queues, {"2": 0, "3": 1, "5": 2})
+        self.assertEqual(peer.taken.count("COMMAND"), 1)
+
+    def leads(self, peer):
+        self.assertEqual(outputs(self.central.api().run(9, "by another way")), ["ran by another way"])
+        self.assertEqual(peer.taken.count("COMMAND"), 1)
+        self.assertNotIn("says that nodes are behind it", self.central.log())
+
+    def test_one_that_has_shown_a_token_of_its_own_leads_where_others_are_away(self):
+        self.leads(self.say("of-two", nodes=[{"id": 2, "token": "of-two"}]))
+
+    def test_one_that_has_shown_a_secret_leads_where_others_are_away(self):
+        self.leads(self.say(headers=("X-Gorgone-Node-Secret: its own",)))
+
+    def test_without_bind_nodes_a_secret_shows_nothing(self):
+        self.say(headers=("X-Gorgone-Node-Secret: its own",), bind_nodes=False)
+        self.central.wait_log("node '2' says that nodes are behind it to which others lead")
 
 
 class ApiTokens(WssCase):

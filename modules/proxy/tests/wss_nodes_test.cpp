@@ -80,7 +80,7 @@ TEST_CASE("a link is up while a connection speaks for its node") {
   f.turn();
   const auto socket = std::make_shared<FakeSocket>();
   const auto node = f.nodes.find("6");
-  node->attach(socket);
+  node->attach(socket, true);
   CHECK(link->is_up());
   REQUIRE(link->send(Message{"PING", "t", "", Payload(), {}}).has_value());
   CHECK(socket->sent == Seen{"[PING] [t] [] {}"});
@@ -95,8 +95,8 @@ TEST_CASE("a connection that takes another's place is a loss and a new link, and
   f.turn();
   const auto first = std::make_shared<FakeSocket>(), second = std::make_shared<FakeSocket>();
   const auto node = f.nodes.find("6");
-  node->attach(first);
-  node->attach(second);
+  node->attach(first, true);
+  node->attach(second, true);
   node->detach(first, Error{"cut"});
   CHECK(link->is_up());
   CHECK(f.owner.seen == Seen{"down awaited", "up", "down lost", "up"});
@@ -107,7 +107,7 @@ TEST_CASE("a link that is made anew takes over its node's connection") {
   auto link = f.nodes.open(f.spec, f.owner);
   f.turn();
   const auto socket = std::make_shared<FakeSocket>();
-  f.nodes.find("6")->attach(socket);
+  f.nodes.find("6")->attach(socket, true);
   link.reset();
   f.spec.extra["uid"] = 80000;
   link = f.nodes.open(f.spec, f.owner);
@@ -124,7 +124,7 @@ TEST_CASE("the connection of a node that is not registered any more is ended wit
   auto link = f.nodes.open(f.spec, f.owner);
   f.turn();
   const auto socket = std::make_shared<FakeSocket>();
-  f.nodes.find("6")->attach(socket);
+  f.nodes.find("6")->attach(socket, true);
   link.reset();
   f.turn();
   CHECK_FALSE(socket->open);
@@ -139,7 +139,7 @@ TEST_CASE("a message that finds no room is refused as busy, and the owner hears 
   const auto link = f.nodes.open(f.spec, f.owner);
   f.turn();
   const auto socket = std::make_shared<FakeSocket>();
-  f.nodes.find("6")->attach(socket);
+  f.nodes.find("6")->attach(socket, true);
   socket->has_room = false;
   const auto sent = link->send(Message{"COMMAND", "t", "", Payload(), {}});
   REQUIRE_FALSE(sent.has_value());
@@ -155,16 +155,16 @@ TEST_CASE("a node that was given up for its silence is told as mute, whoever not
   f.turn();
   const auto node = f.nodes.find("6");
   auto socket = std::make_shared<FakeSocket>();
-  node->attach(socket);
+  node->attach(socket, true);
   node->detach(socket, Error{"nothing was heard", down::mute});
   CHECK(f.owner.seen.back() == "down mute");
   socket = std::make_shared<FakeSocket>();
-  node->attach(socket);
+  node->attach(socket, true);
   link->reset("no answer to 3 pings");
   CHECK_FALSE(socket->open);
   node->detach(socket, Error{"cut"});
   CHECK(f.owner.seen.back() == "down mute");
-  node->attach(std::make_shared<FakeSocket>());
+  node->attach(std::make_shared<FakeSocket>(), true);
   node->detach(node->socket, Error{"closed"});
   CHECK(f.owner.seen.back() == "down lost");
 }
@@ -177,7 +177,7 @@ TEST_CASE("why an offer was refused is told of a node that is away, and of one t
   node->offer_refused(Error{"another secret", down::key_changed});
   CHECK(f.owner.seen == Seen{"down awaited", "refused key_changed"});
   const auto socket = std::make_shared<FakeSocket>();
-  node->attach(socket);
+  node->attach(socket, true);
   node->offer_refused(Error{"another secret", down::key_changed});
   CHECK(link->is_up());
   CHECK(f.owner.seen == Seen{"down awaited", "refused key_changed", "up"});
@@ -188,4 +188,17 @@ TEST_CASE("why an offer was refused is told of a node that is away, and of one t
   link.reset();
   node->offer_refused(Error{"another secret", down::key_changed});
   CHECK(f.owner.seen.size() == 4);
+}
+
+TEST_CASE("a link is bound while who speaks for its node has shown something of its own") {
+  Fixture f;
+  auto link = f.nodes.open(f.spec, f.owner);
+  CHECK_FALSE(link->is_bound());
+  const auto node = f.nodes.find("6");
+  node->attach(std::make_shared<FakeSocket>(), true);
+  CHECK(link->is_bound());
+  link = f.nodes.open(f.spec, f.owner);
+  CHECK(link->is_bound());
+  node->attach(std::make_shared<FakeSocket>(), false);
+  CHECK_FALSE(link->is_bound());
 }
