@@ -735,6 +735,20 @@ class ApiTokens(WssCase):
             self.wait_link(self.central, "down")
         self.assertEqual(self.refused("revoked:v3"), ("token authorization unallowed", 1008))
 
+    def test_a_node_that_is_bound_to_its_token_leads_where_others_are_away_and_without_bind_tokens_it_may_be_anybody(self):
+        remote = {"id": 3, "type": "push_zmq", "address": "127.0.0.1", "port": free_port(), "nodes": [{"id": 9, "pathscore": 1}]}
+        for binds in (True, False):
+            self.central.stop()
+            self.listen({"id": 2, "type": "pullwss"}, remote, central=self.central, bind_tokens=binds)
+            peer = wss_peer.Node(self.central.wss_port, "good:v1", node=2, behind={"9": {"nodes": {}}})
+            self.addCleanup(peer.stop)
+            self.wait_seen(self.central, 2)
+            if binds:
+                self.assertEqual(outputs(self.central.api().run(9, "by another way")), ["ran by another way"])
+                self.assertNotIn("says that nodes are behind it", self.central.log())
+            else:
+                self.central.wait_log("node '2' says that nodes are behind it to which others lead: '9' ")
+
     def test_an_api_that_fails_is_told_and_asked_again(self):
         WebApi.is_down = True
         node = self.make_node(self.central.wss_port, token="good:v1").start()
