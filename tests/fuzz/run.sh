@@ -6,7 +6,7 @@
 #   SECONDS          for each target (default 10); 0 only replays what is there
 #   --only TARGET    one target, such as text or process_copy
 #   --fresh          from the kept corpus alone, and by the same choices each time; what is found is thrown away
-#   --coverage       then prints how many lines of the parsers the corpus and the found units reach
+#   --coverage       then prints how much of its parsers each target reaches; from the kept corpus alone, as with --fresh
 #
 # One line per target; the last line is "N passed, N failed". What breaks an invariant is kept in build/fuzz/broken. GORGONE_JOBS sets
 # how many targets run at once (default: as many as there are processors).
@@ -16,7 +16,7 @@ seconds=10 only="" coverage=false fresh=false
 while [ $# -gt 0 ]; do
   case $1 in
     --only) only=${2:?run.sh: --only needs a target, such as text}; shift ;;
-    --coverage) coverage=true ;;
+    --coverage) coverage=true fresh=true ;;
     --fresh) fresh=true ;;
     -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *[!0-9]*) echo "run.sh: unknown argument '$1', expected SECONDS, --only TARGET, --fresh or --coverage" >&2; exit 2 ;;
