@@ -99,6 +99,7 @@ void check_route(const Api& api, const Route& route, std::string_view method, st
   if (route.kind == Route::Kind::log)
     return require(method == "GET" && route.filter.token && !route.filter.token->empty(), "a log is asked for by its token", target);
 
+  if (route.kind == Route::Kind::ping) return require(method == "GET" && route.action == "PING", "a ping is asked for", target);
   const auto known =
       std::find_if(api.actions.begin(), api.actions.end(), [&](const Action& action) { return action.name == route.action; });
   require(known != api.actions.end() && known->method == method, "a route leads to an action of its method", target);

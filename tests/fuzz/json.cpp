@@ -53,6 +53,8 @@ void check_readers(const json::value& value) {
   if (const auto* string = value.if_string())
     require(truth_of(&value, false) == !(string->empty() || *string == "0"), "strings are true as in Perl");
   if (value.is_null()) require(!truth_of(&value, true), "null is false");
+  require(truth_of(&value, true) == truth_of(&value, false), "what is there is true or false, whatever nothing would be");
+  if (number && !value.is_string()) require(truth_of(&value, false) == (*number != 0), "numbers are true but for zero");
   if (const auto* list = value.if_array()) {
     for (const auto& item : *list) check_readers(item);
   }

@@ -153,6 +153,7 @@ void check_wire(std::string_view text) {
 }
 
 void check_index(std::string_view bytes) {
+  require(TreeIndex::decode(bytes, "/root").size() == 0, "an index without its sum is none");
   // With the right sum at its end, for nobody guesses that.
   const auto index = TreeIndex::decode(std::string(bytes) + std::string(view_of(sha256(bytes))), "/root");
   require(TreeIndex::decode(index.encode("/root"), "/root") == index, "an index survives being written and read");
@@ -191,7 +192,7 @@ std::string made_manifest(Input& input, bool has_owners) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  switch (input.below(8)) {
+  switch (input.below(9)) {
     case 0:
       check_manifest("GORGONE-TREE-1\n" + std::string(input.rest()));
       break;
@@ -212,6 +213,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       break;
     case 7:
       check_manifest(made_manifest(input, true));
+      break;
+    case 8:
+      check_manifest(input.rest());
       break;
     default:
       check_manifest(made_manifest(input, false));
