@@ -185,9 +185,9 @@ class Run {
   }
 
   void send() {
+    const auto form = static_cast<NodeQueue::Form>(input_.below(3));
     auto* way = next();
     if (!way) return;
-    const auto form = static_cast<NodeQueue::Form>(input_.below(3));
     way->waiting.front().form = form;
     queue_->sent(queue_->next()->message.token, form, time_);
     if (way->state == Way::due) way->state = Way::tried;
@@ -306,13 +306,14 @@ class Run {
   }
 
   void hold() {
+    const bool answers_late = input_.flag();
     auto* way = next();
     if (!way || !way->waiting.front().has_delivery) return;
     const auto delivery = queue_->hold_next();
     auto& known = way->waiting.front();
     require(delivery == "delivery-" + known.id, "the next message is held");
     known.is_stored = false;
-    if (input_.flag()) return;  // it is stored again by store(), as one whose outbox has answered late
+    if (answers_late) return;  // it is stored again by store(), as one whose outbox has answered late
     queue_->forgotten(delivery);
     known.is_stored = true;
     known.has_delivery = false;
