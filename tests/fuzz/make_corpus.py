@@ -59,6 +59,8 @@ def text_target():
     yield "no_action", "[] [a] [b] c"
     yield "all_spaces", "[A_b-9Z]\t\v[t]\f\r[2]\n{}"
     yield "no_data", "[A] [t] [2] "
+    yield "raw_data", b'[PUTLOG] [t] [2] \0{"a":1}\0\1\2\0'
+    yield "raw_data_torn", b'[PUTLOG] [t] [2] \0{"a":1}'
     yield "line_break_inside", "[A\n] [t] [2] {}"
     yield "never_closed", "[PING"
     yield "action_alone", "[PING]"

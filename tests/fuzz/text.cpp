@@ -37,6 +37,12 @@ void compare_request(std::string_view text) {
   require(again && again->action == request->action && again->token == request->token && again->target == request->target,
           "a request survives being written and read", text);
   require(again->data == (request->data.empty() ? "{}" : request->data), "its data survives too", text);
+
+  Message raw{message.action, message.token, message.target, read_data(std::string(text), text.size() - request->data.size()), {}};
+  if (!raw.data.bytes()) return require(raw.data.text() == request->data, "text stays as it came", text);
+  const std::string sealed = format_request(raw, Form::raw);
+  const auto opened = parse_request(sealed);
+  require(opened && opened->data == request->data, "raw bytes survive being written and read", text);
 }
 
 void check_answer(std::string_view text) {
@@ -47,6 +53,10 @@ void check_answer(std::string_view text) {
   if (!answer) return;
   require(lies_in(answer->action, text) && lies_in(answer->token, text) && lies_in(answer->data, text), "views lie in the text", text);
   require(!answer->action.empty(), "an answer has a kind", text);
+  const std::string written = format_answer({std::string(answer->action), std::string(answer->token), 1, Payload("{}")});
+  const auto again = parse_answer(written);
+  require(again && again->action == answer->action && again->token == answer->token && again->data == R"({"code":1,"data":{}})",
+          "an answer survives being written and read", text);
 }
 
 void compare_message_start(std::string_view text) {
@@ -96,6 +106,7 @@ void check_codecs(std::string_view text) {
   }
   require(parse_pubkey(format_pubkey(text)) == std::string(text), "a public key's text survives PUBKEY", text);
   if (const auto pem = parse_pubkey(text)) require(pem->size() <= text.size(), "a PUBKEY gives no more than it holds", text);
+  if (is_handshake_issue(text)) require(!parse_pubkey(text) && !parse_key(text), "a refusal brings no key", text);
   if (is_get_pubkey(text)) require(!parse_pubkey(text), "the question for a key is no answer to it", text);
 }
 

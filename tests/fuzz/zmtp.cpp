@@ -3,6 +3,7 @@
 #include "core/wire/zmtp.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "tests/fuzz/fuzz.hpp"
 
@@ -19,6 +20,7 @@ constexpr std::size_t limit = 2000;
 /// What came of a connection, as text.
 struct Told {
   std::string text;
+  std::vector<std::string> frames;
   bool is_ready = false, is_over = false;
 
   void take(const ZmtpClient::Steps& steps) {
@@ -34,6 +36,7 @@ struct Told {
         require(is_ready, "no message comes before the connection is ready", text);
         require(received->frame.size() <= limit, "no frame is longer than allowed", received->frame);
         text += "frame " + received->frame + "\n";
+        frames.push_back(received->frame);
       } else if (const auto* failed = std::get_if<ZmtpClient::Failed>(&step)) {
         require(is_one_clean_line(failed->why.message), "what a peer wrote is told on one clean line", failed->why.message);
         text += "failed " + failed->why.code + "\n";  // the message quotes what had come by then
@@ -43,10 +46,19 @@ struct Told {
   }
 };
 
-std::string handshake() {
-  std::string bytes("\xff\0\0\0\0\0\0\0\1\x7f\3\1NULL"sv);
-  bytes.resize(64, '\0');
-  return bytes.append("\4\6\5READY"sv);
+std::string handshake() { return ZmtpClient::greeting().append("\4\6\5READY"sv); }
+
+/// What a client writes, another one reads.
+void check_written(const std::vector<std::string>& frames) {
+  std::string bytes = handshake();
+  for (const auto& frame : frames) {
+    ZmtpClient::append_frame(bytes, frame);
+    bytes += ZmtpClient::ping();
+  }
+  ZmtpClient reader("gorgone-2", limit);
+  Told told;
+  told.take(reader.on_bytes(bytes));
+  require(told.frames == frames && !told.is_over, "a frame survives being written and read");
 }
 
 }  // namespace
@@ -62,5 +74,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (std::string_view left = bytes; !left.empty(); left.remove_prefix(std::min(piece, left.size())))
     found.take(pieces.on_bytes(left.substr(0, piece)));
   require(found.text == expected.text && whole.is_ready() == pieces.is_ready(), "a connection is the same however its bytes come", bytes);
+  check_written(expected.frames);
   return 0;
 }
