@@ -196,6 +196,7 @@ class Run {
     std::string piece;
     for (unsigned i = 0; i < count && next_ < wanted_.size(); ++i) {
       const auto blob = wanted_[next_];
+      if (blob >= tree().contents.size()) break;  // the other tree has been offered since
       const auto& content = tree().contents[blob];
       if (offset_ >= content.size()) break;
       auto bytes = content.substr(offset_, size);
