@@ -13,6 +13,7 @@
 #include <boost/beast/http.hpp>
 
 #include <algorithm>
+#include <array>
 
 using namespace gorgone;
 using namespace gorgone::fuzz;
@@ -117,12 +118,35 @@ void check_credentials(const std::string& header) {
   if (credentials.accept(header)) require(is_right, "only the right password is accepted", header);
 }
 
+using Address = boost::asio::ip::address;
+
+template <class Bytes>
+bool begins_alike(const Bytes& one, const Bytes& other, std::size_t bits) {
+  for (std::size_t i = 0; i < bits; ++i)
+    if (((one[i / 8] ^ other[i / 8]) >> (7 - i % 8) & 1) != 0) return false;
+  return true;
+}
+
+/// Bit by bit; an address of IPv4 that is written as one of IPv6 is not asked for.
+bool contains_slowly(const Address& network, std::size_t bits, const Address& address) {
+  if (network.is_v4() != address.is_v4()) return false;
+  if (network.is_v4()) return begins_alike(network.to_v4().to_bytes(), address.to_v4().to_bytes(), bits);
+  return begins_alike(network.to_v6().to_bytes(), address.to_v6().to_bytes(), bits);
+}
+
 void check_subnet(const std::string& text) {
   const auto subnet = Subnet::parse(text);
   if (!subnet) return require(!subnet.error().message.empty(), "a network that is refused is told why", text);
   boost::system::error_code error;
-  const auto address = boost::asio::ip::make_address(text.substr(0, text.find('/')), error);
-  require(!error && subnet->contains(address), "a network holds the address it is named by", text);
+  const auto slash = text.find('/');
+  const auto network = boost::asio::ip::make_address(text.substr(0, slash), error);
+  require(!error && subnet->contains(network), "a network holds the address it is named by", text);
+  if (network.is_v6() && network.to_v6().is_v4_mapped()) return;
+  const std::size_t bits = slash != text.npos ? std::stoul(text.substr(slash + 1)) : network.is_v4() ? 32 : 128;
+  static const std::array others = {boost::asio::ip::make_address("192.0.2.77"), boost::asio::ip::make_address("2001:db8::4d")};
+  for (const auto& other : others)
+    require(subnet->contains(other) == contains_slowly(network, bits, other), "a network holds what begins as it does", text);
+  require(contains({*subnet}, others[0]) == subnet->contains(others[0]), "of several networks one is enough", text);
 }
 
 }  // namespace

@@ -417,7 +417,8 @@ def http():
             "numbers_empty": "log/t?code=&id=&etime=&ctime=&limit=", "numbers_huge": "log/t?id=99999999999999999999&limit=99999999999999999999&code=99999999999999999999",
             "wait_above": "log/t?log_wait=3600000001", "wait_cut": "log/t?log_wait=&sync_wait=x", "ttl_below": "log/t?outbox_ttl=0", "ttl_above": "log/t?outbox_ttl=604801",
             "ttl": "log/t?outbox_ttl=60&x=1", "ttl_cut": "internal/thumbprint?outbox_ttl=x&log_wait=x", "slashes_behind": "log/t//", "node_alone": "nodes/2",
-            "node_marks": "nodes/A-z_.9/", "node_too_long": f"nodes/{'n' * 256}/log/t", "unknown_action": "core/action/none", "nothing": "?a=b+c"}.items():
+            "node_marks": "nodes/A-z_.9/", "node_too_long": f"nodes/{'n' * 256}/log/t", "unknown_action": "core/action/none", "nothing": "?a=b+c",
+            "four_parts": "a/b/c/d", "four_internal_parts": "internal/b/c/d", "four_parts_of_nodes": "internal/nodes/2/d", "node_tilde": "nodes/~/log/t"}.items():
         yield f"target_{name}", request(f"GET /api/{target} HTTP/1.1", host)
     yield "ping_posted", request("POST /api/internal/nodes/2/ping HTTP/1.1", host)
     yield "log_posted", request("POST /api/log/t HTTP/1.1", host)
@@ -431,7 +432,7 @@ def http():
     for name, network in {"address": "192.0.2.1", "whole_bytes": "192.0.2.0/24", "too_narrow": "192.0.2.128/33", "no_number": "192.0.2.1/x",
                           "number_cut": "192.0.2.1/2x",
                           "huge_number": "192.0.2.1/99999999999", "v6": "2001:db8::1/45", "v6_too_narrow": "2001:db8::/129", "v4_in_v6": "::ffff:192.0.2.1/100",
-                          "no_address": "nowhere/8"}.items():
+                          "no_address": "nowhere/8", "all": "0.0.0.0/0", "v6_all": "::/0", "other": "192.0.3.0/24"}.items():
         yield f"network_{name}", request("POST /api/x HTTP/1.1", f"Content-Length: {len(network)}", body=network)
 
 
@@ -632,6 +633,7 @@ def landing():
     yield "interrupted_between_files", offered + b"\3\0\0\xff\1" + restart + offer(0) + manifest + piece + push(0)
     yield "interrupted_in_a_file", tree(file("a", "a" * 99), file("b", "b" * 99)) + two + offer(0) + manifest + b"\3\0\0\1\1" + restart + offer(0) + (
             manifest + piece)
+    yield "offer_changes_before_the_pieces", tree(file("a", "")) + two + offer(1) + manifest + offer(0) + piece + manifest + push(1)
     yield "attempt_of_before", offered + bytes([0, 0, 0, 7, 0, 0, 0]) + piece + push(0)
     yield "atomic", one + two + bytes([0, 0, 1, 0, 1, 3]) + manifest + piece * 2 + push(0, 1) + push(1, 1)
     yield "empty_files", tree(file("a", ""), file("b", ""), file("file", "")) + tree(file("a", "x"), file("b", "")) + push(0) + push(0) + push(1) + push(0)
