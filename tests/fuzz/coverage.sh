@@ -53,5 +53,5 @@ for target in targets:
     inputs = sum(len(list(folder.iterdir())) for folder in (root / "tests/fuzz/corpus" / target, pathlib.Path(found) / target))
     covered = (f"{data['totals'][what]['percent']:.1f} % of {data['totals'][what]['count']:,}" for what in ("lines", "branches"))
     files = " ".join(f"`{pathlib.Path(parser).name}`" for parser in parsers)
-    print(f"| `{target}` | {int(runs[-1]):,} | {inputs:,} | {files} | {' | '.join(covered)} |")
+    print(f"| `{target}` | {int((runs or [0])[-1]):,} | {inputs:,} | {files} | {' | '.join(covered)} |")
 PYTHON
