@@ -33,7 +33,7 @@ def missing():
         return "network namespaces need the program ip (package iproute2)"
     try:
         with Lab() as lab:
-            lab.host("probe")
+            lab.part(lab.host("probe"), lab.host("other"))
             lab.cut()
     except OSError as failure:
         return f"this machine makes no network namespaces: {failure}"
@@ -81,7 +81,7 @@ class Host:
 
     def house(self, daemon, port=None):
         """Makes `daemon` run here. It has all ports for itself, so `port` may be fixed."""
-        daemon.prefix, daemon.port = self.prefix, port
+        daemon.prefix, daemon.port, daemon.host = self.prefix, port, self
         daemon.api = lambda **options: HostApi(self, daemon.http_port, **options)
         return daemon
 
@@ -104,7 +104,7 @@ class Lab:
     def __init__(self):
         Lab.made += 1
         self.prefix = f"gorgone{os.getpid()}-{Lab.made}"
-        self.router, self.hosts, self.lost = f"{self.prefix}-router", [], set()
+        self.router, self.hosts, self.lost, self.parted = f"{self.prefix}-router", [], set(), set()
         ip("netns", "add", self.router)
         subprocess.run(["ip", "netns", "exec", self.router, "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=30)
 
@@ -125,10 +125,25 @@ class Lab:
             ip("-n", self.router, "route", "replace", "blackhole", f"{host.address}/32")
             self.lost.add(host)
 
+    def part(self, one, other):
+        """Packets between these two vanish in the router, either way; both are reached by all others."""
+        self.drop(one, other)
+        self.drop(other, one)
+
+    def drop(self, source, goal):
+        """Packets from the one to the other vanish in the router."""
+        rule = ("from", source.address, "to", goal.address, "blackhole")
+        if rule not in self.parted:
+            ip("-n", self.router, "rule", "add", *rule)
+            self.parted.add(rule)
+
     def restore(self):
         for host in self.lost:
             ip("-n", self.router, "route", "del", "blackhole", f"{host.address}/32")
+        for rule in self.parted:
+            ip("-n", self.router, "rule", "del", *rule)
         self.lost.clear()
+        self.parted.clear()
 
     def unreachable(self, address):
         """The router says at once that there is no way."""

@@ -1,6 +1,7 @@
 """Links heal by themselves: each fault, and the seconds from its end until a command crosses again with its result in hand.
 
-All on loopback; paths that drop packets are in test_dropping_paths.py, why a node is down in test_outbox.py. The seconds are printed.
+All on loopback; paths that drop packets are in test_dropping_paths.py and test_dropping_remotes.py, why a node is down in test_outbox.py. The
+seconds are printed.
 GORGONE_LONG=1 adds the cases that take minutes.
 """
 # tests/run.sh: first, for it waits longest.
@@ -23,9 +24,9 @@ WITHOUT = netns.missing()
 LONG = bool(os.environ.get("GORGONE_LONG"))
 
 
-def told_within_15_s(central, fault, *reasons):
+def told_within_15_s(central, fault, *reasons, node=2):
     begin = clock()
-    eventually(lambda: central.api().nodes()["2"]["why"] in reasons, 15, f"the state {reasons}")
+    eventually(lambda: central.api().nodes()[str(node)]["why"] in reasons, 15, f"the state {reasons}")
     print(f"SECONDS {clock() - begin:6.2f} until the reason {reasons} is told in CONSTATUS: {fault}", flush=True)
 
 
@@ -43,17 +44,18 @@ class Faults(FleetCase):
     def usable(self, central, fault, begin=None, node=2, bound=BOUND_S, promised=PROMISED_S):
         """Until a command crosses, counted from `begin` (now); it must run once, as must all that waited. `promised` holds for what the
         central's journal says: how long this test needs to hear of it is of no matter."""
-        begin = clock() if begin is None else begin
+        begin, after = clock() if begin is None else begin, f"after-{node}"
         returned = time.time() - (clock() - begin) * SLOWNESS
-        rows = central.api().run(node, f"echo ran >> {self.marks('after')}; echo crossed", wait_s=60 * SLOWNESS)
+        rows = central.api().run(node, f"echo ran >> {self.marks(after)}; echo crossed", wait_s=60 * SLOWNESS)
         seconds = clock() - begin
+        self.assertTrue(rows, f"nothing has crossed after {fault}")
         crossed = (max(row["ctime"] for row in rows) - returned) / SLOWNESS
         print(f"SECONDS {seconds:6.2f} until usable after, {crossed:.2f} by the journal: {fault}", flush=True)
         self.assertEqual((codes(rows), outputs(rows)), ([0, 0, 100, 2], ["crossed"]), fault)
-        self.assertEqual(self.times_run("after"), 1, fault)
+        self.assertEqual(self.times_run(after), 1, fault)
         self.assertLess(seconds, bound, fault)
         self.assertLessEqual(crossed, promised, f"{fault}: by the central's journal")
-        self.marks("after").unlink()
+        self.marks(after).unlink()
         return seconds
 
     def ran_once(self, name, timeout=20):
