@@ -22,8 +22,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t unsent_max = std::size_t{64} << 20;
 constexpr std::size_t portion = std::size_t{1} << 20;  // read at a time, so that nobody else waits long
-// A peer that acknowledges nothing for so long is gone; one that is idle is asked by the kernel.
-constexpr int unacknowledged_ms_max = 5000, idle_s = 30, probe_every_s = 5, probes = 2;
+// A peer that acknowledges nothing for so long is gone; one that is idle is asked by the kernel. The kernel counts from its first
+// repetition. When that is lost as the last packet, nothing more is sent before the end (who has met long round trips repeats rarely), and
+// five seconds after a path's return its node is to be usable.
+constexpr int unacknowledged_ms_max = 4000, idle_s = 30, probe_every_s = 5, probes = 2;
 
 std::string code_of(const error_code& error) {
   namespace errors = boost::asio::error;
