@@ -26,7 +26,9 @@ Schema listener_options() {
       Option{"external_com_keysize", integer, "32", "length of the sessions' keys"}.one_of({"16", "24", "32"}).in("bytes"),
       Option{"external_com_padding", boolean, "1", "whether texts are padded to the cipher's blocks"},
       Option{"external_com_rotation", integer, "1440", "age at which a session's key is changed"}.range(1, 525600).in("minutes"),
-      Option{"external_com_zmq_tcp_keepalive", boolean, "1", "whether the system probes silent connections"},
+      Option{"external_com_zmq_tcp_keepalive", boolean, "1",
+             "whether connections of clients that have been silent for 60 s are probed every 15 s, and ended when four probes in a row had "
+             "no answer"},
       Option{"external_com_zmq_router_handover", boolean, "1", "whether a peer that connects again takes over its old connection"},
       Option{"authorized_clients", list, "", "the peers that may connect; missing: none may"},
       Option{"authorized_clients[].key", text, "", "thumbprint of the peer's public key"}.required(),

@@ -20,6 +20,8 @@ constexpr auto tick_interval = std::chrono::seconds(5);
 constexpr int backlog = 4096;
 // How long a connection may take to greet: the library's own, and enough for a satellite.
 constexpr int greeting_ms_max = 30000;
+// A connection on which nothing comes: first probe, pause between probes, probes without an answer that end it.
+constexpr int probed_after_s = 60, probed_every_s = 15, probes_max = 4;
 // What ZeroMQ may hold for one client beside the kernel's buffers, and one answer on top: the rest waits in the AnswerQueue, and a
 // stranger, who has two short questions to ask, gets no more answers.
 constexpr int answers_in_socket_max = 1000;
@@ -91,6 +93,10 @@ Result<void> Listener::start(const ListenerSpec& spec) {
   socket.set(zmq::sockopt::handshake_ivl, greeting_ms_max);
   socket.set(zmq::sockopt::sndhwm, answers_in_socket_max);
   socket.set(zmq::sockopt::tcp_keepalive, spec.tcp_keepalive);
+  // Left to the system it begins after two hours, and who vanished without a word keeps a descriptor until then.
+  socket.set(zmq::sockopt::tcp_keepalive_idle, probed_after_s);
+  socket.set(zmq::sockopt::tcp_keepalive_intvl, probed_every_s);
+  socket.set(zmq::sockopt::tcp_keepalive_cnt, probes_max);
   socket.set(zmq::sockopt::maxmsgsize, spec.max_message_size);
   if (spec.ipv6) socket.set(zmq::sockopt::ipv6, true);
   const auto strangers_bytes = static_cast<std::uint64_t>(std::max(spec.max_strangers_bytes, spec.max_message_size));

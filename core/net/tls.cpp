@@ -31,6 +31,8 @@ Result<TlsContext> make_tls_server(const TlsFiles& files) {
   SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
   context->set_options(ssl::context::default_workarounds | ssl::context::single_dh_use);
   SSL_CTX_set_options(context->native_handle(), SSL_OP_NO_RENEGOTIATION);
+  // Who resumes a session brings it along, as a ticket: thousands of those who never come back are not kept.
+  SSL_CTX_set_session_cache_mode(context->native_handle(), SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context->native_handle(), SSL_MODE_RELEASE_BUFFERS);
 
   const char* certificate = "a certificate in PEM that can be read";

@@ -3,6 +3,7 @@ single peer is in test_hostile_peers.py."""
 # tests/run.sh: alone, for it measures how soon a live peer is answered meanwhile.
 import base64
 import os
+import pathlib
 import re
 import struct
 import time
@@ -45,6 +46,20 @@ class Connections(Strangers):
         self.assertTrue(eventually(lambda: self.log_lines("more refused messages and connections"), 12, "a line that counts those not named"))
         # Of one address three lines every 5 s, and of those that have none as many.
         self.assertLessEqual(len(self.log_lines("refused a connection")), 6 * (1 + (time.monotonic() - started) // 5))
+
+    def test_a_silent_connection_is_probed_after_a_minute_so_that_who_vanished_leaves_no_descriptor(self):
+        connection = connect(self.poller.port)
+        self.addCleanup(connection.close)
+        ends = f":{self.poller.port:04X}", f":{connection.getsockname()[1]:04X}"
+
+        def probed_in():
+            """Seconds, as the kernel tells of its timers: "02:" and hundredths of a second for the probes of a silent connection."""
+            for fields in map(str.split, pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]):
+                if fields[1].endswith(ends[0]) and fields[2].endswith(ends[1]) and fields[5].startswith("02:"):
+                    return int(fields[5][3:], 16) / 100
+            return None
+
+        self.assertLessEqual(eventually(probed_in, 5, "the listener's timer of probes"), 60)
 
 
 class VeryManyConnections(Strangers):
