@@ -26,9 +26,5 @@ cd "$root"
 [ -n "${GORGONE_BIN:-}" ] || packaging/build.sh "$preset" -DGORGONE_TESTS=OFF
 export GORGONE_BIN=${GORGONE_BIN:-$root/build/$preset/bin} PYTHONDONTWRITEBYTECODE=1
 build=$(dirname "$(realpath "$GORGONE_BIN")")
-mkdir -p "$build/bench"
-if [ -n "$(find tests/bench core/wire "$build/lib/gorgone/libgorgone.so" -newer "$build/bench/load" 2>/dev/null)" ] || [ ! -x "$build/bench/load" ]; then
-  c++ -std=c++20 -O2 -Wall -Wextra -Wpedantic -Wshadow -Wold-style-cast -Iinclude -I. -DFMT_SHARED tests/bench/*.cpp -o "$build/bench/load" \
-    -L"$build/lib/gorgone" -lgorgone -lboost_json -lzmq -lfmt -lpthread -Wl,-rpath,'$ORIGIN/../lib/gorgone'
-fi
+cmake --build "$build" --target bench_load -- ${GORGONE_JOBS:+-j"$GORGONE_JOBS"} >/dev/null
 exec /usr/bin/python3 tests/bench/bench.py "${passed[@]}"

@@ -34,7 +34,7 @@ class Session {
   /// Without a handshake: for the raw echo, whose key both sides know.
   Session(zmq::context_t& context, const std::string& endpoint, gorgone::wire::SessionCipher cipher);
 
-  void send(std::string_view text) { socket_.send(zmq::buffer(cipher_->seal(text))); }
+  void send(std::string text) { socket_.send(zmq::buffer(cipher_->seal(std::move(text)))); }
   std::string take(std::chrono::milliseconds limit = std::chrono::seconds(60));
   /// Until a frame may be there or `limit` has come; only after take_now() has found nothing.
   void wait(Clock::time_point limit);
