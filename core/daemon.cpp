@@ -20,7 +20,6 @@
 #include "core/config/document.hpp"
 #include "core/core_actions.hpp"
 #include "core/deliveries.hpp"
-#include "core/heap_trimmer.hpp"
 #include "core/host/module_host.hpp"
 #include "core/host/module_library.hpp"
 #include "core/journal/journal_file.hpp"
@@ -29,6 +28,7 @@
 #include "core/last_abort.hpp"
 #include "core/log_answers.hpp"
 #include "core/log_file.hpp"
+#include "core/memory_trimmer.hpp"
 #include "core/net/listener.hpp"
 #include "core/token_listeners.hpp"
 
@@ -270,7 +270,7 @@ class Daemon {
   ModuleHost modules_;
   asio::signal_set signals_{loop_, SIGTERM, SIGINT, SIGHUP};
   asio::steady_timer deadline_{loop_};
-  HeapTrimmer trimmer_{loop_, computing_};
+  MemoryTrimmer trimmer_{loop_, computing_};
 };
 
 // True where one of them is an error; each is told.

@@ -232,7 +232,7 @@ def measure_idle(fleet, seconds):
     floor = pss_mb(bare.pid)
     bare.communicate()
     fleet.poller.launch()
-    time.sleep(2)
+    time.sleep(5)  # what only the start needed has been given back then
     alone["poller"] = pss_mb(fleet.poller.process.pid)
     fleet.poller.stop()
     fleet.start()

@@ -161,6 +161,7 @@ def main():
     try:
         central.launch()
         central.wait_log(WSS_LINE)
+        time.sleep(5)  # what only the start needed has been given back then
         bare = pss_mb(central.process.pid)
         seconds_to_end(central)
         central.nodes(*({"id": identity, "type": "pullwss"} for identity in range(2, given.count + 2)))

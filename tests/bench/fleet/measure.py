@@ -256,7 +256,7 @@ def without_nodes(directory, _given):
         run.central.nodes()
         run.central.launch()
         run.central.wait_log(HTTP_LINE)
-        time.sleep(2)
+        time.sleep(5)  # what only the start needed has been given back then
         return pss_mb(run.central.process.pid)
     finally:
         run.central.kill()

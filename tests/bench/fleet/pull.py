@@ -99,7 +99,7 @@ def without_nodes(directory, given):
     run = Run(directory, 0, given)
     try:
         run.central.launch()
-        time.sleep(3)
+        time.sleep(5)
         return pss_mb(run.central.process.pid)
     finally:
         run.central.kill()

@@ -1,10 +1,12 @@
-#include "core/heap_trimmer.hpp"
+#include "core/memory_trimmer.hpp"
 
 #include <malloc.h>
 #include <boost/asio/post.hpp>
 
 #include <algorithm>
 #include <chrono>
+
+#include "core/mapped_files.hpp"
 
 namespace gorgone {
 namespace {
@@ -14,12 +16,14 @@ constexpr std::uint64_t worth_it = 2 << 20;
 
 }  // namespace
 
-void HeapTrimmer::start() {
-  known_ = resident_.bytes();
-  wait();
+void MemoryTrimmer::start() {
+  timer_.expires_after(pause);
+  timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) trim();
+  });
 }
 
-void HeapTrimmer::wait() {
+void MemoryTrimmer::wait() {
   timer_.expires_after(pause);
   timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
@@ -32,9 +36,10 @@ void HeapTrimmer::wait() {
   });
 }
 
-void HeapTrimmer::trim() {
+void MemoryTrimmer::trim() {
   boost::asio::post(pool_, [this] {
     malloc_trim(0);
+    unmap_clean_pages();
     // At once: what comes after it is growth again.
     boost::asio::post(timer_.get_executor(), [this, resident = ResidentMemory().bytes()] {
       known_ = resident;
