@@ -135,6 +135,8 @@ void Dialer::perform_one(wire::LinkMachine::Step& step) {
     connect();
   } else if (std::get_if<Machine::Close>(&step)) {
     disconnect();
+  } else if (std::get_if<Machine::TakeTurn>(&step)) {
+    greet_in_turn();
   } else if (auto* check = std::get_if<Machine::CheckKey>(&step)) {
     check_key(check->key);
   } else if (auto* helo = std::get_if<Machine::MakeHelo>(&step)) {
@@ -287,12 +289,7 @@ void Dialer::open_connection() {
     stop_waiting();
     // A session that lives on costs nobody anything; a handshake waits for its turn.
     if (machine_.state() == wire::LinkMachine::State::away) return perform(machine_.on_peer(true, now_ms()));
-    ticket_ = turnstile_.enter([this] {
-      after(place_ms_max, [this] {
-        if (ticket_) ticket_->give_back();
-      });
-      perform(machine_.on_peer(true, now_ms()));
-    });
+    greet_in_turn();
     arm();
   };
   events.frame = [this](std::string_view frame) {
@@ -306,6 +303,15 @@ void Dialer::open_connection() {
   is_answered_ = false;
   watch_name();
   await_answer();
+}
+
+void Dialer::greet_in_turn() {
+  ticket_ = turnstile_.enter([this] {
+    after(place_ms_max, [this] {
+      if (ticket_) ticket_->give_back();
+    });
+    perform(machine_.on_peer(true, now_ms()));
+  });
 }
 
 void Dialer::await_answer() {

@@ -64,6 +64,8 @@ class Dialer final : public Link, public HasFlow {
   void connect_again();
   void open_connection();
   void await_answer();
+  /// Among all links that greet.
+  void greet_in_turn();
   void disconnect();
   void on_connection_lost(const Error& why);
   /// Takes the place of what was to be done after a time before.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <random>
+#include <utility>
 
 namespace gorgone::wire {
 namespace {
@@ -39,7 +40,7 @@ void LinkMachine::await_peer(State state, std::int64_t now) {
   patient_until_ = now + config_.patience_ms;
 }
 
-LinkMachine::Steps LinkMachine::start(std::int64_t now) { return greet(now, true); }
+LinkMachine::Steps LinkMachine::start(std::int64_t now) { return greet(now); }
 
 LinkMachine::Steps LinkMachine::stop() {
   state_ = State::closed;
@@ -50,19 +51,23 @@ LinkMachine::Steps LinkMachine::stop() {
   return steps;
 }
 
-// After a lost session the question for the key also is a mark in the stream: whatever comes before its answer belongs to the
-// old session. So it is skipped only where the key is known and the connection is new.
-LinkMachine::Steps LinkMachine::greet(std::int64_t now, bool new_connection) {
+LinkMachine::Steps LinkMachine::greet(std::int64_t now) {
   cipher_.reset();
+  has_lost_session_ = false;
   ++attempt_;
+  await(State::connecting, now);
   Steps steps;
-  if (new_connection) {
-    await(State::connecting, now);
-    steps.push_back(Connect{});
-  } else {
-    await(State::asking_key, now);
-    steps.push_back(Send{std::string(get_pubkey)});
-  }
+  steps.push_back(Connect{});
+  return steps;
+}
+
+// Over the same connection.
+LinkMachine::Steps LinkMachine::greet_again(std::int64_t now) {
+  cipher_.reset();
+  has_lost_session_ = true;
+  await_peer(State::awaiting_peer, now);
+  Steps steps;
+  steps.push_back(TakeTurn{});
   return steps;
 }
 
@@ -77,7 +82,9 @@ LinkMachine::Steps LinkMachine::on_peer(bool is_there, std::int64_t now) {
   Steps steps;
   switch (state_) {
     case State::awaiting_peer:
-      return is_there ? begin_greeting(now) : steps;
+      if (is_there) return begin_greeting(now);
+      has_lost_session_ = false;
+      return steps;
     case State::away:
       if (!is_there) return steps;
       state_ = State::up;
@@ -100,9 +107,11 @@ LinkMachine::Steps LinkMachine::on_peer(bool is_there, std::int64_t now) {
   }
 }
 
+// After a lost session the question for the key also is a mark in the stream: whatever comes before its answer belongs to the
+// old session. So it is skipped only where the key is known and the connection is new.
 LinkMachine::Steps LinkMachine::begin_greeting(std::int64_t now) {
   Steps steps;
-  if (config_.server_key) {
+  if (!std::exchange(has_lost_session_, false) && config_.server_key) {
     server_key_ = config_.server_key;
     await(State::sending_helo, now);
     steps.push_back(MakeHelo{*server_key_});
@@ -128,7 +137,7 @@ LinkMachine::Steps LinkMachine::fail(Error why, std::int64_t now) {
 
 LinkMachine::Steps LinkMachine::reset(const std::string& why, std::int64_t now) {
   if (state_ != State::up) return {};  // it is being made anew already
-  auto steps = greet(now, true);
+  auto steps = greet(now);
   steps.insert(steps.begin(), Down{Error{why, down::mute}, true});
   return steps;
 }
@@ -185,7 +194,7 @@ LinkMachine::Steps LinkMachine::on_session_frame(std::string_view frame, std::in
       quick_losses_ = 0;
       return fail(Error{why, down::lost}, now);
     }
-    steps = greet(now, false);
+    steps = greet_again(now);
     steps.insert(steps.begin(), Down{Error{why, down::lost}, true});
     return steps;
   }
@@ -238,9 +247,9 @@ LinkMachine::Steps LinkMachine::on_key_opened(Result<std::string> text, std::int
 
 LinkMachine::Steps LinkMachine::on_clock(std::int64_t now) {
   if (!deadline_ || now < *deadline_) return {};
-  if (state_ == State::pausing) return greet(now, true);
+  if (state_ == State::pausing) return greet(now);
   if (state_ == State::awaiting_peer || state_ == State::away) {
-    if (now >= patient_until_) return greet(now, true);
+    if (now >= patient_until_) return greet(now);
     deadline_ = std::min(patient_until_, now + config_.tell_ms);
     Steps steps;
     steps.push_back(NoPeer{});

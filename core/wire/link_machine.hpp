@@ -45,6 +45,8 @@ class LinkMachine {
   struct Connect {  ///< a new socket, with a new routing id; the old one is closed; then call on_connected()
   };
   struct Close {};
+  struct TakeTurn {  ///< the session is lost and the connection is there: on_peer(true) when it is this link's turn to greet
+  };
   struct Send {
     std::string frame;
   };
@@ -69,7 +71,7 @@ class LinkMachine {
   struct Received {
     std::string text;
   };
-  using Step = std::variant<Connect, Close, Send, CheckKey, MakeHelo, OpenKey, Up, Down, NoPeer, Received>;
+  using Step = std::variant<Connect, Close, TakeTurn, Send, CheckKey, MakeHelo, OpenKey, Up, Down, NoPeer, Received>;
   using Steps = std::vector<Step>;
 
   explicit LinkMachine(Config config) : config_(std::move(config)) {}
@@ -96,7 +98,8 @@ class LinkMachine {
   std::optional<std::string> seal(std::string text, Form form = Form::base64) const;
 
  private:
-  Steps greet(std::int64_t now, bool new_connection);
+  Steps greet(std::int64_t now);
+  Steps greet_again(std::int64_t now);
   Steps begin_greeting(std::int64_t now);
   void await_peer(State state, std::int64_t now);
   Steps fail(Error why, std::int64_t now);
@@ -108,6 +111,7 @@ class LinkMachine {
   std::uint64_t attempt_ = 0;
   std::optional<std::int64_t> deadline_;
   std::optional<SessionCipher> cipher_;
+  bool has_lost_session_ = false;  // over the connection that there is
   std::optional<RsaPublicKey> server_key_;
   std::string hostname_;
   std::int64_t pause_ms_ = 0, up_since_ = 0;

@@ -85,6 +85,7 @@ TEST_CASE("another key than the one known beforehand is refused with both thumbp
   machine.on_frame("c2VhbGVk", 0);
   machine.on_key_opened(Result<std::string>(key_text('a')), 0);
   machine.on_frame(std::string(handshake_issue), 0);  // the session is lost: the key is asked for again
+  machine.on_peer(true, 0);
   REQUIRE(machine.state() == State::asking_key);
   const auto steps = machine.on_frame(pubkey_frame(other), 0);
   REQUIRE(find<LinkMachine::Down>(steps));
@@ -105,7 +106,7 @@ TEST_CASE("messages are received and a new key is taken at once") {
   CHECK(cipher('b').open(*machine.seal("[PING] [] [] {}")));
 }
 
-TEST_CASE("a lost session is told and greeted anew on the same connection, late answers are passed over") {
+TEST_CASE("a lost session is told and greeted anew in its turn on the same connection, late answers are passed over") {
   LinkMachine machine(config());
   machine.start(0);
   bring_up(machine, 'a');
@@ -113,11 +114,30 @@ TEST_CASE("a lost session is told and greeted anew on the same connection, late 
   REQUIRE(find<LinkMachine::Down>(steps));
   CHECK(find<LinkMachine::Down>(steps)->was_up);
   CHECK_FALSE(find<LinkMachine::Connect>(steps));
-  REQUIRE(find<LinkMachine::Send>(steps));
-  CHECK(find<LinkMachine::Send>(steps)->frame == "[GETPUBKEY]");
+  CHECK_FALSE(find<LinkMachine::Send>(steps));
+  CHECK(find<LinkMachine::TakeTurn>(steps));
+  CHECK(machine.on_frame(std::string(handshake_issue), 5000).empty());
+  const auto turn = machine.on_peer(true, 5000);
+  REQUIRE(find<LinkMachine::Send>(turn));
+  CHECK(find<LinkMachine::Send>(turn)->frame == "[GETPUBKEY]");
   CHECK(machine.on_frame(std::string(handshake_issue), 5000).empty());
   CHECK(machine.on_frame(cipher('a').seal("[ACK] [t] {}"), 5000).empty());
   bring_up(machine, 'b', 5001);
+}
+
+TEST_CASE("a link whose connection is lost while it waits for its turn after a lost session greets over the next one") {
+  auto known = config();
+  known.server_key = server_key().public_key();
+  LinkMachine machine(known);
+  machine.start(0);
+  connect(machine);
+  machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0);
+  machine.on_frame("c2VhbGVk", 0);
+  machine.on_key_opened(Result<std::string>(key_text('a')), 0);
+  machine.on_frame(std::string(handshake_issue), 10);
+  CHECK(machine.on_peer(false, 11).empty());
+  // Nothing of the old session can come over it, and the key is known.
+  CHECK(find<LinkMachine::MakeHelo>(machine.on_peer(true, 12)));
 }
 
 TEST_CASE("a frame that the session's key does not open loses the session") {
@@ -125,6 +145,7 @@ TEST_CASE("a frame that the session's key does not open loses the session") {
   machine.start(0);
   bring_up(machine, 'a');
   CHECK(find<LinkMachine::Down>(machine.on_frame(cipher('z').seal("[PONG] [t] [] {}"), 5000)));
+  machine.on_peer(true, 5000);
   CHECK(machine.state() == State::asking_key);
 }
 

@@ -90,6 +90,8 @@ class Run {
       has_socket_ = true;
     } else if (std::holds_alternative<Machine::Close>(step)) {
       has_socket_ = false;
+    } else if (std::holds_alternative<Machine::TakeTurn>(step)) {
+      require(has_socket_ && machine_->state() == State::awaiting_peer, "a link takes its turn over the connection that it has");
     } else if (std::holds_alternative<Machine::Send>(step)) {
       require(has_socket_ && machine_->state() != State::connecting, "nothing is sent without a connection");
     } else if (std::holds_alternative<Machine::Up>(step)) {
