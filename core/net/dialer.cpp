@@ -27,7 +27,7 @@ constexpr std::int64_t answer_ms_max = 5000;     // to a connection, and to our 
 constexpr std::int64_t delay_ms = 2000;          // an attempt that has waited for so long says what is wrong, not the one before it
 constexpr std::int64_t reconnect_ms = 100, reconnect_ms_max = 2400, unanswered_pause_ms_max = 1000;
 
-// Of what was sent into a hole the system repeats the fifth copy 3 s after the first and ends the connection after 5 s; the next of the
+// Of what was sent into a hole the system repeats the fifth copy 3 s after the first and ends the connection after 4 s; the next of the
 // parent's comes 6 s after its first. Whoever speaks every 3 s has ended the connection by then, or gets that copy.
 constexpr std::int64_t quiet_ms_max = 3000;
 constexpr std::int64_t place_ms_max = 1000;  // among those that greet, without an answer

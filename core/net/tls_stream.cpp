@@ -55,6 +55,11 @@ BIO* bio_of(TlsStream::Socket& socket) {
   return bio;
 }
 
+// Where nothing says why, it ended without a word: what failed is never told as done.
+boost::system::error_code failure_of(const boost::system::error_code& told) {
+  return told ? told : boost::system::error_code(asio::ssl::error::stream_truncated);
+}
+
 int size_for_openssl(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
 
 }  // namespace
@@ -103,14 +108,14 @@ TlsStream::Step TlsStream::step_of(int returned) {
     case SSL_ERROR_ZERO_RETURN:
       return {Step::outcome, asio::error::eof, 0};
     case SSL_ERROR_SYSCALL:
-      return {Step::outcome, ErrorCode(failure, boost::system::system_category()), 0};
+      return {Step::outcome, failure_of(ErrorCode(failure, boost::system::system_category())), 0};
     default:
       break;
   }
   const auto error = ERR_get_error();
-  if (ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-    return {Step::outcome, asio::ssl::error::stream_truncated, 0};
-  return {Step::outcome, ErrorCode(static_cast<int>(error), asio::error::get_ssl_category()), 0};
+  const bool is_cut = ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+  const ErrorCode told(is_cut ? 0 : static_cast<int>(error), asio::error::get_ssl_category());
+  return {Step::outcome, failure_of(told), 0};
 }
 
 asio::mutable_buffer TlsStream::room_for_record() {

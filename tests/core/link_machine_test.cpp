@@ -50,6 +50,14 @@ void bring_up(LinkMachine& machine, char seed, std::int64_t now = 0) {
   REQUIRE(machine.state() == State::up);
 }
 
+// The same where server_key is configured: nothing is asked.
+void bring_up_with_known_key(LinkMachine& machine) {
+  REQUIRE(find<LinkMachine::MakeHelo>(connect(machine)));
+  REQUIRE(find<LinkMachine::Send>(machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0)));
+  REQUIRE(find<LinkMachine::OpenKey>(machine.on_frame("c2VhbGVk", 0)));
+  REQUIRE(find<LinkMachine::Up>(machine.on_key_opened(Result<std::string>(key_text('a')), 0)));
+}
+
 }  // namespace
 
 TEST_CASE("a link asks for the key, greets and is up with the server's hostname") {
@@ -80,10 +88,7 @@ TEST_CASE("another key than the one known beforehand is refused with both thumbp
   known.server_key = server_key().public_key();
   LinkMachine machine(known);
   machine.start(0);
-  connect(machine);
-  machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0);
-  machine.on_frame("c2VhbGVk", 0);
-  machine.on_key_opened(Result<std::string>(key_text('a')), 0);
+  bring_up_with_known_key(machine);
   machine.on_frame(std::string(handshake_issue), 0);  // the session is lost: the key is asked for again
   machine.on_peer(true, 0);
   REQUIRE(machine.state() == State::asking_key);
@@ -130,10 +135,7 @@ TEST_CASE("a link whose connection is lost while it waits for its turn after a l
   known.server_key = server_key().public_key();
   LinkMachine machine(known);
   machine.start(0);
-  connect(machine);
-  machine.on_helo_made(Result<std::string>(std::string("[helo]")), 0);
-  machine.on_frame("c2VhbGVk", 0);
-  machine.on_key_opened(Result<std::string>(key_text('a')), 0);
+  bring_up_with_known_key(machine);
   machine.on_frame(std::string(handshake_issue), 10);
   CHECK(machine.on_peer(false, 11).empty());
   // Nothing of the old session can come over it, and the key is known.

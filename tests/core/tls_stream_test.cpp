@@ -81,6 +81,11 @@ asio::awaitable<void> read(Stream& stream, std::string& into) {
   co_await asio::async_read(stream, space, asio::use_awaitable);
 }
 
+asio::awaitable<void> accept(TlsStream& stream, ErrorCode& error) {
+  auto token = asio::redirect_error(asio::use_awaitable, error);
+  co_await stream.async_accept(token);
+}
+
 /// What ends a read of which nothing comes.
 template <class Stream>
 asio::awaitable<ErrorCode> end_of(Stream& stream) {
@@ -179,10 +184,7 @@ TEST_CASE("a client that goes away in the middle of its TLS handshake, or speaks
   ErrorCode error;
   SECTION("goes away") {
     Pair pair;
-    pair.run({[&]() -> asio::awaitable<void> {
-                auto token = asio::redirect_error(asio::use_awaitable, error);
-                co_await pair.ours.async_accept(token);
-              },
+    pair.run({[&] { return accept(pair.ours, error); },
               [&]() -> asio::awaitable<void> {
                 co_await write(pair.foreign.next_layer(), std::string("\x16\x03\x01\x02\x00\x01", 6));
                 pair.foreign.next_layer().close();
@@ -191,20 +193,14 @@ TEST_CASE("a client that goes away in the middle of its TLS handshake, or speaks
   }
   SECTION("speaks something else") {
     Pair pair;
-    pair.run({[&]() -> asio::awaitable<void> {
-                auto token = asio::redirect_error(asio::use_awaitable, error);
-                co_await pair.ours.async_accept(token);
-              },
+    pair.run({[&] { return accept(pair.ours, error); },
               [&]() -> asio::awaitable<void> { co_await write(pair.foreign.next_layer(), "GET / HTTP/1.1\r\n\r\n"); }});
     CHECK(error.category() == asio::error::get_ssl_category());
     CHECK(error.message().find("http request") != std::string::npos);
   }
   SECTION("is closed by our own side while the handshake waits") {
     Pair pair;
-    pair.run({[&]() -> asio::awaitable<void> {
-                auto token = asio::redirect_error(asio::use_awaitable, error);
-                co_await pair.ours.async_accept(token);
-              },
+    pair.run({[&] { return accept(pair.ours, error); },
               [&]() -> asio::awaitable<void> {
                 pair.socket.close();
                 co_return;
